@@ -125,6 +125,13 @@ name_type!(
     ItemId, "item id", 64, printable, "has a control character"
 );
 
+name_type!(
+    /// A word from a small set that may grow: a channel, a kind of tender, a tax group, a reason.
+    /// An open set, so that an older peer keeps a word that it does not know.
+    Tag, "tag", 32, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.'),
+    "has a character other than a-z, 0-9, '-', '_' and '.'"
+);
+
 impl StoreId {
     /// Into how many partitions the topic space is split. Fixed for ever: stores, brokers and servers compute it alone.
     pub const PARTITIONS: u8 = 64;

@@ -17,7 +17,7 @@ mod stamp;
 
 pub use business_date::{BusinessDate, DayCutOff};
 pub use chain::ChainHash;
-pub use ids::{EventId, InvalidId, ItemId, OperatorId, SaleId, Sku, StoreId, TillId};
+pub use ids::{EventId, InvalidId, ItemId, OperatorId, SaleId, Sku, StoreId, Tag, TillId};
 pub use money::{Currency, Money, MoneyError};
 pub use place::{Epoch, Place, Seq};
 pub use quantity::{Quantity, QuantityError};

@@ -1,0 +1,16 @@
+//! The version of the messages in force. Programs name types through this module, so that a new version is a change
+//! of one file here and of the places that really differ.
+
+pub use crate::v1::VERSION;
+pub use crate::v1::event::{
+    DecodeError, EVENT_BYTES_MAX, EncodeError, EpochOpened, Event, EventBody, OpenReason, Predecessor, decode_event,
+    encode_event,
+};
+pub use crate::v1::local_api;
+pub use crate::v1::sale::{
+    Adjustment, ChosenOption, Consumption, ImportedFrom, SaleCompleted, SaleLine, SaleTotals, Tender,
+};
+pub use crate::v1::sync::{
+    Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Uplink,
+    Welcome,
+};

@@ -1,0 +1,369 @@
+//! The agent's local API under `/v1`: what a till says, and what it hears. JSON; amounts are integers in minor units.
+
+use pos_model::{
+    BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError, SaleId, Sku, Stamp, Tag, TillId,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum QuantityJson {
+    /// Whole units.
+    Whole(i64),
+    /// A decimal as text.
+    Decimal(String),
+}
+
+impl QuantityJson {
+    /// Parses it.
+    pub fn parse(&self) -> Result<Quantity, QuantityError> {
+        match self {
+            Self::Whole(units) => Quantity::from_units(*units),
+            Self::Decimal(text) => text.parse(),
+        }
+    }
+}
+
+impl From<Quantity> for QuantityJson {
+    fn from(quantity: Quantity) -> Self {
+        match quantity.whole_units() {
+            Some(units) => Self::Whole(units),
+            None => Self::Decimal(quantity.to_string()),
+        }
+    }
+}
+
+/// `POST /v1/sales`: the customer has paid; make it a sale.
+///
+/// The same `sale_id` with the same content gives the same answer again, and with other content is refused (409).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteSale {
+    /// A UUID, version 7, that the till made and kept before it sent this.
+    #[schema(value_type = String, format = "uuid")]
+    pub sale_id: SaleId,
+    /// The till: 1 to 16 characters of `A-Z a-z 0-9 - _`.
+    #[schema(value_type = String, example = "T1")]
+    pub till_id: TillId,
+    /// The operator: 1 to 32 characters of `A-Z a-z 0-9 - _`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub operator_id: Option<OperatorId>,
+    /// How the order came in; `counter` if left out.
+    #[serde(default = "counter", skip_serializing_if = "is_counter")]
+    #[schema(value_type = String, example = "counter")]
+    pub channel: Tag,
+    /// The member's tag: no name, no contact. At most 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_tag: Option<String>,
+    /// What was sold: 1 to 200 lines.
+    pub lines: Vec<LineCommand>,
+    /// What was handed over: 1 to 16 tenders, or none for a sale of nothing. Together they cover the total; only cash
+    /// gives change.
+    pub tenders: Vec<TenderCommand>,
+    /// The total that the till has shown. Given, it must equal the agent's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>)]
+    pub expected_total_minor: Option<Money>,
+    /// The version of the price book that the till used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_book_version: Option<String>,
+    /// Set when the sale was made elsewhere and is read from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedCommand>,
+    /// W3C trace context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+fn counter() -> Tag {
+    Tag::new("counter").expect("a word of small letters is a tag")
+}
+
+fn is_counter(tag: &Tag) -> bool {
+    tag.as_str() == "counter"
+}
+
+/// One line of a sale to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineCommand {
+    /// What is sold: 1 to 64 printable characters.
+    #[schema(value_type = String, example = "milk-tea-large")]
+    pub sku: Sku,
+    /// Its name on the receipt; the SKU if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many: more than zero.
+    pub quantity: QuantityJson,
+    /// The price of one unit without options.
+    #[schema(value_type = i64, example = 1800)]
+    pub unit_price_minor: Money,
+    /// Chosen options; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<OptionCommand>,
+    /// Changes of the price; at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjustments: Vec<AdjustmentCommand>,
+    /// The tax group; `standard` if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub tax_group: Option<Tag>,
+    /// The tax in the price, in parts per million of the net amount; zero if left out. One rate per group and sale.
+    #[serde(default)]
+    pub tax_rate_ppm: u32,
+    /// What the line takes from stock; at most 40 items.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumption: Vec<ConsumptionCommand>,
+}
+
+/// An option on a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OptionCommand {
+    /// Its code on the menu.
+    #[schema(value_type = String)]
+    pub code: Sku,
+    /// Its name; the code if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it adds to one unit.
+    #[serde(default)]
+    #[schema(value_type = i64)]
+    pub price_minor: Money,
+}
+
+/// A change of a line's price.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdjustmentCommand {
+    /// Why.
+    #[schema(value_type = String, example = "promotion")]
+    pub reason: Tag,
+    /// The promotion, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion_id: Option<String>,
+    /// By how much; negative in the customer's favour.
+    #[schema(value_type = i64, example = -200)]
+    pub amount_minor: Money,
+}
+
+/// What a line takes from stock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumptionCommand {
+    /// The ingredient or article.
+    #[schema(value_type = String, example = "milk")]
+    pub item_id: ItemId,
+    /// How much, for the whole line, in the item's base unit.
+    pub quantity: QuantityJson,
+}
+
+/// A means of payment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenderCommand {
+    /// `cash`, `card`, `wallet`, `voucher` and so on.
+    #[schema(value_type = String, example = "cash")]
+    pub kind: Tag,
+    /// The amount handed over.
+    #[schema(value_type = i64, example = 2000)]
+    pub amount_minor: Money,
+}
+
+/// Marks a sale as read from a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportedCommand {
+    /// A name for the file or system; at most 64 characters.
+    pub source: String,
+    /// The order's key there; at most 128 characters.
+    pub reference: String,
+    /// When it was sold, in milliseconds since 1970 (UTC).
+    pub sold_at_utc_ms: i64,
+    /// Seconds that the store's local time was ahead of UTC then.
+    pub sold_at_offset_s: i32,
+}
+
+impl ImportedCommand {
+    /// The moment of the sale.
+    pub fn sold_at(&self) -> Stamp {
+        Stamp { utc_ms: self.sold_at_utc_ms, offset_s: self.sold_at_offset_s }
+    }
+}
+
+/// The answer to [`CompleteSale`]: the sale is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SaleReceipt {
+    /// The sale.
+    #[schema(value_type = String, format = "uuid")]
+    pub sale_id: SaleId,
+    /// The till.
+    #[schema(value_type = String)]
+    pub till_id: TillId,
+    /// The number on the receipt.
+    pub receipt_no: u64,
+    /// The number that is called out.
+    pub pickup_no: u32,
+    /// The business date.
+    #[schema(value_type = String, format = "date")]
+    pub business_date: BusinessDate,
+    /// The currency.
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
+    /// What the customer pays, tax included.
+    #[schema(value_type = i64)]
+    pub total_minor: Money,
+    /// The tax in it.
+    #[schema(value_type = i64)]
+    pub tax_minor: Money,
+    /// What to give back.
+    #[schema(value_type = i64)]
+    pub change_minor: Money,
+    /// When it was recorded, in milliseconds since 1970 (UTC).
+    pub recorded_at_ms: i64,
+}
+
+/// `GET /v1/sales/{sale_id}`: a sale as it was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SaleView {
+    /// As it was answered to the till.
+    #[serde(flatten)]
+    pub receipt: SaleReceipt,
+    /// How the order came in.
+    #[schema(value_type = String)]
+    pub channel: Tag,
+    /// The operator.
+    #[schema(value_type = Option<String>)]
+    pub operator_id: Option<OperatorId>,
+    /// What was sold.
+    pub lines: Vec<LineView>,
+    /// What was handed over.
+    pub tenders: Vec<TenderCommand>,
+    /// Where it was read from, if it was imported: source and reference.
+    pub imported: Option<ImportedView>,
+    /// Whether the centre has confirmed it.
+    pub synced: bool,
+}
+
+/// Where a sale was read from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ImportedView {
+    /// The file or system.
+    pub source: String,
+    /// The order's key there.
+    pub reference: String,
+}
+
+/// A line of a recorded sale.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LineView {
+    /// What was sold.
+    #[schema(value_type = String)]
+    pub sku: Sku,
+    /// Its name.
+    pub name: String,
+    /// How many.
+    pub quantity: QuantityJson,
+    /// The price of one unit without options.
+    #[schema(value_type = i64)]
+    pub unit_price_minor: Money,
+    /// The options.
+    pub options: Vec<OptionCommand>,
+    /// The changes of the price.
+    pub adjustments: Vec<AdjustmentCommand>,
+    /// What the customer paid for it.
+    #[schema(value_type = i64)]
+    pub gross_minor: Money,
+    /// The tax in it.
+    #[schema(value_type = i64)]
+    pub tax_minor: Money,
+}
+
+/// `GET /v1/totals`: the sums of a business date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DayTotals {
+    /// The business date.
+    #[schema(value_type = String, format = "date")]
+    pub business_date: BusinessDate,
+    /// Sales.
+    pub sales: u64,
+    /// Lines.
+    pub lines: u64,
+    /// Units.
+    pub units: QuantityJson,
+    /// What customers paid, tax included.
+    #[schema(value_type = i64)]
+    pub gross_minor: Money,
+    /// The tax in it.
+    #[schema(value_type = i64)]
+    pub tax_minor: Money,
+    /// The gross without the tax.
+    #[schema(value_type = i64)]
+    pub net_minor: Money,
+}
+
+/// `GET /v1/sync`: how far the centre is behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SyncState {
+    /// This store.
+    pub store_id: String,
+    /// The state of the link.
+    pub link: LinkState,
+    /// The epoch in which the agent sells, as 16 hexadecimal digits.
+    pub epoch: String,
+    /// The newest event in it.
+    pub head_seq: u64,
+    /// Events that the centre has not confirmed.
+    pub outbox_events: u64,
+    /// When the oldest of them was recorded, in milliseconds since 1970 (UTC).
+    pub outbox_oldest_ms: Option<i64>,
+    /// When the centre last answered, in milliseconds since 1970 (UTC).
+    pub last_contact_ms: Option<i64>,
+    /// What needs a person, in words: a restored or copied folder, a refused password.
+    pub notices: Vec<String>,
+}
+
+/// The state of the link to the centre.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// The store has not been enrolled, so there is nobody to send to.
+    NotEnrolled,
+    /// No connection.
+    Offline,
+    /// Connected, finding out where the centre is.
+    Greeting,
+    /// Sending, or nothing to send.
+    Online,
+    /// The centre asked for a pause.
+    Paused,
+}
+
+/// What `GET /v1/events` sends as server-sent events; the SSE event name is the variant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", tag = "type", content = "data")]
+pub enum Change {
+    /// A sale was recorded.
+    SaleCompleted(SaleReceipt),
+    /// The link or the outbox changed.
+    Sync(SyncState),
+}
+
+/// An error, as `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A URI reference that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A short text for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What exactly is wrong here.
+    pub detail: String,
+    /// The key under which a screen finds its own words, such as `sale.tender_too_small`.
+    pub message_key: String,
+}

@@ -1,0 +1,9 @@
+//! Version 1 of every message.
+
+pub mod event;
+pub mod local_api;
+pub mod sale;
+pub mod sync;
+
+/// The number of this version, as it stands in `Hello` and in topics (`bw1/...`).
+pub const VERSION: u16 = 1;

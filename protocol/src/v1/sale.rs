@@ -1,0 +1,149 @@
+//! A completed sale, with all that anybody needs of it later: it is never looked up in a menu again.
+//!
+//! Terms: the *list* amount of a line is unit price and options times quantity; adjustments bring it to the *gross*, what
+//! the customer pays, tax included; *net* is the gross without the tax in it.
+
+use pos_model::{BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use serde::{Deserialize, Serialize};
+
+/// A customer has paid, and the store has promised the goods.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SaleCompleted {
+    /// Made by the till; the key under which the sale is found everywhere.
+    pub sale_id: SaleId,
+    /// Where it was made.
+    pub till_id: TillId,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_id: Option<OperatorId>,
+    /// How the order came in: `counter`, `mini_program`, `delivery` and so on.
+    pub channel: Tag,
+    /// The member, by a tag that is no contact and no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_tag: Option<String>,
+    /// The number on the receipt: per till, without gaps, never recycled. For people; never a key.
+    pub receipt_no: u64,
+    /// The number that is called out: per store and business date.
+    pub pickup_no: u32,
+    /// When it was sold, by the store's clock.
+    pub sold_at: Stamp,
+    /// The business date to which it belongs.
+    pub business_date: BusinessDate,
+    /// The currency of every amount in it.
+    pub currency: Currency,
+    /// What was sold; at least one line.
+    pub lines: Vec<SaleLine>,
+    /// What was handed over.
+    pub tenders: Vec<Tender>,
+    /// What was given back in cash.
+    pub change_minor: Money,
+    /// The sums over all lines.
+    pub totals: SaleTotals,
+    /// The version of the price book under which it was priced, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_book_version: Option<String>,
+    /// Set on a sale that was not made at a till but read from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedFrom>,
+    /// The W3C trace context under which the till asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+impl SaleCompleted {
+    /// The kind's name.
+    pub const KIND: &'static str = "sale_completed";
+}
+
+/// One line of a sale.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SaleLine {
+    /// What was sold.
+    pub sku: Sku,
+    /// Its name at that time.
+    pub name: String,
+    /// How much of it.
+    pub quantity: Quantity,
+    /// The price of one unit without options.
+    pub unit_price_minor: Money,
+    /// What the customer chose: size, sugar, ice, toppings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<ChosenOption>,
+    /// What changed the price, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjustments: Vec<Adjustment>,
+    /// What the customer pays for the line, tax included.
+    pub gross_minor: Money,
+    /// The tax group.
+    pub tax_group: Tag,
+    /// The rate of that group in parts per million of the net amount.
+    pub tax_rate_ppm: u32,
+    /// The line's share of the tax.
+    pub tax_minor: Money,
+    /// What it took from stock, per item: exploded from the recipe at the time of sale.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumption: Vec<Consumption>,
+}
+
+/// An option that the customer chose for a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChosenOption {
+    /// Its code on the menu.
+    pub code: Sku,
+    /// Its name at that time.
+    pub name: String,
+    /// What it adds to the price of one unit.
+    pub price_minor: Money,
+}
+
+/// A change of a line's price. All of them added to the list amount give the gross.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// Why: `promotion`, `override`, `imported_price` and so on.
+    pub reason: Tag,
+    /// The promotion, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion_id: Option<String>,
+    /// By how much; negative in the customer's favour.
+    pub amount_minor: Money,
+}
+
+/// What a line took from stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consumption {
+    /// The ingredient or article.
+    pub item_id: ItemId,
+    /// How much, in the item's base unit.
+    pub quantity: Quantity,
+}
+
+/// A means of payment that was handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tender {
+    /// `cash`, `card`, `wallet`, `voucher` and so on.
+    pub kind: Tag,
+    /// The amount handed over, change included.
+    pub amount_minor: Money,
+}
+
+/// The sums of a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaleTotals {
+    /// What the customer pays, tax included.
+    pub gross_minor: Money,
+    /// The tax in it.
+    pub tax_minor: Money,
+    /// The gross without the tax.
+    pub net_minor: Money,
+    /// The sum of all lines' quantities.
+    pub quantity: Quantity,
+}
+
+/// Where an imported sale was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedFrom {
+    /// A name for the file or system.
+    pub source: String,
+    /// The order's key there.
+    pub reference: String,
+}

@@ -1,0 +1,357 @@
+//! What waits, what is committed together, and what is answered after the commit.
+//!
+//! Operation: the shell hands every message over with a ticket for its bytes, asks for a group when its ledger is free,
+//! commits the group in one database transaction, and reports what became of each message. Answers leave only then.
+//! While one group is in the ledger the next one gathers, so that groups grow with the load.
+//!
+//! Constraints: the bytes that wait are bounded, and so are the messages of one store; what does not fit is refused
+//! before any work. A group that failed is forgotten: its stores hear nothing and send again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use pos_model::{Epoch, StoreId};
+use protocol::latest::{Ack, Credit, Downlink, Pulse, Welcome};
+
+use super::credit::{Load, grant};
+use super::outcome::Outcome;
+use crate::ServerLimits;
+
+/// The shell's handle of a message's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// The shell's handle of the way back to whoever sent a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route(pub u64);
+
+/// What a message asks, as far as the answer needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// A `Batch` of so many events.
+    Batch {
+        /// Its epoch.
+        epoch: Epoch,
+        /// How many events it holds.
+        events: usize,
+    },
+    /// A `Hello`.
+    Hello {
+        /// To be repeated in the answer.
+        session: u64,
+    },
+    /// A `Heartbeat`.
+    Heartbeat,
+}
+
+/// Whether a message was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It waits for its group.
+    Queued,
+    /// It was refused before any work.
+    Refused(Overload),
+}
+
+/// Why a message was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Overload {
+    /// Too many bytes wait.
+    Queue,
+    /// Too many messages of this store wait.
+    Store,
+}
+
+/// What the shell must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerEffect {
+    /// The message behind the ticket is durable or noted: confirm its receipt.
+    Confirm(Ticket),
+    /// Send an answer.
+    Send {
+        /// To whom.
+        to: Route,
+        /// The store that it is for.
+        store: StoreId,
+        /// The answer.
+        message: Downlink,
+    },
+    /// The commit failed: forget the message without a confirmation.
+    Forget(Ticket),
+}
+
+#[derive(Debug)]
+struct Job {
+    ticket: Ticket,
+    from: Route,
+    store: StoreId,
+    question: Question,
+    bytes: usize,
+}
+
+/// The centre's end of the uplink.
+#[derive(Debug)]
+pub struct ServerSync {
+    server_epoch: u64,
+    limits: ServerLimits,
+    queue: VecDeque<Job>,
+    queued_bytes: usize,
+    jobs_of_store: BTreeMap<StoreId, usize>,
+    committing: Vec<Job>,
+    commit_ms: u64,
+    failures: u32,
+    effects: VecDeque<ServerEffect>,
+}
+
+impl ServerSync {
+    /// Starts with an empty queue. `server_epoch` is a random number of this run.
+    pub fn new(server_epoch: u64, limits: ServerLimits) -> Self {
+        Self {
+            server_epoch,
+            limits,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            jobs_of_store: BTreeMap::new(),
+            committing: Vec::new(),
+            commit_ms: 0,
+            failures: 0,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes a message in, or refuses it. `bytes` is what it occupies in memory.
+    pub fn handle_message(
+        &mut self,
+        ticket: Ticket,
+        from: Route,
+        store: StoreId,
+        question: Question,
+        bytes: usize,
+    ) -> Admission {
+        if self.queued_bytes.saturating_add(bytes) > self.limits.queue_bytes_max {
+            return Admission::Refused(Overload::Queue);
+        }
+        let waiting = self.jobs_of_store.entry(store.clone()).or_default();
+        if *waiting >= self.limits.store_jobs_max {
+            return Admission::Refused(Overload::Store);
+        }
+        *waiting += 1;
+        self.queued_bytes += bytes;
+        self.queue.push_back(Job { ticket, from, store, question, bytes });
+        Admission::Queued
+    }
+
+    /// The next group to commit, oldest first, or none: the queue is empty, or a group is being committed.
+    pub fn poll_group(&mut self) -> Option<Vec<Ticket>> {
+        if !self.committing.is_empty() {
+            return None;
+        }
+        let mut events = 0;
+        while let Some(job) = self.queue.front() {
+            let more = if let Question::Batch { events, .. } = job.question { events } else { 0 };
+            let full =
+                events + more > self.limits.group_events_max || self.committing.len() >= self.limits.group_jobs_max;
+            if full && !self.committing.is_empty() {
+                break;
+            }
+            events += more;
+            self.committing.extend(self.queue.pop_front());
+        }
+        if self.committing.is_empty() { None } else { Some(self.committing.iter().map(|job| job.ticket).collect()) }
+    }
+
+    /// The group is durable. `outcomes` has one for each ticket of the group, in its order.
+    ///
+    /// # Panics
+    /// If the number of outcomes is not that of the group: answering the wrong store would lose sales.
+    pub fn handle_committed(&mut self, outcomes: Vec<Outcome>, commit_ms: u64, server_time_ms: i64) {
+        assert_eq!(outcomes.len(), self.committing.len(), "one outcome for each message of the group");
+        self.commit_ms = commit_ms;
+        self.failures = 0;
+        let jobs = self.take_committing();
+        let credit = self.credit();
+        for (job, outcome) in jobs.into_iter().zip(outcomes) {
+            let message = self.answer(job.question, outcome, credit, server_time_ms);
+            self.effects.push_back(ServerEffect::Confirm(job.ticket));
+            self.effects.extend(message.map(|message| ServerEffect::Send { to: job.from, store: job.store, message }));
+        }
+    }
+
+    /// The group could not be committed, through no fault of any message in it.
+    pub fn handle_commit_failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        let jobs = self.take_committing();
+        self.effects.extend(jobs.into_iter().map(|job| ServerEffect::Forget(job.ticket)));
+    }
+
+    /// What to do next, oldest first.
+    pub fn poll_effect(&mut self) -> Option<ServerEffect> {
+        self.effects.pop_front()
+    }
+
+    /// The credit that an answer would carry at present.
+    pub fn credit(&self) -> Credit {
+        let load = Load { queued_bytes: self.queued_bytes, commit_ms: self.commit_ms, failures: self.failures };
+        grant(load, &self.limits)
+    }
+
+    /// Messages that wait, without those in the ledger.
+    pub fn queued_jobs(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Bytes that wait or are in the ledger.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    fn take_committing(&mut self) -> Vec<Job> {
+        let jobs = std::mem::take(&mut self.committing);
+        for job in &jobs {
+            self.queued_bytes -= job.bytes;
+            if let Some(waiting) = self.jobs_of_store.get_mut(&job.store) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    self.jobs_of_store.remove(&job.store);
+                }
+            }
+        }
+        jobs
+    }
+
+    fn answer(&self, question: Question, outcome: Outcome, credit: Credit, server_time_ms: i64) -> Option<Downlink> {
+        let server_epoch = self.server_epoch;
+        match (question, outcome) {
+            (Question::Batch { epoch, .. }, Outcome::Batch(outcome)) => Some(Downlink::Ack(Ack {
+                server_epoch,
+                epoch,
+                through: outcome.through,
+                cursor: outcome.cursor,
+                parked: outcome.parked.into_iter().take(PARKED_IN_ACK_MAX).collect(),
+                rewind: outcome.rewind,
+                forked: outcome.forked,
+                credit,
+                server_time_ms,
+            })),
+            (Question::Hello { session }, Outcome::Hello(outcome)) => Some(Downlink::Welcome(Welcome {
+                session,
+                server_epoch,
+                cursors: outcome.cursors,
+                credit,
+                reconnect_spread_ms: self.limits.reconnect_spread_ms,
+                receipts: outcome.receipts,
+                server_time_ms,
+            })),
+            (Question::Heartbeat, _) => Some(Downlink::Pulse(Pulse { server_epoch, server_time_ms })),
+            // An outcome of another kind than the question would be a defect of the ledger; silence is safe, because
+            // the store asks again.
+            (Question::Batch { .. } | Question::Hello { .. }, _) => None,
+        }
+    }
+}
+
+/// How many parked events an ack names. The count of all stands in the centre's API.
+const PARKED_IN_ACK_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{BatchOutcome, HelloOutcome};
+    use pos_model::{ChainHash, Seq};
+    use protocol::latest::Mark;
+
+    fn store(id: &str) -> StoreId {
+        StoreId::new(id).expect("valid")
+    }
+
+    fn batch(events: usize) -> Question {
+        Question::Batch { epoch: Epoch::new(1), events }
+    }
+
+    fn limits() -> ServerLimits {
+        ServerLimits { queue_bytes_max: 1000, group_events_max: 10, group_jobs_max: 3, ..ServerLimits::PRODUCTION }
+    }
+
+    fn applied() -> Outcome {
+        let mark = Mark { seq: Seq::new(5), hash: ChainHash::GENESIS };
+        Outcome::Batch(BatchOutcome {
+            through: mark,
+            cursor: mark,
+            applied: 5,
+            parked: vec![],
+            forked: false,
+            rewind: false,
+        })
+    }
+
+    #[test]
+    fn nothing_is_answered_before_the_commit() {
+        let mut sync = ServerSync::new(7, limits());
+        sync.handle_message(Ticket(1), Route(9), store("a"), batch(5), 10);
+        assert_eq!(sync.poll_group(), Some(vec![Ticket(1)]));
+        assert_eq!(sync.poll_effect(), None);
+        sync.handle_committed(vec![applied()], 3, 42);
+        assert_eq!(sync.poll_effect(), Some(ServerEffect::Confirm(Ticket(1))));
+        let Some(ServerEffect::Send { to: Route(9), message: Downlink::Ack(ack), .. }) = sync.poll_effect() else {
+            panic!("an ack follows the confirmation");
+        };
+        assert_eq!((ack.server_epoch, ack.through.seq, ack.server_time_ms), (7, Seq::new(5), 42));
+    }
+
+    #[test]
+    fn a_failed_group_is_forgotten_and_slows_stores_down() {
+        let mut sync = ServerSync::new(7, limits());
+        sync.handle_message(Ticket(1), Route(9), store("a"), batch(5), 10);
+        sync.poll_group();
+        sync.handle_commit_failed();
+        assert_eq!(sync.poll_effect(), Some(ServerEffect::Forget(Ticket(1))));
+        assert_eq!(sync.poll_effect(), None);
+        assert_eq!(sync.queued_bytes(), 0);
+        assert!(sync.credit().hold_ms > 0);
+    }
+
+    #[test]
+    fn groups_are_bounded_by_events_and_messages() {
+        let mut sync = ServerSync::new(7, limits());
+        for (ticket, events) in [(1, 6), (2, 6), (3, 1), (4, 1), (5, 1), (6, 50)] {
+            let from = format!("s{ticket}");
+            assert_eq!(
+                sync.handle_message(Ticket(ticket), Route(0), store(&from), batch(events), 1),
+                Admission::Queued
+            );
+        }
+        for expected in [vec![1], vec![2, 3, 4], vec![5], vec![6]] {
+            let group = sync.poll_group().expect("a group waits");
+            assert_eq!(group.iter().map(|ticket| ticket.0).collect::<Vec<_>>(), expected);
+            assert_eq!(sync.poll_group(), None, "one group at a time");
+            sync.handle_committed(group.iter().map(|_| applied()).collect(), 1, 0);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut sync = ServerSync::new(7, limits());
+        for ticket in 0..4 {
+            assert_eq!(sync.handle_message(Ticket(ticket), Route(0), store("a"), batch(1), 1), Admission::Queued);
+        }
+        let more = sync.handle_message(Ticket(5), Route(0), store("a"), batch(1), 1);
+        assert_eq!(more, Admission::Refused(Overload::Store));
+        let large = sync.handle_message(Ticket(6), Route(0), store("b"), batch(1), 997);
+        assert_eq!(large, Admission::Refused(Overload::Queue));
+        assert_eq!(sync.handle_message(Ticket(7), Route(0), store("b"), batch(1), 996), Admission::Queued);
+    }
+
+    #[test]
+    fn a_question_is_answered_with_its_session() {
+        let mut sync = ServerSync::new(7, limits());
+        sync.handle_message(Ticket(1), Route(0), store("a"), Question::Hello { session: 99 }, 1);
+        sync.handle_message(Ticket(2), Route(0), store("a"), Question::Heartbeat, 1);
+        sync.poll_group();
+        let hello = Outcome::Hello(HelloOutcome { cursors: vec![], receipts: vec![] });
+        sync.handle_committed(vec![hello, Outcome::Noted], 1, 0);
+        let answers: Vec<_> = std::iter::from_fn(|| sync.poll_effect())
+            .filter_map(|effect| if let ServerEffect::Send { message, .. } = effect { Some(message) } else { None })
+            .collect();
+        assert!(matches!(answers[0], Downlink::Welcome(Welcome { session: 99, server_epoch: 7, .. })));
+        assert!(matches!(answers[1], Downlink::Pulse(Pulse { server_epoch: 7, .. })));
+    }
+}
