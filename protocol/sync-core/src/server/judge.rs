@@ -112,7 +112,8 @@ mod tests {
             prev_hash: if first <= 1 { ChainHash::GENESIS } else { store[first - 2] },
             hashes: &store[first.max(1) - 1..],
         };
-        let lookup = |seq: Seq| Ok::<_, Infallible>(centre.get(seq.get() as usize - 1).copied());
+        let lookup =
+            |seq: Seq| Ok::<_, Infallible>(centre.get(usize::try_from(seq.get()).expect("small") - 1).copied());
         let Ok(verdict) = judge(cursor, shape, lookup);
         assert_eq!(verdict, expected);
     }

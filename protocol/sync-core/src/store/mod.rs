@@ -1,1 +1,451 @@
-pub struct StoreSync;
+//! The store's end of the uplink: stop and wait, paced by the centre.
+//!
+//! Operation: connect, subscribe, say `Hello` about every epoch held. `Welcome` says for each how far the centre is and
+//! with which hash; the outbox compares. From there one batch at a time goes out, oldest epoch first, and the watermark
+//! moves when the centre's ack names our own history. Silence, doubt and a new run of the centre all lead back to `Hello`.
+//!
+//! Constraints:
+//! - What is sent next follows from the centre's marks on this connection, not from what the store remembers.
+//! - A batch leaves only after the answer to the one before is durable in the outbox.
+//! - Nothing here can delay a sale: the machine reads heads and writes watermarks, and its shell runs beside the till.
+
+mod backoff;
+mod effect;
+mod epochs;
+
+use std::collections::VecDeque;
+
+use pos_model::{Epoch, Seq};
+use protocol::latest::{Ack, Credit, Downlink, EpochReport, Mark, Pulse, Welcome};
+
+use crate::{Instant, Random, StoreLimits};
+use backoff::Backoff;
+use epochs::Epochs;
+
+pub use effect::{Confirmed, Effect, Loss, Notice, Refusal, SendFailure, Sent};
+
+/// The state of the link, for people and tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// No connection.
+    Offline,
+    /// Connected, finding out where the centre is.
+    Greeting,
+    /// Sending, or nothing to send.
+    Online,
+    /// The centre asked for a pause.
+    Paused,
+}
+
+/// What the machine is doing. Every state but `Ready` ends by itself at its deadline.
+#[derive(Debug, Clone)]
+enum State {
+    /// No connection; the next try is at the moment.
+    Offline {
+        retry_at: Instant,
+    },
+    Connecting {
+        deadline: Instant,
+    },
+    /// `Hello` was said.
+    Greeting {
+        session: u64,
+        deadline: Instant,
+    },
+    /// The outbox compares marks; so many comparisons are open. No deadline: the outbox always answers.
+    Comparing {
+        open: usize,
+    },
+    /// Nothing in flight. With a hold, nothing may be sent before it ends.
+    Ready {
+        hold_until: Instant,
+    },
+    /// The outbox loads a batch.
+    Loading {
+        epoch: Epoch,
+    },
+    /// A batch is in flight.
+    Waiting {
+        sent: Sent,
+        deadline: Instant,
+    },
+    /// The centre grants nothing; ask again at the moment.
+    Paused {
+        until: Instant,
+    },
+}
+
+/// The store's end of the uplink. See the module's text.
+#[derive(Debug)]
+pub struct StoreSync {
+    limits: StoreLimits,
+    random: Random,
+    epochs: Epochs,
+    state: State,
+    backoff: Backoff,
+    /// Unanswered questions and batches in a row, on this connection.
+    timeouts: u32,
+    /// The run of the centre that spoke last on this connection.
+    server_epoch: Option<u64>,
+    credit: Credit,
+    /// Halved when a batch was too large for the link; grows back with each ack.
+    events_max: u32,
+    reconnect_spread_ms: u64,
+    heartbeat_at: Option<Instant>,
+    effects: VecDeque<Effect>,
+}
+
+impl StoreSync {
+    /// Starts without a connection. `epochs` is what the outbox holds, in order of birth; the first try is at `now`.
+    pub fn new(epochs: &[EpochReport], limits: StoreLimits, seed: u64, now: Instant) -> Self {
+        Self {
+            epochs: Epochs::new(epochs),
+            random: Random::new(seed),
+            state: State::Offline { retry_at: now },
+            backoff: Backoff::default(),
+            timeouts: 0,
+            server_epoch: None,
+            credit: Credit { events: 1, hold_ms: 0 },
+            events_max: limits.batch_events_max,
+            reconnect_spread_ms: 0,
+            heartbeat_at: None,
+            effects: VecDeque::new(),
+            limits,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When `handle_timeout` is wanted next, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        let state = match self.state {
+            State::Offline { retry_at } => Some((retry_at, "connect")),
+            State::Connecting { deadline } => Some((deadline, "connecting takes too long")),
+            State::Greeting { deadline, .. } => Some((deadline, "hello was not answered")),
+            State::Waiting { deadline, .. } => Some((deadline, "batch was not answered")),
+            State::Paused { until } => Some((until, "pause ends")),
+            State::Ready { hold_until } => self.epochs.has_work().then_some((hold_until, "hold ends")),
+            State::Comparing { .. } | State::Loading { .. } => None,
+        };
+        let heartbeat = self.heartbeat_at.map(|at| (at, "heartbeat"));
+        state.into_iter().chain(heartbeat).min_by_key(|(at, _)| *at)
+    }
+
+    /// The state of the link.
+    pub fn link_state(&self) -> LinkState {
+        match self.state {
+            State::Offline { .. } | State::Connecting { .. } => LinkState::Offline,
+            State::Greeting { .. } | State::Comparing { .. } => LinkState::Greeting,
+            State::Ready { .. } | State::Loading { .. } | State::Waiting { .. } => LinkState::Online,
+            State::Paused { .. } => LinkState::Paused,
+        }
+    }
+
+    /// Events that the centre has not confirmed.
+    pub fn unconfirmed(&self) -> u64 {
+        self.epochs.unconfirmed()
+    }
+
+    // ---- what happens at the store ----
+
+    /// An event was committed.
+    pub fn handle_committed(&mut self, epoch: Epoch, head: Seq, now: Instant) {
+        self.epochs.committed(epoch, head);
+        self.pump(now);
+    }
+
+    /// The outbox opened an epoch after [`Effect::OpenEpoch`].
+    pub fn handle_epoch_opened(&mut self, report: &EpochReport, now: Instant) {
+        self.epochs.opened(report);
+        self.pump(now);
+    }
+
+    /// The outbox trimmed its oldest events.
+    pub fn handle_trimmed(&mut self, held: &[EpochReport]) {
+        self.epochs.trimmed(held);
+    }
+
+    // ---- what happens on the link ----
+
+    /// The connection stands, and the broker or the centre has granted the subscriptions.
+    pub fn handle_connected(&mut self, now: Instant) {
+        if !matches!(self.state, State::Connecting { .. }) {
+            return;
+        }
+        self.timeouts = 0;
+        self.server_epoch = None;
+        self.epochs.forget_positions();
+        self.schedule_heartbeat(now);
+        self.say_hello(now);
+    }
+
+    /// The connection is gone, or could not be made.
+    pub fn handle_connection_lost(&mut self, loss: Loss, now: Instant) {
+        if matches!(self.state, State::Offline { .. }) {
+            return;
+        }
+        self.go_offline(loss, now);
+    }
+
+    /// The centre said something.
+    pub fn handle_downlink(&mut self, message: Downlink, now: Instant) {
+        match message {
+            Downlink::Welcome(welcome) => self.handle_welcome(welcome, now),
+            Downlink::Ack(ack) => self.handle_ack(&ack, now),
+            Downlink::Pulse(pulse) => self.handle_pulse(pulse, now),
+        }
+    }
+
+    /// A batch was handed to the link.
+    pub fn handle_sent(&mut self, sent: Sent, now: Instant) {
+        if matches!(self.state, State::Loading { epoch } if epoch == sent.epoch) {
+            self.state = State::Waiting { sent, deadline: now.after_ms(self.limits.ack_timeout_ms) };
+        }
+    }
+
+    /// A batch could not be handed to the link.
+    pub fn handle_send_failed(&mut self, failure: SendFailure, now: Instant) {
+        let State::Loading { epoch } = self.state else { return };
+        if failure == SendFailure::NothingThere {
+            // Our idea of the epoch is wrong; the next `Hello` brings the outbox's own.
+            self.epochs.forget_position(epoch);
+        }
+        let wait_ms = self.backoff.next_ms(0, &self.limits, &mut self.random);
+        self.state = State::Ready { hold_until: now.after_ms(wait_ms) };
+    }
+
+    /// The other side of the link refused what was sent last.
+    pub fn handle_refused(&mut self, refusal: Refusal, now: Instant) {
+        let wait_ms = self.backoff.next_ms(0, &self.limits, &mut self.random);
+        match (refusal, &self.state) {
+            (Refusal::NotAuthorized, _) => {
+                self.effects.push_back(Effect::Disconnect);
+                self.go_offline(Loss::LoginRefused, now);
+            }
+            (Refusal::TooLarge, State::Waiting { sent, .. }) => {
+                if sent.through.seq == sent.first {
+                    let (epoch, seq) = (sent.epoch, sent.first);
+                    self.effects.push_back(Effect::Notify(Notice::TooLarge { epoch, seq }));
+                    self.state = State::Paused { until: now.after_ms(self.limits.refused_backoff_ms) };
+                } else {
+                    let events = sent.through.seq.since(sent.first) + 1;
+                    self.events_max = u32::try_from(events / 2).unwrap_or(u32::MAX).max(1);
+                    self.state = State::Ready { hold_until: now };
+                    self.pump(now);
+                }
+            }
+            (_, State::Waiting { .. }) => self.state = State::Ready { hold_until: now.after_ms(wait_ms) },
+            (_, State::Greeting { .. }) => self.state = State::Paused { until: now.after_ms(wait_ms) },
+            // A heartbeat, or something that is over: there is nothing to send again.
+            (_, _) => {}
+        }
+    }
+
+    /// The outbox compared a mark with its own history.
+    pub fn handle_confirmed(&mut self, epoch: Epoch, mark: Mark, confirmed: Confirmed, now: Instant) {
+        match confirmed {
+            Confirmed::Agreed => {
+                if let Some(acked) = self.epochs.agreed(epoch, mark.seq) {
+                    self.effects.push_back(Effect::Rewind { epoch, to: mark.seq });
+                    let applied = mark.seq;
+                    self.effects.push_back(Effect::Notify(Notice::CentreWentBack { epoch, acked, applied }));
+                }
+            }
+            Confirmed::Differs => {
+                // Another history stands at the centre. It can only tell ours apart event by event, so it gets all
+                // that we hold of the epoch; what it shares is skipped there.
+                if self.epochs.differs(epoch) {
+                    self.effects.push_back(Effect::Notify(Notice::Forked { epoch }));
+                }
+            }
+        }
+        if let State::Comparing { open } = &mut self.state {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.state = State::Ready { hold_until: now.after_ms(u64::from(self.hold_ms())) };
+                self.pump(now);
+            }
+        }
+    }
+
+    /// A deadline of `poll_timeout` has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.heartbeat_at.is_some_and(|at| at <= now) {
+            self.effects.push_back(Effect::SendHeartbeat);
+            self.schedule_heartbeat(now);
+        }
+        match self.state {
+            State::Offline { retry_at } if retry_at <= now => {
+                self.state = State::Connecting { deadline: now.after_ms(self.limits.connect_timeout_ms) };
+                self.effects.push_back(Effect::Connect);
+            }
+            State::Connecting { deadline } if deadline <= now => self.give_up(now),
+            State::Greeting { deadline, .. } | State::Waiting { deadline, .. } if deadline <= now => {
+                self.timeouts += 1;
+                if self.timeouts >= self.limits.timeouts_max { self.give_up(now) } else { self.say_hello(now) }
+            }
+            State::Paused { until } if until <= now => self.say_hello(now),
+            State::Ready { .. } => self.pump(now),
+            _ => {}
+        }
+    }
+
+    // ---- inside ----
+
+    fn handle_welcome(&mut self, welcome: Welcome, now: Instant) {
+        // The answer to another question, or to another agent of this store.
+        if !matches!(self.state, State::Greeting { session, .. } if session == welcome.session) {
+            return;
+        }
+        self.timeouts = 0;
+        self.backoff.reset();
+        self.server_epoch = Some(welcome.server_epoch);
+        self.reconnect_spread_ms = u64::from(welcome.reconnect_spread_ms);
+        self.credit = welcome.credit;
+        if !welcome.receipts.is_empty() {
+            self.effects.push_back(Effect::RaiseReceipts(welcome.receipts));
+        }
+        let mut open = 0;
+        for cursor in welcome.cursors {
+            let Some(head) = self.epochs.compare(cursor.epoch) else { continue };
+            if cursor.applied > head {
+                let (epoch, applied) = (cursor.epoch, cursor.applied);
+                self.effects.push_back(Effect::Notify(Notice::WentBack { epoch, head, applied }));
+            }
+            self.effects.push_back(Effect::Confirm { epoch: cursor.epoch, mark: cursor.common });
+            open += 1;
+        }
+        if open == 0 {
+            // An answer about nothing that was asked: asking again at once would only repeat it.
+            let wait_ms = self.backoff.next_ms(self.limits.pause_ms_min, &self.limits, &mut self.random);
+            self.state = State::Paused { until: now.after_ms(wait_ms) };
+        } else {
+            self.state = State::Comparing { open };
+        }
+    }
+
+    fn handle_ack(&mut self, ack: &Ack, now: Instant) {
+        let State::Waiting { sent, .. } = self.state else { return };
+        if self.is_new_run(ack.server_epoch) {
+            self.say_hello(now);
+            return;
+        }
+        if ack.epoch != sent.epoch {
+            return;
+        }
+        if ack.rewind && ack.through.seq < sent.first {
+            // Asking at once could turn a stream of late duplicates into a stream of questions.
+            let wait_ms = self.backoff.next_ms(0, &self.limits, &mut self.random);
+            self.epochs.forget_position(ack.epoch);
+            self.state = State::Paused { until: now.after_ms(wait_ms) };
+            return;
+        }
+        // Late, doubled, or about the history of another agent.
+        if ack.through != sent.through {
+            return;
+        }
+        self.timeouts = 0;
+        self.backoff.reset();
+        self.credit = ack.credit;
+        self.events_max = self.events_max.saturating_mul(2).min(self.limits.batch_events_max);
+        self.effects.push_back(Effect::Confirm { epoch: ack.epoch, mark: ack.through });
+        let mut open = 1;
+        if ack.cursor.seq > ack.through.seq && !ack.forked {
+            self.effects.push_back(Effect::Confirm { epoch: ack.epoch, mark: ack.cursor });
+            open += 1;
+        }
+        if ack.forked {
+            let newly = self.epochs.differs(ack.epoch);
+            self.epochs.sent_beyond(ack.epoch, ack.through.seq);
+            if newly {
+                self.effects.push_back(Effect::Notify(Notice::Forked { epoch: ack.epoch }));
+            }
+            if newly && self.epochs.is_newest(ack.epoch) {
+                self.effects.push_back(Effect::OpenEpoch);
+            }
+        }
+        self.state = State::Comparing { open };
+    }
+
+    fn handle_pulse(&mut self, pulse: Pulse, now: Instant) {
+        let connected =
+            !matches!(self.state, State::Offline { .. } | State::Connecting { .. } | State::Greeting { .. });
+        if connected && self.is_new_run(pulse.server_epoch) {
+            self.say_hello(now);
+        }
+    }
+
+    /// Whether the centre has started anew since its `Welcome`. It may have been restored from an older copy then.
+    fn is_new_run(&self, server_epoch: u64) -> bool {
+        self.server_epoch.is_some_and(|known| known != server_epoch)
+    }
+
+    /// Asks about all epochs anew: doubt about any of them is doubt about all.
+    fn say_hello(&mut self, now: Instant) {
+        self.epochs.forget_positions();
+        self.ask(now);
+    }
+
+    /// Asks about the epochs that no answer has covered: all of them, a new one, or those beyond one question.
+    fn ask(&mut self, now: Instant) {
+        let session = self.random.next_u64();
+        let epochs = self.epochs.to_ask(self.limits.hello_epochs_max);
+        self.effects.push_back(Effect::SayHello { session, epochs });
+        self.state = State::Greeting { session, deadline: now.after_ms(self.limits.hello_timeout_ms) };
+    }
+
+    /// Sends the next batch, if nothing stands against it.
+    fn pump(&mut self, now: Instant) {
+        let State::Ready { hold_until } = self.state else { return };
+        if hold_until > now {
+            return;
+        }
+        if self.credit.events == 0 {
+            let pause_ms = u64::from(self.hold_ms()).max(self.limits.pause_ms_min);
+            self.state = State::Paused { until: now.after_ms(pause_ms) };
+            return;
+        }
+        if let Some((epoch, from)) = self.epochs.next_to_send() {
+            let events_max = self.credit.events.min(self.events_max).min(self.limits.batch_events_max);
+            self.effects.push_back(Effect::SendBatch { epoch, from, events_max });
+            self.state = State::Loading { epoch };
+        } else if !self.epochs.all_known() {
+            self.ask(now);
+        }
+    }
+
+    fn hold_ms(&self) -> u32 {
+        self.credit.hold_ms.min(u32::try_from(self.limits.hold_ms_max).unwrap_or(u32::MAX))
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        self.effects.push_back(Effect::Disconnect);
+        self.go_offline(Loss::Network, now);
+    }
+
+    fn go_offline(&mut self, loss: Loss, now: Instant) {
+        let was_connected = !matches!(self.state, State::Connecting { .. });
+        let floor_ms = match loss {
+            Loss::LoginRefused => self.limits.refused_backoff_ms,
+            Loss::Network if was_connected => self.reconnect_spread_ms,
+            Loss::Network => 0,
+        };
+        if loss == Loss::LoginRefused {
+            self.effects.push_back(Effect::Notify(Notice::Refused));
+        }
+        let wait_ms = self.backoff.next_ms(floor_ms, &self.limits, &mut self.random);
+        self.heartbeat_at = None;
+        self.state = State::Offline { retry_at: now.after_ms(wait_ms) };
+    }
+
+    fn schedule_heartbeat(&mut self, now: Instant) {
+        let half = self.limits.heartbeat_ms / 2;
+        self.heartbeat_at = Some(now.after_ms(half + self.random.below(half.max(1) * 2)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! A store's end against answers made by hand. Loss, restarts and whole lives are the business of the simulation.
+
+use pos_model::ChainHash;
+use protocol::latest::Cursor;
+
+use super::*;
+
+const EPOCH: Epoch = Epoch::new(7);
+const AT: Instant = Instant::from_ms(1_000);
+
+fn report(epoch: Epoch, head: u64, acked: u64) -> EpochReport {
+    let (first_held, hash_before) = (Seq::FIRST, ChainHash::GENESIS);
+    EpochReport { epoch, first_held, hash_before, head: Seq::new(head), acked: Seq::new(acked) }
+}
+
+fn mark(seq: u64) -> Mark {
+    Mark { seq: Seq::new(seq), hash: ChainHash::GENESIS.then(&seq.to_be_bytes()) }
+}
+
+fn credit(events: u32, hold_ms: u32) -> Credit {
+    Credit { events, hold_ms }
+}
+
+fn effects(sync: &mut StoreSync) -> Vec<Effect> {
+    std::iter::from_fn(|| sync.poll_effect()).collect()
+}
+
+/// A machine that has connected and said hello; returns it with the session.
+fn greeting(epochs: &[EpochReport]) -> (StoreSync, u64) {
+    let mut sync = StoreSync::new(epochs, StoreLimits::PRODUCTION, 1, AT);
+    sync.handle_timeout(AT);
+    assert_eq!(effects(&mut sync), [Effect::Connect]);
+    sync.handle_connected(AT);
+    let asked = effects(&mut sync);
+    let [Effect::SayHello { session, .. }] = asked[..] else { panic!("{asked:?}") };
+    (sync, session)
+}
+
+fn welcome(session: u64, cursors: Vec<(Epoch, u64, u64)>, credit: Credit) -> Downlink {
+    let cursor = |(epoch, applied, common)| Cursor { epoch, applied: Seq::new(applied), common: mark(common) };
+    Downlink::Welcome(Welcome {
+        session,
+        server_epoch: 1,
+        cursors: cursors.into_iter().map(cursor).collect(),
+        credit,
+        reconnect_spread_ms: 0,
+        receipts: vec![],
+        server_time_ms: 0,
+    })
+}
+
+fn ack(through: u64, cursor: u64) -> Ack {
+    Ack {
+        server_epoch: 1,
+        epoch: EPOCH,
+        through: mark(through),
+        cursor: mark(cursor),
+        parked: vec![],
+        rewind: false,
+        forked: false,
+        credit: credit(500, 0),
+        server_time_ms: 0,
+    }
+}
+
+/// A machine whose centre has agreed up to `acked`.
+fn online(head: u64, acked: u64) -> StoreSync {
+    let (mut sync, session) = greeting(&[report(EPOCH, head, acked)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, acked, acked)], credit(500, 0)), AT);
+    assert_eq!(effects(&mut sync), [Effect::Confirm { epoch: EPOCH, mark: mark(acked) }]);
+    sync.handle_confirmed(EPOCH, mark(acked), Confirmed::Agreed, AT);
+    sync
+}
+
+fn send(from: u64, events_max: u32) -> Effect {
+    Effect::SendBatch { epoch: EPOCH, from: Seq::new(from), events_max }
+}
+
+fn sent(first: u64, through: u64) -> Sent {
+    Sent { epoch: EPOCH, first: Seq::new(first), through: mark(through) }
+}
+
+#[test]
+fn the_centre_decides_where_to_go_on() {
+    #[track_caller]
+    fn check(head: u64, acked: u64, applied: u64, expected: &[Effect]) {
+        let (mut sync, session) = greeting(&[report(EPOCH, head, acked)]);
+        let common = applied.min(head);
+        sync.handle_downlink(welcome(session, vec![(EPOCH, applied, common)], credit(500, 0)), AT);
+        let mut seen = effects(&mut sync);
+        assert_eq!(seen.pop(), Some(Effect::Confirm { epoch: EPOCH, mark: mark(common) }));
+        sync.handle_confirmed(EPOCH, mark(common), Confirmed::Agreed, AT);
+        seen.extend(effects(&mut sync));
+        assert_eq!(seen, expected);
+    }
+    let (epoch, seq) = (EPOCH, Seq::new);
+    check(10, 0, 0, &[send(1, 500)]);
+    check(10, 4, 4, &[send(5, 500)]);
+    check(10, 10, 10, &[]);
+    // The centre is ahead of what the store remembers: the ack was lost.
+    check(10, 4, 8, &[send(9, 500)]);
+    // The centre was restored.
+    let notice = Effect::Notify(Notice::CentreWentBack { epoch, acked: seq(8), applied: seq(3) });
+    check(10, 8, 3, &[Effect::Rewind { epoch, to: seq(3) }, notice, send(4, 500)]);
+    // The store was restored.
+    let notice = Effect::Notify(Notice::WentBack { epoch, head: seq(10), applied: seq(15) });
+    check(10, 4, 15, &[notice]);
+}
+
+#[test]
+fn one_batch_at_a_time_and_the_answer_is_durable_first() {
+    let mut sync = online(1000, 0);
+    assert_eq!(effects(&mut sync), [send(1, 500)]);
+    sync.handle_committed(EPOCH, Seq::new(1001), AT);
+    sync.handle_sent(sent(1, 500), AT);
+    sync.handle_committed(EPOCH, Seq::new(1002), AT);
+    assert_eq!(effects(&mut sync), [], "the first batch is not answered");
+    sync.handle_downlink(Downlink::Ack(ack(500, 500)), AT);
+    assert_eq!(effects(&mut sync), [Effect::Confirm { epoch: EPOCH, mark: mark(500) }]);
+    sync.handle_confirmed(EPOCH, mark(500), Confirmed::Agreed, AT);
+    assert_eq!(effects(&mut sync), [send(501, 500)]);
+    assert_eq!(sync.unconfirmed(), 502);
+}
+
+#[test]
+fn answers_about_something_else_change_nothing() {
+    #[track_caller]
+    fn check(ack: Ack) {
+        let mut sync = online(10, 0);
+        effects(&mut sync);
+        sync.handle_sent(sent(1, 10), AT);
+        sync.handle_downlink(Downlink::Ack(ack), AT);
+        assert_eq!(effects(&mut sync), []);
+        assert_eq!(sync.unconfirmed(), 10);
+    }
+    check(ack(5, 5));
+    check(ack(11, 11));
+    check(Ack { epoch: Epoch::new(8), ..ack(10, 10) });
+    // The same place on the history of another agent.
+    let other = Mark { seq: Seq::new(10), hash: ChainHash::GENESIS };
+    check(Ack { through: other, cursor: other, ..ack(10, 10) });
+}
+
+#[test]
+fn a_new_run_of_the_centre_is_asked_anew() {
+    let mut sync = online(10, 0);
+    effects(&mut sync);
+    sync.handle_sent(sent(1, 10), AT);
+    sync.handle_downlink(Downlink::Ack(Ack { server_epoch: 2, ..ack(10, 10) }), AT);
+    assert!(matches!(effects(&mut sync)[..], [Effect::SayHello { .. }]));
+    assert_eq!(sync.unconfirmed(), 10);
+
+    let mut sync = online(10, 10);
+    sync.handle_downlink(Downlink::Pulse(Pulse { server_epoch: 1, server_time_ms: 0 }), AT);
+    assert_eq!(effects(&mut sync), []);
+    sync.handle_downlink(Downlink::Pulse(Pulse { server_epoch: 2, server_time_ms: 0 }), AT);
+    assert!(matches!(effects(&mut sync)[..], [Effect::SayHello { .. }]));
+}
+
+#[test]
+fn silence_leads_to_a_question_and_then_to_a_new_connection() {
+    let mut sync = online(10, 0);
+    effects(&mut sync);
+    sync.handle_sent(sent(1, 10), AT);
+    let mut asked = 0;
+    loop {
+        let (at, _) = sync.poll_timeout().expect("something is always due");
+        sync.handle_timeout(at);
+        let seen = effects(&mut sync);
+        asked += seen.iter().filter(|effect| matches!(effect, Effect::SayHello { .. })).count();
+        if seen.contains(&Effect::Disconnect) {
+            break;
+        }
+    }
+    assert_eq!(asked, 2);
+    assert_eq!(sync.link_state(), LinkState::Offline);
+}
+
+#[test]
+fn the_centre_paces() {
+    let (mut sync, session) = greeting(&[report(EPOCH, 100, 0)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, 0, 0)], credit(20, 300)), AT);
+    effects(&mut sync);
+    sync.handle_confirmed(EPOCH, mark(0), Confirmed::Agreed, AT);
+    assert_eq!(effects(&mut sync), [], "the hold");
+    assert_eq!(sync.poll_timeout().map(|(at, _)| at), Some(AT.after_ms(300)));
+    sync.handle_timeout(AT.after_ms(300));
+    assert_eq!(effects(&mut sync), [send(1, 20)]);
+}
+
+#[test]
+fn no_credit_is_a_pause_and_a_question_after_it() {
+    let (mut sync, session) = greeting(&[report(EPOCH, 100, 0)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, 0, 0)], credit(0, 0)), AT);
+    effects(&mut sync);
+    sync.handle_confirmed(EPOCH, mark(0), Confirmed::Agreed, AT);
+    assert_eq!(sync.link_state(), LinkState::Paused);
+    sync.handle_timeout(AT.after_ms(1_000));
+    assert!(matches!(effects(&mut sync)[..], [Effect::SayHello { .. }]));
+}
+
+#[test]
+fn another_agent_in_the_same_epoch_makes_this_one_leave_it() {
+    let mut sync = online(10, 4);
+    effects(&mut sync);
+    sync.handle_sent(sent(5, 10), AT);
+    sync.handle_downlink(Downlink::Ack(Ack { forked: true, ..ack(10, 4) }), AT);
+    let notice = Effect::Notify(Notice::Forked { epoch: EPOCH });
+    let confirm = Effect::Confirm { epoch: EPOCH, mark: mark(10) };
+    assert_eq!(effects(&mut sync), [confirm, notice, Effect::OpenEpoch]);
+    sync.handle_confirmed(EPOCH, mark(10), Confirmed::Agreed, AT);
+    let opened = Epoch::new(8);
+    sync.handle_epoch_opened(&report(opened, 1, 0), AT);
+    let [Effect::SayHello { ref epochs, .. }] = effects(&mut sync)[..] else { panic!("it asks about the new epoch") };
+    assert_eq!(epochs, &[opened]);
+}
+
+#[test]
+fn a_history_that_differs_is_sent_whole() {
+    let (mut sync, session) = greeting(&[report(EPOCH, 10, 6)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, 9, 9)], credit(500, 0)), AT);
+    effects(&mut sync);
+    sync.handle_confirmed(EPOCH, mark(9), Confirmed::Differs, AT);
+    assert_eq!(effects(&mut sync), [Effect::Notify(Notice::Forked { epoch: EPOCH }), send(1, 500)]);
+}
+
+#[test]
+fn a_gap_at_the_centre_leads_back_to_a_question() {
+    let mut sync = online(10, 4);
+    effects(&mut sync);
+    sync.handle_sent(sent(5, 10), AT);
+    sync.handle_downlink(Downlink::Ack(Ack { rewind: true, ..ack(2, 2) }), AT);
+    let (at, _) = sync.poll_timeout().expect("a pause has an end");
+    sync.handle_timeout(at);
+    assert!(matches!(effects(&mut sync)[..], [Effect::SayHello { .. }]));
+}
+
+#[test]
+fn refusals_of_the_link() {
+    let mut sync = online(10, 0);
+    effects(&mut sync);
+    sync.handle_sent(sent(1, 10), AT);
+    sync.handle_refused(Refusal::TooLarge, AT);
+    assert_eq!(effects(&mut sync), [send(1, 5)]);
+
+    sync.handle_sent(sent(1, 5), AT);
+    sync.handle_refused(Refusal::Overloaded, AT);
+    assert_eq!(effects(&mut sync), []);
+    let (at, _) = sync.poll_timeout().expect("it tries again");
+    sync.handle_timeout(at);
+    assert_eq!(effects(&mut sync), [send(1, 5)]);
+
+    sync.handle_sent(sent(1, 5), AT);
+    sync.handle_refused(Refusal::NotAuthorized, AT);
+    assert_eq!(effects(&mut sync), [Effect::Disconnect, Effect::Notify(Notice::Refused)]);
+}
+
+#[test]
+fn more_epochs_than_one_question_holds_are_asked_about_in_turn() {
+    let limits = StoreLimits { hello_epochs_max: 2, ..StoreLimits::PRODUCTION };
+    let reports: Vec<_> = (1..=5).map(|epoch| report(Epoch::new(epoch), 3, 3)).collect();
+    let mut sync = StoreSync::new(&reports, limits, 1, AT);
+    sync.handle_timeout(AT);
+    sync.handle_connected(AT);
+    let mut asked = Vec::new();
+    loop {
+        let mut session_of_question = None;
+        let mut confirms = Vec::new();
+        for effect in effects(&mut sync) {
+            match effect {
+                Effect::SayHello { session, epochs } => session_of_question = Some((session, epochs)),
+                Effect::Confirm { epoch, mark } => confirms.push((epoch, mark)),
+                _ => {}
+            }
+        }
+        confirms.iter().for_each(|(epoch, mark)| sync.handle_confirmed(*epoch, *mark, Confirmed::Agreed, AT));
+        if let Some((session, epochs)) = session_of_question {
+            let cursors = epochs.iter().map(|epoch| (*epoch, 3, 3)).collect();
+            asked.push(epochs.len());
+            sync.handle_downlink(welcome(session, cursors, credit(500, 0)), AT);
+        } else if confirms.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(asked, [2, 2, 1]);
+}
