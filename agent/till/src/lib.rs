@@ -1,1 +1,22 @@
+//! The rules of the counter: a command becomes a sale, or is refused with a reason.
+//!
+//! [`complete`] takes what the till says and answers with a [`SaleDraft`], which is right by construction: within every
+//! limit, priced, and paid. What a draft lacks is what only the agent can give: the receipt and pickup number, the time
+//! and the business date. A [`Refusal`] carries the numbers for the screen's text and a key under which a screen finds
+//! its own words.
+//!
+//! The crate does not know how a command arrives or where a sale is kept: `agent/src/http/from_wire.rs` converts the one,
+//! `agent/src/db/` does the other.
 
+#![forbid(unsafe_code)]
+
+mod complete;
+pub mod limits;
+mod refusal;
+mod sale;
+mod tender;
+
+pub use complete::complete;
+pub use refusal::Refusal;
+pub use sale::{Adjustment, ChosenOption, CompleteSale, Consumption, DraftLine, Imported, Line, SaleDraft, Tender};
+pub use tender::CASH;

@@ -1,0 +1,39 @@
+//! Every bound of a sale, with its unit and its reason.
+
+/// Lines. A large office order has some dozens; the bound keeps one command small enough to price while others wait.
+pub const LINES_MAX: usize = 200;
+
+/// Options of one line. A drink has size, sugar, ice, milk and a handful of toppings.
+pub const OPTIONS_MAX: usize = 20;
+
+/// Adjustments of one line.
+pub const ADJUSTMENTS_MAX: usize = 20;
+
+/// Items that one line takes from stock. The longest recipe, exploded, with cup, lid, straw and bag.
+pub const CONSUMPTIONS_MAX: usize = 40;
+
+/// Tenders of one sale. A table that shares the bill.
+pub const TENDERS_MAX: usize = 16;
+
+/// Characters of a name on the receipt.
+pub const NAME_CHARS_MAX: usize = 128;
+
+/// Characters of a member tag, of a promotion's id, of a price book's version, of a source of imported sales, and of a
+/// trace context (which has 55).
+pub const TAG_CHARS_MAX: usize = 64;
+
+/// Characters of an imported order's key in its source.
+pub const REFERENCE_CHARS_MAX: usize = 128;
+
+/// A total, and what one tender hands over, in minor units. A day's sums of thousands of such sales still fit in 64 bits.
+pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
+
+/// A line's quantity, and what it takes of one item, in millionths: a thousand million units. All lines and items of a
+/// sale at this bound still add up within 64 bits.
+pub const QUANTITY_MICRO_MAX: i64 = 1_000_000_000_000_000;
+
+/// The latest moment an imported sale may name, in milliseconds since 1970 (UTC): the end of the year 9999.
+pub const SOLD_AT_MS_MAX: i64 = 253_402_300_799_999;
+
+/// How far an imported sale's local time may lie from UTC, in seconds: a day, which is more than any zone has had.
+pub const SOLD_AT_OFFSET_S_MAX: i32 = 86_400;

@@ -1,0 +1,104 @@
+//! Why a command does not become a sale.
+
+use pos_model::{Money, Tag};
+use pricing::PricingError;
+
+/// A rule that the command breaks. Lines and tenders are counted from one, as on a screen.
+///
+/// The text names amounts in minor units; a screen that knows its currency makes its own from the key and the numbers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the numbers in a variant are named as in its text")]
+pub enum Refusal {
+    /// Nothing, or too much, is sold.
+    #[error("a sale has 1 to {max} lines, this one has {count}")]
+    LineCount { count: usize, max: usize },
+    /// Too many of something on one line.
+    #[error("line {line} has {count} {what}, at most {max} are possible")]
+    LineParts { line: usize, what: &'static str, count: usize, max: usize },
+    /// Too many tenders.
+    #[error("a sale has at most {max} tenders, this one has {count}")]
+    TenderCount { count: usize, max: usize },
+    /// A text is too long.
+    #[error("{field} has {chars} characters, at most {max} are possible")]
+    TextTooLong { field: &'static str, chars: usize, max: usize },
+    /// A text has control characters, which have no place on a receipt.
+    #[error("{field} has a control character")]
+    TextUnprintable { field: &'static str },
+    /// A quantity that is no number, or has more than six decimals.
+    #[error("line {line} has a quantity that is no decimal with at most six places")]
+    QuantityFormat { line: usize },
+    /// A quantity of nothing, or of less.
+    #[error("line {line} has a quantity that is not above zero")]
+    QuantityNotPositive { line: usize },
+    /// A quantity beyond all sense.
+    #[error("line {line} has a quantity above {max_units} units")]
+    QuantityTooLarge { line: usize, max_units: i64 },
+    /// A line that puts something into stock.
+    #[error("line {line} takes a negative quantity of {item} from stock")]
+    ConsumptionNegative { line: usize, item: String },
+    /// The adjustments of a line take more than its price.
+    #[error("line {line} comes to {} minor units, which is less than nothing", gross.minor())]
+    LineNegative { line: usize, gross: Money },
+    /// A tax group with two rates.
+    #[error("tax group {group} has the rates {first_ppm} and {second_ppm} in one sale")]
+    TaxRatesDiffer { group: Tag, first_ppm: u32, second_ppm: u32 },
+    /// An amount beyond all sense.
+    #[error("an amount is above {max_minor} minor units")]
+    AmountTooLarge { max_minor: i64 },
+    /// The till showed another total.
+    #[error("the till shows {} minor units, the sale comes to {}", expected.minor(), total.minor())]
+    TotalDiffers { expected: Money, total: Money },
+    /// A tender of nothing, or of less.
+    #[error("tender {tender} is not above zero")]
+    TenderNotPositive { tender: usize },
+    /// What was handed over does not cover the total.
+    #[error("{} minor units were tendered, the sale comes to {}", tendered.minor(), total.minor())]
+    TenderTooSmall { tendered: Money, total: Money },
+    /// More was taken by card, wallet or voucher than the sale costs: only cash gives change.
+    #[error("{} minor units were tendered without cash, the sale comes to {}", tendered.minor(), total.minor())]
+    TenderWithoutChange { tendered: Money, total: Money },
+    /// An imported sale of no possible time.
+    #[error("the time of the imported sale is outside the years 1970 to 9999, or its offset above a day")]
+    SoldAt,
+    /// All is well with each part, but together they are more than one event can carry to the centre.
+    #[error("the sale takes {bytes} bytes, at most {max} are possible")]
+    TooLarge { bytes: usize, max: usize },
+}
+
+impl Refusal {
+    /// The key under which a screen finds its own words.
+    pub const fn message_key(&self) -> &'static str {
+        match self {
+            Self::LineCount { .. } => "sale.line_count",
+            Self::LineParts { .. } => "sale.line_parts",
+            Self::TenderCount { .. } => "sale.tender_count",
+            Self::TextTooLong { .. } => "sale.text_too_long",
+            Self::TextUnprintable { .. } => "sale.text_unprintable",
+            Self::QuantityFormat { .. } => "sale.quantity_format",
+            Self::QuantityNotPositive { .. } => "sale.quantity_not_positive",
+            Self::QuantityTooLarge { .. } => "sale.quantity_too_large",
+            Self::ConsumptionNegative { .. } => "sale.consumption_negative",
+            Self::LineNegative { .. } => "sale.line_negative",
+            Self::TaxRatesDiffer { .. } => "sale.tax_rates_differ",
+            Self::AmountTooLarge { .. } => "sale.amount_too_large",
+            Self::TotalDiffers { .. } => "sale.total_differs",
+            Self::TenderNotPositive { .. } => "sale.tender_not_positive",
+            Self::TenderTooSmall { .. } => "sale.tender_too_small",
+            Self::TenderWithoutChange { .. } => "sale.tender_without_change",
+            Self::SoldAt => "sale.sold_at",
+            Self::TooLarge { .. } => "sale.too_large",
+        }
+    }
+}
+
+impl From<PricingError> for Refusal {
+    fn from(error: PricingError) -> Self {
+        match error {
+            PricingError::Overflow => Self::AmountTooLarge { max_minor: crate::limits::AMOUNT_MINOR_MAX },
+            PricingError::NegativeLine { line, gross } => Self::LineNegative { line: line + 1, gross },
+            PricingError::TwoRates { group, first_ppm, second_ppm } => {
+                Self::TaxRatesDiffer { group, first_ppm, second_ppm }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What the till says, and what becomes of it.
+
+use pos_model::{ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+
+/// The customer has paid; make it a sale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompleteSale {
+    /// Made by the till, and kept there before it asked.
+    pub sale_id: SaleId,
+    /// Where.
+    pub till_id: TillId,
+    /// Who.
+    pub operator_id: Option<OperatorId>,
+    /// How the order came in.
+    pub channel: Tag,
+    /// The member, by a tag that is no name and no contact.
+    pub member_tag: Option<String>,
+    /// What is sold.
+    pub lines: Vec<Line>,
+    /// What was handed over.
+    pub tenders: Vec<Tender>,
+    /// The total that the till has shown to the customer.
+    pub expected_total: Option<Money>,
+    /// The version of the price book that the till used.
+    pub price_book_version: Option<String>,
+    /// Set when the sale was made elsewhere and is read from a file.
+    pub imported: Option<Imported>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// One line of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What is sold.
+    pub sku: Sku,
+    /// Its name on the receipt.
+    pub name: String,
+    /// How much of it.
+    pub quantity: Quantity,
+    /// The price of one unit without options.
+    pub unit_price: Money,
+    /// What the customer chose.
+    pub options: Vec<ChosenOption>,
+    /// What changes the price.
+    pub adjustments: Vec<Adjustment>,
+    /// The tax group.
+    pub tax_group: Tag,
+    /// The tax in the price, in parts per million of the net amount.
+    pub tax_rate_ppm: u32,
+    /// What it takes from stock.
+    pub consumption: Vec<Consumption>,
+}
+
+/// An option on a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChosenOption {
+    /// Its code on the menu.
+    pub code: Sku,
+    /// Its name.
+    pub name: String,
+    /// What it adds to one unit.
+    pub price: Money,
+}
+
+/// A change of a line's price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Why.
+    pub reason: Tag,
+    /// The promotion, where there is one.
+    pub promotion_id: Option<String>,
+    /// By how much; negative in the customer's favour.
+    pub amount: Money,
+}
+
+/// What a line takes from stock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumption {
+    /// The ingredient or article.
+    pub item_id: ItemId,
+    /// How much, for the whole line, in the item's base unit.
+    pub quantity: Quantity,
+}
+
+/// A means of payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tender {
+    /// `cash`, `card` and so on.
+    pub kind: Tag,
+    /// The amount handed over, change included.
+    pub amount: Money,
+}
+
+/// Marks a sale as read from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// A name for the file or system.
+    pub source: String,
+    /// The order's key there.
+    pub reference: String,
+    /// When it was sold; this decides its business date.
+    pub sold_at: Stamp,
+}
+
+/// A sale that obeys every rule, is priced, and is paid. Only [`crate::complete`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SaleDraft {
+    /// Made by the till.
+    pub sale_id: SaleId,
+    /// Where.
+    pub till_id: TillId,
+    /// Who.
+    pub operator_id: Option<OperatorId>,
+    /// How the order came in.
+    pub channel: Tag,
+    /// The member's tag.
+    pub member_tag: Option<String>,
+    /// What is sold; at least one line.
+    pub lines: Vec<DraftLine>,
+    /// What was handed over.
+    pub tenders: Vec<Tender>,
+    /// What goes back in cash.
+    pub change: Money,
+    /// What the customer pays, tax included.
+    pub gross: Money,
+    /// The tax in it.
+    pub tax: Money,
+    /// The sum of the lines' quantities.
+    pub quantity: Quantity,
+    /// The version of the price book.
+    pub price_book_version: Option<String>,
+    /// Where it was read from, if it was.
+    pub imported: Option<Imported>,
+    /// W3C trace context, if it was one.
+    pub traceparent: Option<String>,
+}
+
+/// A line with its amounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftLine {
+    /// As it was said.
+    pub line: Line,
+    /// What the customer pays for it, tax included.
+    pub gross: Money,
+    /// Its share of the tax.
+    pub tax: Money,
+}
