@@ -1,0 +1,193 @@
+//! One committed sample for each message and version is decoded for ever, and what is encoded today is what the sample
+//! says. A sample is never changed after a release: a message that changes gets a new sample beside the old one.
+//! `BREAKWATER_BLESS=1` writes samples that do not exist yet.
+
+use std::path::PathBuf;
+
+use pos_model::{ChainHash, Epoch, EventId, Money, Quantity, SaleId, Seq, Stamp, StoreId};
+use protocol::envelope::{open_downlink, open_uplink, seal_downlink, seal_uplink};
+use protocol::latest::*;
+use serde_bytes::ByteBuf;
+use uuid::Uuid;
+
+const STAMP: Stamp = Stamp { utc_ms: 1_785_000_000_123, offset_s: 28_800 };
+
+fn text<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("a valid sample")
+}
+
+fn store() -> StoreId {
+    text("SH-0001")
+}
+
+fn mark(seq: u64) -> Mark {
+    Mark { seq: Seq::new(seq), hash: ChainHash::GENESIS.then(&seq.to_be_bytes()) }
+}
+
+fn sale() -> SaleCompleted {
+    SaleCompleted {
+        sale_id: SaleId::new(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001)),
+        till_id: text("T1"),
+        operator_id: Some(text("op-7")),
+        channel: text("counter"),
+        member_tag: Some("m-314".to_owned()),
+        receipt_no: 1042,
+        pickup_no: 57,
+        sold_at: STAMP,
+        business_date: text("2026-07-26"),
+        currency: text("CNY"),
+        lines: vec![SaleLine {
+            sku: text("milk-tea-large"),
+            name: "\u{5976}\u{8336} large".to_owned(),
+            quantity: Quantity::from_micro(2_000_000),
+            unit_price_minor: Money::from_minor(1800),
+            options: vec![ChosenOption {
+                code: text("pearls"),
+                name: "Pearls".to_owned(),
+                price_minor: Money::from_minor(300),
+            }],
+            adjustments: vec![Adjustment {
+                reason: text("promotion"),
+                promotion_id: Some("second-half".to_owned()),
+                amount_minor: Money::from_minor(-1050),
+            }],
+            gross_minor: Money::from_minor(3150),
+            tax_group: text("standard"),
+            tax_rate_ppm: 60_000,
+            tax_minor: Money::from_minor(178),
+            consumption: vec![Consumption { item_id: text("milk"), quantity: Quantity::from_micro(480_000_000) }],
+        }],
+        tenders: vec![Tender { kind: text("cash"), amount_minor: Money::from_minor(4000) }],
+        change_minor: Money::from_minor(850),
+        totals: SaleTotals {
+            gross_minor: Money::from_minor(3150),
+            tax_minor: Money::from_minor(178),
+            net_minor: Money::from_minor(2972),
+            quantity: Quantity::from_micro(2_000_000),
+        },
+        price_book_version: Some("2026-07-a".to_owned()),
+        imported: Some(ImportedFrom { source: "receipts.csv".to_owned(), reference: "3|2019-04-01|7".to_owned() }),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+    }
+}
+
+fn event(body: EventBody) -> Event {
+    Event { id: EventId::new(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_00ff)), at: STAMP, body }
+}
+
+fn epoch_opened() -> Event {
+    let previous = Some(Predecessor { epoch: Epoch::new(3), seq: Seq::new(99), hash: mark(99).hash });
+    event(EventBody::EpochOpened(EpochOpened {
+        epoch: Epoch::new(u64::MAX - 1),
+        previous,
+        reason: OpenReason::Start,
+        agent_version: "0.1.0".to_owned(),
+    }))
+}
+
+fn health() -> StoreHealth {
+    StoreHealth {
+        clock: STAMP,
+        agent_version: "0.1.0".to_owned(),
+        epoch: Epoch::new(5),
+        head: Seq::new(12),
+        outbox_events: 3,
+        outbox_oldest_ms: Some(1_785_000_000_000),
+        disk_free_bytes: Some(8_000_000_000),
+        receipts: vec![ReceiptHead { till_id: text("T1"), receipt_no: 1042 }],
+    }
+}
+
+fn credit() -> Credit {
+    Credit { events: 500, hold_ms: 250 }
+}
+
+fn uplinks() -> Vec<(&'static str, Uplink)> {
+    let sale_bytes = encode_event(&event(EventBody::SaleCompleted(Box::new(sale())))).expect("encodes");
+    let epochs = vec![EpochReport {
+        epoch: Epoch::new(5),
+        first_held: Seq::FIRST,
+        hash_before: ChainHash::GENESIS,
+        head: Seq::new(12),
+        acked: Seq::new(9),
+    }];
+    let batch = Batch {
+        epoch: Epoch::new(5),
+        first_seq: Seq::new(10),
+        prev_hash: mark(9).hash,
+        events: vec![ByteBuf::from(sale_bytes.clone()), ByteBuf::from(sale_bytes)],
+    };
+    vec![
+        ("hello", Uplink::Hello(Hello { session: 77, version: VERSION, epochs, health: health() })),
+        ("batch", Uplink::Batch(batch)),
+        ("heartbeat", Uplink::Heartbeat(Heartbeat { health: health() })),
+    ]
+}
+
+fn downlinks() -> Vec<(&'static str, Downlink)> {
+    let welcome = Welcome {
+        session: 77,
+        server_epoch: 8,
+        cursors: vec![Cursor { epoch: Epoch::new(5), applied: Seq::new(14), common: mark(12) }],
+        credit: credit(),
+        reconnect_spread_ms: 2000,
+        receipts: vec![ReceiptHead { till_id: text("T1"), receipt_no: 1044 }],
+        server_time_ms: 1_785_000_000_456,
+    };
+    let ack = Ack {
+        server_epoch: 8,
+        epoch: Epoch::new(5),
+        through: mark(11),
+        cursor: mark(12),
+        parked: vec![Seq::new(10)],
+        rewind: false,
+        forked: true,
+        credit: credit(),
+        server_time_ms: 1_785_000_000_456,
+    };
+    vec![
+        ("welcome", Downlink::Welcome(welcome)),
+        ("ack", Downlink::Ack(ack)),
+        ("pulse", Downlink::Pulse(Pulse { server_epoch: 8, server_time_ms: 1_785_000_000_456 })),
+    ]
+}
+
+/// Reads the committed sample. With `BREAKWATER_BLESS` a missing one is written first.
+fn sample(name: &str, encoded: &[u8]) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/v1").join(format!("{name}.bin"));
+    if !path.exists() && std::env::var_os("BREAKWATER_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().expect("has a folder")).expect("make the folder");
+        std::fs::write(&path, encoded).expect("write the sample");
+    }
+    std::fs::read(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()))
+}
+
+#[test]
+fn events() {
+    let sale = event(EventBody::SaleCompleted(Box::new(sale())));
+    for (name, event) in [("event_epoch_opened", epoch_opened()), ("event_sale_completed", sale)] {
+        let encoded = encode_event(&event).expect("encodes");
+        let golden = sample(name, &encoded);
+        assert_eq!(decode_event(&golden).expect("decodes"), event, "{name}");
+        assert_eq!(encoded, golden, "{name}: the bytes of an event are hashed, so they may not change");
+    }
+}
+
+#[test]
+fn messages_up() {
+    for (name, message) in uplinks() {
+        let golden = sample(name, &seal_uplink(&store(), &message).expect("seals"));
+        assert_eq!(open_uplink(&golden).expect("opens"), (store(), message), "{name}");
+    }
+}
+
+#[test]
+fn messages_down() {
+    for (name, message) in downlinks() {
+        let golden = sample(name, &seal_downlink(&store(), &message).expect("seals"));
+        assert_eq!(open_downlink(&golden).expect("opens"), (store(), message), "{name}");
+    }
+}
