@@ -1,0 +1,108 @@
+//! What the listener hands to the service: a message, and the receipt that answers it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqtt_protocol_core::mqtt::result_code::PubackReasonCode;
+use pos_model::StoreId;
+
+use super::acl::Kind;
+use super::budget::Permit;
+use super::mailbox::{Downlink, Mailbox};
+use super::router::{ConnectionId, Delivery};
+
+/// A message from a store, as it was published.
+#[derive(Debug)]
+pub struct Uplinked {
+    /// The connection it came by; answers go there.
+    pub connection: ConnectionId,
+    /// The store that logged in on that connection. The topic named the same one.
+    pub store: StoreId,
+    /// The last level of the topic.
+    pub kind: Kind,
+    /// The payload, untouched.
+    pub payload: Bytes,
+    /// To be resolved when the message's fate is durable.
+    pub receipt: Receipt,
+}
+
+/// Why the service refuses a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// 0x97: no room, come back later.
+    Busy,
+    /// 0x87: the store may not say this.
+    NotAuthorized,
+    /// 0x99: the payload cannot be read.
+    Unreadable,
+    /// 0x80: it failed for a reason that is not the message's.
+    Failed,
+}
+
+impl Refusal {
+    pub(crate) fn code(self) -> PubackReasonCode {
+        match self {
+            Self::Busy => PubackReasonCode::QuotaExceeded,
+            Self::NotAuthorized => PubackReasonCode::NotAuthorized,
+            Self::Unreadable => PubackReasonCode::PayloadFormatInvalid,
+            Self::Failed => PubackReasonCode::UnspecifiedError,
+        }
+    }
+}
+
+/// The right to answer one publish, once. It also holds the message's share of the byte budget: keep it as long as the
+/// payload.
+///
+/// The PUBACK leaves when every earlier publish of the connection has been answered, too. Dropped without an answer,
+/// the client never gets one; a store then repeats after its timeout, but each such gap uses up the client's window,
+/// so the listener ends a connection that has collected many. To say "not now", prefer [`Receipt::refuse`]. All
+/// methods do nothing beyond their delivery result for a publish of QoS 0 or when the connection has ended.
+#[derive(Debug)]
+pub struct Receipt {
+    mailbox: Arc<Mailbox>,
+    slot: Option<u64>,
+    _permit: Permit,
+}
+
+impl Receipt {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, slot: Option<u64>, permit: Permit) -> Self {
+        Self { mailbox, slot, _permit: permit }
+    }
+
+    /// PUBACK with success: the message is durable.
+    pub fn accept(mut self) {
+        self.decide(PubackReasonCode::Success, None);
+    }
+
+    /// As [`Receipt::accept`], and a message to the same connection right behind the PUBACK. One wake-up and one write
+    /// for both, and no look-up: the cheap way to ack.
+    pub fn accept_with(mut self, message: Downlink<'_>) -> Delivery {
+        self.decide(PubackReasonCode::Success, Some(message))
+    }
+
+    /// PUBACK with a reason.
+    pub fn refuse(mut self, refusal: Refusal) {
+        self.decide(refusal.code(), None);
+    }
+
+    /// As [`Receipt::refuse`], and a message that says more, such as when to come back.
+    pub fn refuse_with(mut self, refusal: Refusal, message: Downlink<'_>) -> Delivery {
+        self.decide(refusal.code(), Some(message))
+    }
+
+    fn decide(&mut self, code: PubackReasonCode, message: Option<Downlink<'_>>) -> Delivery {
+        let slot = self.slot.take();
+        if slot.is_none() && message.is_none() {
+            return Delivery::Queued;
+        }
+        self.mailbox.decide(slot, code, message)
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.mailbox.abandon(slot);
+        }
+    }
+}
