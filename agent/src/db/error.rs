@@ -1,0 +1,131 @@
+//! What can go wrong with the books.
+
+use pos_model::{Currency, Epoch};
+use protocol::latest::EncodeError;
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+
+/// An operation on the books failed. Texts fit after "failed to".
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the values in a variant are named as in its text")]
+pub enum Error {
+    /// SQLite could not do it.
+    #[error("{doing}")]
+    Sql { doing: &'static str, source: rusqlite::Error },
+    /// The folder, or a file in it, could not be made or opened.
+    #[error("open {path}")]
+    Open { path: String, source: std::io::Error },
+    /// The event cannot be encoded.
+    #[error("encode the event")]
+    Encode(#[source] EncodeError),
+    /// SQLite is older than the one whose write-ahead log is known to be sound.
+    #[error("use SQLite {found}: older than {least}, whose write-ahead log can be damaged by a race")]
+    SqliteTooOld { found: String, least: &'static str },
+    /// A newer program has written this file.
+    #[error(
+        "read a database of version {found}: this program knows versions up to {known}; install the newer program again"
+    )]
+    Newer { found: i64, known: i64 },
+    /// The file is a database of something else.
+    #[error("read a database that is not a store's books (application id {found:#010x})")]
+    NotOurs { found: i64 },
+    /// The configuration names another currency than the sales in the folder have.
+    #[error("sell in {wanted}: the folder holds sales in {found}")]
+    OtherCurrency { wanted: Currency, found: String },
+    /// A sale before the first epoch of this run.
+    #[error("record a sale before an epoch is open")]
+    NoEpoch,
+    /// The random number has been drawn before.
+    #[error("open epoch {0}: the folder holds that epoch already")]
+    EpochExists(Epoch),
+    /// What is stored cannot be.
+    #[error("read what is stored: {0}")]
+    Damaged(String),
+    /// An earlier failure of the disk; nothing is written any more until the agent is started again.
+    #[error("write after the disk failed earlier ({0}); start the agent again when the disk is sound")]
+    Stopped(String),
+}
+
+/// What a failure means for the one who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No room on the disk. Nothing was recorded; it may work when there is room again.
+    DiskFull,
+    /// The disk or the file is damaged. Nothing more is recorded until a person has looked.
+    DiskFailed,
+    /// Another connection holds a lock for too long.
+    Busy,
+    /// Anything else: a bug, or a database that somebody changed by hand.
+    Other,
+}
+
+impl Error {
+    /// What the failure means.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Sql { source, .. } => classify(source),
+            Self::Stopped(_) | Self::Damaged(_) => Failure::DiskFailed,
+            Self::Open { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Failure::DiskFull,
+            Self::Open { .. }
+            | Self::Encode(_)
+            | Self::SqliteTooOld { .. }
+            | Self::Newer { .. }
+            | Self::NotOurs { .. }
+            | Self::OtherCurrency { .. }
+            | Self::NoEpoch
+            | Self::EpochExists(_) => Failure::Other,
+        }
+    }
+
+    /// The error and its causes, joined by colons.
+    pub fn chain(&self) -> String {
+        crate::telemetry::chain(self)
+    }
+}
+
+fn classify(error: &rusqlite::Error) -> Failure {
+    let rusqlite::Error::SqliteFailure(code, _) = error else { return Failure::Other };
+    // The index of the write-ahead log could not grow, which on a full disk comes as an I/O error.
+    if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE {
+        return Failure::DiskFull;
+    }
+    match code.code {
+        ErrorCode::DiskFull => Failure::DiskFull,
+        ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Failure::DiskFailed,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Failure::Busy,
+        _ => Failure::Other,
+    }
+}
+
+/// Names what was being done when SQLite failed.
+pub(super) trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, doing: &'static str) -> Result<T, Error> {
+        self.map_err(|source| Error::Sql { doing, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failure_means() {
+        #[track_caller]
+        fn check(code: i32, failure: Failure) {
+            let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(Error::Sql { doing: "commit", source }.failure(), failure);
+        }
+        check(ffi::SQLITE_FULL, Failure::DiskFull);
+        check(ffi::SQLITE_IOERR_SHMSIZE, Failure::DiskFull);
+        check(ffi::SQLITE_IOERR_FSYNC, Failure::DiskFailed);
+        check(ffi::SQLITE_IOERR_WRITE, Failure::DiskFailed);
+        check(ffi::SQLITE_CORRUPT, Failure::DiskFailed);
+        check(ffi::SQLITE_NOTADB, Failure::DiskFailed);
+        check(ffi::SQLITE_BUSY, Failure::Busy);
+        check(ffi::SQLITE_CONSTRAINT_UNIQUE, Failure::Other);
+    }
+}

@@ -1,0 +1,51 @@
+//! The store's books: one SQLite file, written by one [`Store`].
+//!
+//! # What holds
+//!
+//! 1. A sale, its numbers, the day's sums, the use of stock and its outbox row commit in one database transaction, or
+//!    not at all. Nothing is answered before the commit is on disk (`journal_mode=WAL`, `synchronous=FULL`).
+//! 2. The same sale id is recorded once. The same command again gives the same answer, also after a restart, for as long
+//!    as the sale's header is kept (longer than a year); another command under that id is a conflict.
+//! 3. Events stand in one line, by *position*. Each run of the agent is an *epoch* and owns the positions after its
+//!    `base`: `seq = position - base`, from 1, without gaps. One hash chain runs through all of them.
+//! 4. Receipt numbers count per till, pickup numbers per business date. They are given in the sale's transaction and
+//!    never again; [`Store::raise_receipts`] moves them forward only.
+//! 5. The confirmed watermark of an epoch moves only to a mark whose hash is our own at that place.
+//! 6. A row leaves only after it is confirmed *and* has been held for the retention, counted in time that an agent ran
+//!    on this folder: a clock that jumps deletes nothing. Trimming keeps the hash before the oldest row, so the chain
+//!    still begins somewhere, and takes few rows at a time.
+//! 7. When the disk is full, the sale is refused and the next one is tried afresh. When the disk fails (an error of
+//!    reading, writing or syncing, or a damaged file), the `Store` takes nothing any more: a failed sync is not repeated,
+//!    because the system may have dropped the pages that it could not write.
+//!
+//! # Layout
+//!
+//! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
+//! `epoch`, `sale`, `uplink`, `trim`, `notice` are the operations; `view` is all that reads, on the write connection or
+//! on a [`Reader`]; `verify` walks the chain.
+//!
+//! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
+
+mod epoch;
+mod error;
+mod notice;
+mod sale;
+mod sale_event;
+mod schema;
+mod store;
+#[cfg(test)]
+pub(crate) mod testing;
+mod trim;
+mod uplink;
+mod verify;
+mod view;
+
+pub use error::{Error, Failure};
+pub use notice::Notice;
+pub use sale::{CommandDigest, Recorded};
+pub use schema::SCHEMA_VERSION;
+pub use store::{Durability, Head, Rules, Store};
+pub use trim::{HEADERS_KEPT_MS, RETENTION_MS_MIN};
+pub use uplink::Confirmed;
+pub use verify::{Broken, Verified};
+pub use view::{EventRow, OutboxDepth, Reader, SaleRecord, View};

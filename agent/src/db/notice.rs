@@ -1,0 +1,61 @@
+//! What a person has to know or do, kept until it is settled.
+
+use rusqlite::params;
+
+use super::error::{Doing, Error};
+use super::store::{Durability, Store};
+
+/// A notice. One per key; a newer one under the same key takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What it is about, such as `fork.9f2c...`.
+    pub key: String,
+    /// Since when, in milliseconds since 1970 (UTC).
+    pub at_ms: i64,
+    /// In words.
+    pub text: String,
+}
+
+impl Store {
+    /// Keeps a notice.
+    pub fn raise_notice(&mut self, notice: &Notice) -> Result<(), Error> {
+        self.atomically(Durability::Hint, |store| {
+            store
+                .connection
+                .execute(
+                    "INSERT INTO notice (key, at, text) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET at = excluded.at, text = excluded.text",
+                    params![notice.key, notice.at_ms, notice.text],
+                )
+                .doing("keep a notice")
+                .map(drop)
+        })
+    }
+
+    /// Removes a notice that is settled. Returns whether there was one.
+    pub fn settle_notice(&mut self, key: &str) -> Result<bool, Error> {
+        self.atomically(Durability::Hint, |store| {
+            let removed = store.connection.execute("DELETE FROM notice WHERE key = ?1", [key]);
+            removed.doing("settle a notice").map(|rows| rows > 0)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testing::store;
+
+    #[test]
+    fn one_per_key_until_settled() {
+        let mut store = store();
+        let notice = |key: &str, at_ms, text: &str| Notice { key: key.to_owned(), at_ms, text: text.to_owned() };
+        store.raise_notice(&notice("b", 1, "first")).expect("keeps");
+        store.raise_notice(&notice("a", 3, "other")).expect("keeps");
+        store.raise_notice(&notice("b", 2, "second")).expect("keeps");
+        assert_eq!(store.view().notices().expect("reads"), [notice("b", 2, "second"), notice("a", 3, "other")]);
+        assert!(store.settle_notice("b").expect("works"));
+        assert!(!store.settle_notice("b").expect("works"));
+        assert_eq!(store.view().notices().expect("reads").len(), 1);
+    }
+}
