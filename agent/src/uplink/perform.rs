@@ -1,0 +1,170 @@
+//! What the machine asks for, done on the books. Synchronous and without a link, so that the simulation runs the same.
+
+use pos_model::{Epoch, EventId, Seq, Stamp, StoreId};
+use protocol::envelope::{PLAIN_BYTES_MAX, SealError, WIRE_BYTES_TARGET, seal_uplink};
+use protocol::latest::{EpochReport, Heartbeat, Hello, Mark, OpenReason, StoreHealth, Uplink, VERSION};
+use sync_core::store::{Confirmed, Notice, Sent};
+
+use crate::db;
+
+/// Events of a batch before they are packed: what a receiver unpacks at the most, less room for the envelope.
+const BATCH_PLAIN_BYTES_MAX: usize = PLAIN_BYTES_MAX - 64 * 1024;
+
+/// A message could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PerformError {
+    /// The books could not be read or written.
+    #[error("read the outbox")]
+    Books(#[source] db::Error),
+    /// The message could not be wrapped.
+    #[error("wrap the message")]
+    Seal(#[source] SealError),
+}
+
+/// Who speaks.
+#[derive(Debug, Clone)]
+pub struct Speaker {
+    /// The store.
+    pub store_id: StoreId,
+    /// The program's version.
+    pub agent_version: String,
+}
+
+/// What the books do not know: the present.
+#[derive(Debug, Clone, Copy)]
+pub struct Present {
+    /// The store's clock.
+    pub clock: Stamp,
+    /// Free bytes on the disk that holds the books, where that is known.
+    pub disk_free_bytes: Option<u64>,
+}
+
+/// Makes a `Hello` about some epochs. Those that are no longer held are left out.
+pub fn hello(
+    view: db::View<'_>,
+    speaker: &Speaker,
+    present: Present,
+    session: u64,
+    asked: &[Epoch],
+) -> Result<Vec<u8>, PerformError> {
+    let mut epochs = view.epochs().map_err(PerformError::Books)?;
+    let health = health(view, speaker, present, &epochs)?;
+    epochs.retain(|report| asked.contains(&report.epoch));
+    let hello = Hello { session, version: VERSION, epochs, health };
+    seal_uplink(&speaker.store_id, &Uplink::Hello(hello)).map_err(PerformError::Seal)
+}
+
+/// Makes a `Heartbeat`.
+pub fn heartbeat(view: db::View<'_>, speaker: &Speaker, present: Present) -> Result<Vec<u8>, PerformError> {
+    let epochs = view.epochs().map_err(PerformError::Books)?;
+    let health = health(view, speaker, present, &epochs)?;
+    seal_uplink(&speaker.store_id, &Uplink::Heartbeat(Heartbeat { health })).map_err(PerformError::Seal)
+}
+
+fn health(
+    view: db::View<'_>,
+    speaker: &Speaker,
+    present: Present,
+    epochs: &[EpochReport],
+) -> Result<StoreHealth, PerformError> {
+    let depth = view.outbox_depth().map_err(PerformError::Books)?;
+    let newest = epochs.last();
+    Ok(StoreHealth {
+        clock: present.clock,
+        agent_version: speaker.agent_version.clone(),
+        epoch: newest.map_or(Epoch::new(0), |report| report.epoch),
+        head: newest.map_or(Seq::ZERO, |report| report.head),
+        outbox_events: depth.events,
+        outbox_oldest_ms: depth.oldest_ms,
+        disk_free_bytes: present.disk_free_bytes,
+        receipts: view.receipt_heads().map_err(PerformError::Books)?,
+    })
+}
+
+/// Makes a batch that fits the wire, or none if the outbox holds nothing from there on.
+pub fn batch(
+    view: db::View<'_>,
+    speaker: &Speaker,
+    epoch: Epoch,
+    from: Seq,
+    events_max: u32,
+) -> Result<Option<(Vec<u8>, Sent)>, PerformError> {
+    let mut events_max = events_max;
+    loop {
+        let batch = view.take_batch(epoch, from, events_max, BATCH_PLAIN_BYTES_MAX).map_err(PerformError::Books)?;
+        let Some(batch) = batch else { return Ok(None) };
+        let hash = batch.events.iter().fold(batch.prev_hash, |hash, event| hash.then(event));
+        let through = Mark { seq: batch.last_seq(), hash };
+        let events = batch.events.len();
+        let message = seal_uplink(&speaker.store_id, &Uplink::Batch(batch)).map_err(PerformError::Seal)?;
+        if message.len() <= WIRE_BYTES_TARGET || events == 1 {
+            return Ok(Some((message, Sent { epoch, first: from, through })));
+        }
+        // A tenth less than the share that would fit, because the compression is not even over the events.
+        let fitting = (events * WIRE_BYTES_TARGET / message.len() * 9 / 10).clamp(1, events - 1);
+        events_max = u32::try_from(fitting).unwrap_or(1);
+    }
+}
+
+/// Compares a mark with the books and moves the watermark.
+pub fn confirm(store: &mut db::Store, epoch: Epoch, mark: Mark) -> Result<Confirmed, db::Error> {
+    Ok(match store.confirm(epoch, mark)? {
+        db::Confirmed::Moved | db::Confirmed::Already => Confirmed::Agreed,
+        db::Confirmed::NotOurs | db::Confirmed::Beyond | db::Confirmed::BeforeHeld | db::Confirmed::UnknownEpoch => {
+            Confirmed::Differs
+        }
+    })
+}
+
+/// Leaves an epoch that another agent uses too, and reports the new one.
+pub fn open_epoch(
+    store: &mut db::Store,
+    epoch: Epoch,
+    event_id: EventId,
+    at: Stamp,
+    agent_version: &str,
+) -> Result<EpochReport, db::Error> {
+    let head = store.open_epoch(epoch, event_id, at, OpenReason::Fork, agent_version)?;
+    let report = store.view().epochs()?.into_iter().rfind(|report| report.epoch == head.place.epoch);
+    Ok(report.expect("the epoch that was just opened is held"))
+}
+
+/// Puts a notice of the machine into words for the people in the store.
+pub fn words(notice: Notice, at_ms: i64) -> db::Notice {
+    let (key, text) = match notice {
+        Notice::WentBack { epoch, head, applied } => (
+            format!("went_back.{epoch}"),
+            format!(
+                "This store's data folder was put back to an older state: the centre holds events {} to {applied} of run \
+                 {epoch}, this folder does not. Those sales are safe at the centre, but missing here.",
+                head.next()
+            ),
+        ),
+        Notice::CentreWentBack { epoch, acked, applied } => (
+            format!("centre_went_back.{epoch}"),
+            format!(
+                "The centre was put back to an older state: of run {epoch} it held events up to {acked} before and holds \
+                 them up to {applied}. They are being sent again; nothing is lost."
+            ),
+        ),
+        Notice::Forked { epoch } => (
+            format!("forked.{epoch}"),
+            format!(
+                "Another box works on a copy of this store's data folder (run {epoch}). Sales of both are kept. Shut one \
+                 of them down and enroll it as a store of its own."
+            ),
+        ),
+        Notice::Refused => (
+            "refused".to_owned(),
+            "The centre refuses this store's login. Enroll it again with a new claim code. Sales are kept until then."
+                .to_owned(),
+        ),
+        Notice::TooLarge { epoch, seq } => (
+            format!("too_large.{epoch}.{seq}"),
+            format!(
+                "Event {seq} of run {epoch} is too large for the connection to the centre and holds up those after it."
+            ),
+        ),
+    };
+    db::Notice { key, at_ms, text }
+}
