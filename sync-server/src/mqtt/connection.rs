@@ -111,17 +111,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut talk = Talk { context, peer, session: Session::new(&context.limits), open: None };
-    let end = match timeout(
-        context.limits.connect_timeout - started.elapsed().min(context.limits.connect_timeout),
-        log_in(&mut stream, &mut talk),
-    )
-    .await
-    {
+    let patience = context.limits.connect_timeout.saturating_sub(started.elapsed());
+    let end = match timeout(patience, log_in(&mut stream, &mut talk)).await {
         Err(_) => End::ConnectTimeout,
         Ok(Err(end)) => end,
-        Ok(Ok(open)) => {
+        Ok(Ok((mailbox, keep_alive))) => {
             drop(connecting);
-            carry(&mut stream, &mut talk, open).await
+            carry(&mut stream, &mut talk, &mailbox, keep_alive).await
         }
     };
     let mailbox = talk.open.as_ref().map(|open| Arc::clone(&open.registration.mailbox));
@@ -144,31 +140,31 @@ struct Talk<'a> {
     open: Option<Open>,
 }
 
-async fn log_in<S>(stream: &mut S, talk: &mut Talk<'_>) -> Result<Arc<Mailbox>, End>
+async fn log_in<S>(stream: &mut S, talk: &mut Talk<'_>) -> Result<(Arc<Mailbox>, Duration), End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
         read(stream, |bytes| talk.receive(bytes)).await?;
         if let Some(open) = &talk.open {
-            return Ok(Arc::clone(&open.registration.mailbox));
+            return Ok((Arc::clone(&open.registration.mailbox), open.keep_alive));
         }
     }
 }
 
-async fn carry<S>(stream: &mut S, talk: &mut Talk<'_>, mailbox: Arc<Mailbox>) -> End
+async fn carry<S>(stream: &mut S, talk: &mut Talk<'_>, mailbox: &Mailbox, keep_alive: Duration) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // A connection is late when no packet came for one and a half keep-alives. The timer is set again only when it
     // fires, not for every packet.
-    let patience = talk.open.as_ref().map_or(Duration::MAX, |open| open.keep_alive + open.keep_alive / 2);
+    let patience = keep_alive + keep_alive / 2;
     let mut heard_at = Instant::now();
     let mut heard = talk.session.packets();
     let mut timer = pin!(sleep_until(heard_at + patience));
     loop {
         loop {
-            let more = match talk.collect(&mailbox) {
+            let more = match talk.collect(mailbox) {
                 Ok(more) => more,
                 Err(end) => return end,
             };
@@ -227,6 +223,7 @@ impl Talk<'_> {
     fn log_in(&mut self, login: Login) -> Result<(), End> {
         let verified = login.verify(&*self.context.authenticator);
         let store = verified.map_err(|refused| {
+            telemetry::login_refused(self.peer, login.username.as_deref(), refused);
             self.session.refuse(refused.code());
             End::LoginRefused(refused)
         })?;

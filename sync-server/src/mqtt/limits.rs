@@ -42,7 +42,8 @@ pub struct Limits {
     pub connecting_max: usize,
     /// Connections of one store id. More than one means a copied box, which is allowed to show itself.
     pub connections_per_store_max: usize,
-    /// Connects per second from one address (one /64 for IPv6) in the long run.
+    /// Connects per second from one address (one /64 for IPv6) in the long run. With the burst, and for as long as the
+    /// connect timeout lets them stay silent, one address should not be able to fill `connecting_max` alone.
     pub connects_per_second: u32,
     /// Connects from one address that may come at once.
     pub connects_burst: u32,
@@ -68,8 +69,8 @@ impl Limits {
             connections_max: 12_000,
             connecting_max: 1_024,
             connections_per_store_max: 8,
-            connects_per_second: 200,
-            connects_burst: 2_000,
+            connects_per_second: 100,
+            connects_burst: 400,
             connect_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(10),
             keep_alive_seconds_max: 120,
@@ -87,4 +88,17 @@ pub struct ListenerConfig {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The bounds.
     pub limits: Limits,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_hold_all_places_of_those_who_log_in() {
+        let limits = Limits::standard();
+        let seconds = u32::try_from(limits.connect_timeout.as_secs()).expect("a few");
+        let silent = limits.connects_burst + limits.connects_per_second * seconds;
+        assert!((silent as usize) < limits.connecting_max, "{silent}");
+    }
 }

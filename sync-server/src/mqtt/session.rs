@@ -5,6 +5,7 @@
 //!   session, because the CONNACK said that none of them is available here;
 //! - it lets a client repeat a packet id that is still unanswered, without end and outside the receive maximum, so
 //!   unanswered publishes are counted here as well;
+//! - reserved flags in a fixed header are looked at;
 //! - whatever it reports as an error ends the session, whether or not it asked for that itself.
 
 use bytes::{Bytes, BytesMut};
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     abandoned: usize,
     unacked: usize,
     packets: u64,
+    /// The next byte is the first of a packet.
+    between_packets: bool,
 }
 
 enum Phase {
@@ -108,6 +111,7 @@ impl Session {
             abandoned: 0,
             unacked: 0,
             packets: 0,
+            between_packets: true,
         }
     }
 
@@ -130,7 +134,12 @@ impl Session {
     }
 
     fn receive_packet(&mut self, input: &mut &[u8]) -> Result<Option<Action>, Fault> {
-        while !input.is_empty() {
+        while let Some(first) = input.first() {
+            if self.between_packets && !flags_are_right(*first) {
+                self.disconnect(DisconnectReasonCode::MalformedPacket);
+                return self.end(Fault::Protocol(MqttError::MalformedPacket));
+            }
+            self.between_packets = false;
             let mut cursor = Cursor::new(*input);
             let events = self.library.recv(&mut cursor);
             let consumed = usize::try_from(cursor.position()).unwrap_or(input.len());
@@ -143,6 +152,7 @@ impl Session {
             }
             if let Some(packet) = received {
                 self.packets += 1;
+                self.between_packets = true;
                 return self.handle(packet).map(Some);
             }
         }
@@ -403,6 +413,15 @@ impl Session {
             }
         }
         (received, error)
+    }
+}
+
+/// Every packet but PUBLISH has one right value for the low four bits (MQTT-2.1.3-1).
+fn flags_are_right(first: u8) -> bool {
+    match first >> 4 {
+        3 => true,
+        6 | 8 | 10 => first & 0x0F == 2,
+        _ => first & 0x0F == 0,
     }
 }
 

@@ -183,6 +183,8 @@ fn what_ends_a_session() {
     );
     check(&[connect(60, vec![])], protocol(MqttError::ProtocolError), Code::ProtocolError);
     check(&[vec![0x20, 3, 0, 0, 0]], protocol(MqttError::ProtocolError), Code::ProtocolError);
+    check(&[vec![0xC1, 0]], protocol(MqttError::MalformedPacket), Code::MalformedPacket);
+    check(&[vec![0x80, 2, 0, 7]], protocol(MqttError::MalformedPacket), Code::MalformedPacket);
     check(&[vec![0x40, 2, 0, 7]], protocol(MqttError::ProtocolError), Code::ProtocolError);
     check(&[vec![0x30, 0x80, 0x80, 0x01]], Fault::Oversize, Code::PacketTooLarge);
     check(&[vec![0x30, 0xFF, 0xFF, 0xFF, 0xFF]], protocol(MqttError::MalformedPacket), Code::MalformedPacket);

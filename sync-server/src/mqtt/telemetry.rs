@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::connection::End;
+use super::login::LoginRefused;
 use super::mailbox::Mailbox;
 use super::router::Goodbye;
 use super::session::Fault;
@@ -15,6 +16,15 @@ pub(super) fn listening(address: SocketAddr, tls: bool) {
 pub(super) fn logged_in(stats: &ListenerStats, peer: SocketAddr, mailbox: &Mailbox) {
     stats.logins.one();
     tracing::info!(store_id = %mailbox.store, client_id = ?mailbox.client_id, %peer, connection = mailbox.id.0, "store connected");
+}
+
+/// How much of a name that nobody knows is repeated in a log line.
+const QUOTED_CHARS_MAX: usize = 40;
+
+/// An operator looks for this line when a store does not come in. The connect rate bounds how many a stranger can write.
+pub(super) fn login_refused(peer: SocketAddr, username: Option<&str>, reason: LoginRefused) {
+    let username: String = username.unwrap_or_default().chars().take(QUOTED_CHARS_MAX).collect();
+    tracing::info!(%peer, username, reason = %reason, "login refused");
 }
 
 /// Nothing above DEBUG: whoever floods the port must not flood the log, too. The counters tell.
