@@ -1,8 +1,8 @@
 //! What the machine asks for, done on the books. Synchronous and without a link, so that the simulation runs the same.
 
-use pos_model::{Epoch, EventId, Seq, Stamp, StoreId};
+use pos_model::{Epoch, Seq, Stamp, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, SealError, WIRE_BYTES_TARGET, seal_uplink};
-use protocol::latest::{EpochReport, Heartbeat, Hello, Mark, OpenReason, StoreHealth, Uplink, VERSION};
+use protocol::latest::{EpochReport, Heartbeat, Hello, Mark, StoreHealth, Uplink, VERSION};
 use sync_core::store::{Confirmed, Notice, Sent};
 
 use crate::db;
@@ -106,31 +106,27 @@ pub fn batch(
     }
 }
 
-/// Compares a mark with the books and moves the watermark.
-pub fn confirm(store: &mut db::Store, epoch: Epoch, mark: Mark) -> Result<Confirmed, db::Error> {
-    Ok(match store.confirm(epoch, mark)? {
+/// What the comparison of a mark with the books means for the machine.
+pub fn agreed(confirmed: db::Confirmed) -> Confirmed {
+    match confirmed {
         db::Confirmed::Moved | db::Confirmed::Already => Confirmed::Agreed,
         db::Confirmed::NotOurs | db::Confirmed::Beyond | db::Confirmed::BeforeHeld | db::Confirmed::UnknownEpoch => {
             Confirmed::Differs
         }
-    })
+    }
 }
 
-/// Leaves an epoch that another agent uses too, and reports the new one.
-pub fn open_epoch(
-    store: &mut db::Store,
-    epoch: Epoch,
-    event_id: EventId,
-    at: Stamp,
-    agent_version: &str,
-) -> Result<EpochReport, db::Error> {
-    let head = store.open_epoch(epoch, event_id, at, OpenReason::Fork, agent_version)?;
-    let report = store.view().epochs()?.into_iter().rfind(|report| report.epoch == head.place.epoch);
-    Ok(report.expect("the epoch that was just opened is held"))
+/// A notice in words, with the key under which a newer one takes its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// The key.
+    pub key: String,
+    /// The words.
+    pub text: String,
 }
 
 /// Puts a notice of the machine into words for the people in the store.
-pub fn words(notice: Notice, at_ms: i64) -> db::Notice {
+pub fn words(notice: Notice) -> Words {
     let (key, text) = match notice {
         Notice::WentBack { epoch, head, applied } => (
             format!("went_back.{epoch}"),
@@ -166,5 +162,5 @@ pub fn words(notice: Notice, at_ms: i64) -> db::Notice {
             ),
         ),
     };
-    db::Notice { key, at_ms, text }
+    Words { key, text }
 }

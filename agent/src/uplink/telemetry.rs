@@ -1,0 +1,51 @@
+//! Noteworthy events of the uplink, one function each; the levels are those of [`crate::telemetry`].
+
+use std::error::Error;
+
+use sync_core::store::{Loss, Refusal, Sent};
+
+use crate::telemetry::chain;
+
+pub(super) fn connected() {
+    tracing::info!("connected to the centre");
+}
+
+pub(super) fn lost(loss: Loss, cause: &str) {
+    match loss {
+        Loss::Network => tracing::info!(cause, "no connection to the centre"),
+        Loss::LoginRefused => tracing::error!(cause, "the centre refuses this store"),
+    }
+}
+
+pub(super) fn refused(refusal: Refusal) {
+    tracing::info!(?refusal, "the centre refused a message");
+}
+
+pub(super) fn batch_sent(sent: &Sent) {
+    tracing::debug!(epoch = %sent.epoch, first = %sent.first, through = %sent.through.seq, "batch sent");
+}
+
+/// Something arrived, or could not be handed to the link, that changes nothing.
+pub(super) fn message_ignored(reason: &str) {
+    tracing::warn!(reason, "message ignored");
+}
+
+/// A newer centre says more than this program understands.
+pub(super) fn message_skipped(reason: &dyn Error) {
+    tracing::debug!(reason = %chain(reason), "message skipped");
+}
+
+/// The books failed for the uplink; the machine tries again, and the events stay where they are.
+pub(super) fn books_failed(error: &dyn Error) {
+    tracing::warn!(error = %chain(error), "the books failed the uplink");
+}
+
+/// A person has to know.
+pub(super) fn notice(text: &str) {
+    tracing::error!(text, "a person is needed");
+}
+
+/// Without the books there is nothing to send.
+pub(super) fn stopped(error: &dyn Error) {
+    tracing::error!(error = %chain(error), "nothing is sent until the agent is started again");
+}
