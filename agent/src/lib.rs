@@ -1,9 +1,18 @@
 //! The store daemon: sells, keeps every sale in SQLite, and sends it to the centre.
+//!
+//! The parts, from the inside out: [`db`] keeps the books; [`writer`] is the one thread that writes them, and
+//! [`readers`] look at them; [`http`] is the local API that tills speak.
+//!
+//! The crate computes no price (that is `pricing`), decides no rule of the counter (`till`) and none of the uplink
+//! (`sync-core`), and shares nothing with the centre but `protocol`.
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod db;
 pub mod enroll;
 pub mod identity;
+pub mod readers;
 pub mod telemetry;
 pub mod uplink;
+pub mod writer;

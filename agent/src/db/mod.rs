@@ -29,6 +29,8 @@
 mod epoch;
 mod error;
 mod notice;
+#[cfg(test)]
+mod on_disk;
 mod sale;
 mod sale_event;
 mod schema;

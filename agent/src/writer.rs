@@ -1,0 +1,531 @@
+//! One thread owns the books for writing, and commits waiting commands together.
+//!
+//! While one group is being synced the next one gathers, so the cost of a sync is shared by all who wait: one till pays
+//! it alone, eight tills at once pay it together. Each command has a savepoint of its own: one that fails is undone
+//! alone. If the commit fails, everybody in the group is told that nothing was recorded.
+//!
+//! The channel is bounded. A sale that finds it full is answered [`WriteError::Busy`] at once, because a cashier is
+//! better told than kept waiting; everybody else waits for room.
+
+use std::fmt;
+use std::thread::{self, JoinHandle};
+
+use pos_model::{Epoch, Seq};
+use protocol::latest::local_api::{Change, SaleReceipt};
+use protocol::latest::{Mark, OpenReason, ReceiptHead};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::clock::{NoRandomness, StoreClock, random_epoch, random_event_id};
+use crate::db::{self, CommandDigest, Confirmed, Durability, Failure, Head, Notice, Recorded, Store};
+use crate::telemetry;
+
+/// Commands in one database transaction. It bounds what one failure of the disk refuses, and for how long the first of a
+/// group waits for the others' work; the gain of sharing a sync is used up long before.
+const GROUP_COMMANDS_MAX: usize = 256;
+
+/// Commands that wait. At a few thousand a second that is less than a second of work.
+const WAITING_COMMANDS_MAX: usize = 1024;
+
+/// The version that stands in the events.
+pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A command was not carried out; nothing of it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Too many commands wait already.
+    #[error("too many commands wait already")]
+    Busy,
+    /// The agent is shutting down.
+    #[error("the agent is shutting down")]
+    Closed,
+    /// The books refused it, or the commit failed.
+    #[error("{text}")]
+    Failed {
+        /// What it means.
+        failure: Failure,
+        /// What happened, with its causes.
+        text: String,
+    },
+}
+
+impl From<db::Error> for WriteError {
+    fn from(error: db::Error) -> Self {
+        Self::Failed { failure: error.failure(), text: error.chain() }
+    }
+}
+
+impl From<NoRandomness> for WriteError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Failed { failure: Failure::Other, text: error.to_string() }
+    }
+}
+
+/// Tells the caller how it ended: `None` once it is committed.
+type Answer = Box<dyn FnOnce(Option<&WriteError>) + Send>;
+
+/// Does it within a group. Returns its answer and, if it failed, why.
+type Work = Box<dyn FnOnce(&mut Store) -> (Answer, Option<WriteError>) + Send>;
+
+enum Command {
+    /// Runs within a group.
+    Grouped { durability: Durability, work: Work },
+    /// Runs by itself, after the group.
+    Alone(Box<dyn FnOnce(&mut Store) + Send>),
+    /// No more commands after this one.
+    Close,
+}
+
+/// What the writer lets others see.
+struct Signals {
+    head: watch::Sender<Head>,
+    /// Counts committed groups: something in the books may have changed.
+    commits: watch::Sender<u64>,
+    stopped: watch::Sender<Option<String>>,
+}
+
+/// The way to the writer's thread. Clones share it.
+#[derive(Clone)]
+pub struct Writer {
+    commands: mpsc::Sender<Command>,
+    clock: StoreClock,
+    head: watch::Receiver<Head>,
+    commits: watch::Receiver<u64>,
+    stopped: watch::Receiver<Option<String>>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("head", &*self.head.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// The writer's thread. It ends after [`Writer::close`], or when the last [`Writer`] is gone.
+#[derive(Debug)]
+pub struct WriterThread(JoinHandle<()>);
+
+impl WriterThread {
+    /// Waits for it to end. Blocks.
+    pub fn join(self) {
+        // A panic of the thread has been reported by the panic hook, and every answer it owed has failed.
+        let _ = self.0.join();
+    }
+}
+
+impl Writer {
+    /// Starts the thread. `store` has an open epoch, whose head is `head`. Sales are announced on `changes`.
+    pub fn start(
+        store: Store,
+        head: Head,
+        clock: StoreClock,
+        changes: broadcast::Sender<Change>,
+    ) -> std::io::Result<(Self, WriterThread)> {
+        let (commands, waiting) = mpsc::channel(WAITING_COMMANDS_MAX);
+        let signals = Signals {
+            head: watch::Sender::new(head),
+            commits: watch::Sender::new(0),
+            stopped: watch::Sender::new(store.stopped().map(str::to_owned)),
+        };
+        let writer = Self {
+            commands,
+            clock,
+            head: signals.head.subscribe(),
+            commits: signals.commits.subscribe(),
+            stopped: signals.stopped.subscribe(),
+            changes,
+        };
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || run(store, waiting, &signals))?;
+        Ok((writer, WriterThread(thread)))
+    }
+
+    // ---- what it shows ----
+
+    /// The newest event of this run. It changes when an event is committed.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.head.clone()
+    }
+
+    /// Counts what was committed: it changes when anything in the books may have changed.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+
+    /// Why nothing is recorded any more, if the disk has failed.
+    pub fn stopped(&self) -> Option<String> {
+        self.stopped.borrow().clone()
+    }
+
+    /// The store's clock.
+    pub fn clock(&self) -> &StoreClock {
+        &self.clock
+    }
+
+    // ---- what it does ----
+
+    /// Records a sale. The answer is on disk when this returns.
+    pub async fn record_sale(&self, draft: till::SaleDraft, digest: CommandDigest) -> Result<Recorded, WriteError> {
+        let clock = self.clock.clone();
+        let changes = self.changes.clone();
+        let (command, answer) = grouped(
+            Durability::Promise,
+            move |store| {
+                let now = clock.now();
+                let event_id = random_event_id(now.utc_ms)?;
+                Ok(store.record_sale(draft, &digest, event_id, now)?)
+            },
+            move |recorded| {
+                if let Recorded::New(receipt) = recorded {
+                    announce(&changes, receipt);
+                }
+            },
+        );
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => WriteError::Busy,
+            mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
+        })?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Runs any operation on the books. Its effect is committed when this returns.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        operation: impl FnOnce(&mut Store) -> Result<T, db::Error> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        let (command, answer) = grouped(durability, |store| Ok(operation(store)?), |_| {});
+        self.commands.send(command).await.map_err(|_| WriteError::Closed)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// [`Store::confirm`].
+    pub async fn confirm(&self, epoch: Epoch, mark: Mark) -> Result<Confirmed, WriteError> {
+        self.run(Durability::Hint, move |store| store.confirm(epoch, mark)).await
+    }
+
+    /// [`Store::rewind`].
+    pub async fn rewind(&self, epoch: Epoch, to: Seq) -> Result<Option<Seq>, WriteError> {
+        self.run(Durability::Hint, move |store| store.rewind(epoch, to)).await
+    }
+
+    /// [`Store::raise_receipts`].
+    pub async fn raise_receipts(&self, heads: Vec<ReceiptHead>) -> Result<(), WriteError> {
+        self.run(Durability::Hint, move |store| store.raise_receipts(&heads)).await
+    }
+
+    /// [`Store::raise_notice`], at this moment.
+    pub async fn raise_notice(&self, key: String, text: String) -> Result<(), WriteError> {
+        let at_ms = self.clock.now().utc_ms;
+        self.run(Durability::Hint, move |store| store.raise_notice(&Notice { key, at_ms, text })).await
+    }
+
+    /// [`Store::settle_notice`].
+    pub async fn settle_notice(&self, key: String) -> Result<bool, WriteError> {
+        self.run(Durability::Hint, move |store| store.settle_notice(&key)).await
+    }
+
+    /// Opens a new epoch, from now on.
+    pub async fn open_epoch(&self, reason: OpenReason) -> Result<Head, WriteError> {
+        let now = self.clock.now();
+        let (epoch, event_id) = (random_epoch()?, random_event_id(now.utc_ms)?);
+        self.run(Durability::Promise, move |store| store.open_epoch(epoch, event_id, now, reason, AGENT_VERSION)).await
+    }
+
+    /// [`Store::note_running`].
+    pub async fn note_running(&self, elapsed_ms: i64) -> Result<(), WriteError> {
+        self.run(Durability::Hint, move |store| store.note_running(elapsed_ms)).await
+    }
+
+    /// [`Store::trim`].
+    pub async fn trim(&self, retention_ms: i64, rows_max: u32) -> Result<u64, WriteError> {
+        self.run(Durability::Hint, move |store| store.trim(retention_ms, rows_max)).await
+    }
+
+    /// [`Store::checkpoint`], between two groups.
+    pub async fn checkpoint(&self) -> Result<(), WriteError> {
+        let (reply, answer) = oneshot::channel();
+        let work = Box::new(|store: &mut Store| drop(reply.send(store.checkpoint().map_err(WriteError::from))));
+        self.commands.send(Command::Alone(work)).await.map_err(|_| WriteError::Closed)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Takes no more commands. Those that wait are carried out; then the log is moved into the file and the thread ends.
+    pub async fn close(&self) {
+        // An error means that it has ended already.
+        let _ = self.commands.send(Command::Close).await;
+    }
+}
+
+/// Makes a command of an operation. Its answer is sent when the group is committed or has failed.
+fn grouped<T: Send + 'static>(
+    durability: Durability,
+    operation: impl FnOnce(&mut Store) -> Result<T, WriteError> + Send + 'static,
+    committed: impl FnOnce(&T) + Send + 'static,
+) -> (Command, oneshot::Receiver<Result<T, WriteError>>) {
+    let (reply, answer) = oneshot::channel();
+    let work = Box::new(|store: &mut Store| {
+        let done = operation(store);
+        let failed = done.as_ref().err().cloned();
+        let answer: Answer = Box::new(|group_failure| {
+            let outcome = match (done, group_failure) {
+                (Ok(_), Some(failure)) => Err(failure.clone()),
+                (outcome, _) => outcome,
+            };
+            if let Ok(value) = &outcome {
+                committed(value);
+            }
+            // Whoever asked may have gone away; what was recorded stays.
+            let _ = reply.send(outcome);
+        });
+        (answer, failed)
+    });
+    (Command::Grouped { durability, work }, answer)
+}
+
+fn announce(changes: &broadcast::Sender<Change>, receipt: &SaleReceipt) {
+    // No listener is no error.
+    let _ = changes.send(Change::SaleCompleted(receipt.clone()));
+}
+
+fn run(mut store: Store, mut waiting: mpsc::Receiver<Command>, signals: &Signals) {
+    let mut commands = Vec::with_capacity(GROUP_COMMANDS_MAX);
+    while waiting.blocking_recv_many(&mut commands, GROUP_COMMANDS_MAX) > 0 {
+        let durability = if commands.iter().any(Command::promises) { Durability::Promise } else { Durability::Hint };
+        let mut group = Group { store: &mut store, durability, answers: Vec::with_capacity(commands.len()), signals };
+        let mut afterwards = Vec::new();
+        for command in commands.drain(..) {
+            match command {
+                Command::Grouped { work, .. } => group.add(work),
+                Command::Alone(work) => afterwards.push(work),
+                Command::Close => waiting.close(),
+            }
+        }
+        group.finish();
+        for work in afterwards {
+            work(&mut store);
+        }
+        signals.tell_if_stopped(&store);
+    }
+    if let Err(error) = store.checkpoint() {
+        telemetry::checkpoint_failed(&error.into());
+    }
+}
+
+impl Command {
+    fn promises(&self) -> bool {
+        matches!(self, Self::Grouped { durability: Durability::Promise, .. })
+    }
+}
+
+struct Group<'s> {
+    store: &'s mut Store,
+    durability: Durability,
+    answers: Vec<Answer>,
+    signals: &'s Signals,
+}
+
+impl Group<'_> {
+    fn add(&mut self, work: Work) {
+        // If it cannot begin, the operation meets the same failure itself and reports it. A replay succeeds even then.
+        let begun = self.store.in_group() || self.store.begin(self.durability).is_ok();
+        let (answer, failed) = work(self.store);
+        if begun && self.store.in_group() {
+            self.answers.push(answer);
+        } else if let Some(failure) = failed.filter(|_| begun) {
+            // SQLite has undone the whole transaction, so what came before in this group never was.
+            telemetry::group_failed(self.answers.len() + 1, &failure);
+            self.answers.drain(..).for_each(|answer| answer(Some(&failure)));
+            answer(None);
+        } else {
+            self.signals.tell(self.store);
+            answer(None);
+        }
+    }
+
+    fn finish(self) {
+        if !self.store.in_group() {
+            return;
+        }
+        let failure = self.store.commit().err().map(WriteError::from);
+        match &failure {
+            Some(failure) => telemetry::group_failed(self.answers.len(), failure),
+            // Before the answers, so that a till which then asks sees its own sale.
+            None => self.signals.tell(self.store),
+        }
+        self.answers.into_iter().for_each(|answer| answer(failure.as_ref()));
+    }
+}
+
+impl Signals {
+    fn tell(&self, store: &Store) {
+        if let Some(head) = store.head() {
+            self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
+        }
+        self.commits.send_modify(|commits| *commits += 1);
+    }
+
+    fn tell_if_stopped(&self, store: &Store) {
+        if let Some(why) = store.stopped()
+            && self.stopped.borrow().is_none()
+        {
+            telemetry::disk_failed(why);
+            self.stopped.send_replace(Some(why.to_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::db::testing::{RULES, command, digest, draft, open_epoch, sale_id, store};
+    use crate::readers::Readers;
+    use jiff::tz::TimeZone;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn start(mut store: Store) -> (Writer, WriterThread) {
+        let head = open_epoch(&mut store, 1);
+        let clock = StoreClock::new(Arc::new(SystemClock), TimeZone::UTC);
+        Writer::start(store, head, clock, broadcast::Sender::new(64)).expect("starts")
+    }
+
+    async fn finish(writer: Writer, thread: WriterThread) {
+        writer.close().await;
+        tokio::task::spawn_blocking(|| thread.join()).await.expect("joins");
+    }
+
+    /// Holds the thread until the returned sender is dropped, so that commands gather behind it.
+    async fn hold(writer: &Writer) -> std::sync::mpsc::SyncSender<()> {
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(0);
+        let (began, begun) = oneshot::channel();
+        let work = Box::new(move |_: &mut Store| {
+            let _ = began.send(());
+            let _ = held.recv();
+        });
+        assert!(writer.commands.send(Command::Alone(work)).await.is_ok());
+        begun.await.expect("the thread runs");
+        release
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn eight_tills_and_a_double_tap() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("books.sqlite3");
+        let (writer, thread) = start(Store::open(&path, RULES).expect("opens"));
+        // Eight tills sell forty sales each, and each tap arrives twice.
+        let mut tills = tokio::task::JoinSet::new();
+        for till in 0..8u64 {
+            for number in 0..40 {
+                for _ in 0..2 {
+                    let writer = writer.clone();
+                    tills.spawn(async move {
+                        let mut command = command(till * 1000 + number);
+                        command.till_id = format!("T{till}").parse().expect("valid");
+                        writer.record_sale(draft(command), digest(1)).await.expect("records")
+                    });
+                }
+            }
+        }
+        let mut new = Vec::new();
+        let mut replayed = 0;
+        while let Some(recorded) = tills.join_next().await {
+            match recorded.expect("no panic") {
+                Recorded::New(receipt) => new.push((receipt.till_id.to_string(), receipt.receipt_no)),
+                Recorded::Replayed(_) => replayed += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((new.len(), replayed), (320, 320));
+        new.sort();
+        let expected = (0..8).flat_map(|till| (1..=40).map(move |number| (format!("T{till}"), number)));
+        assert_eq!(new, expected.collect::<Vec<_>>(), "numbers without gaps and without doubles");
+        assert_eq!(writer.head().borrow().place.seq.get(), 321);
+
+        let verified = Readers::new(&path).read(|view| view.verify()).await.expect("reads");
+        assert_eq!(verified.expect("sound").sales, 320);
+        finish(writer, thread).await;
+        assert!(!folder.path().join("books.sqlite3-wal").exists(), "the log went into the file");
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_does_not_touch_the_others_of_its_group() {
+        let (writer, thread) = start(store());
+        let release = hold(&writer).await;
+        let sell = |number| {
+            let writer = writer.clone();
+            async move { writer.record_sale(draft(command(number)), digest(1)).await }
+        };
+        let before = *writer.commits().borrow();
+        let (first, failed, second, ()) = tokio::join!(
+            sell(1),
+            writer.run(Durability::Hint, |store| {
+                store.raise_receipts(&[])?;
+                Err::<(), _>(db::Error::Damaged("on purpose".to_owned()))
+            }),
+            sell(2),
+            async {
+                tokio::task::yield_now().await;
+                drop(release);
+            }
+        );
+        assert!(matches!(first, Ok(Recorded::New(_))) && matches!(second, Ok(Recorded::New(_))));
+        assert!(matches!(failed, Err(WriteError::Failed { .. })));
+        assert_eq!(*writer.commits().borrow(), before + 1, "all three shared one commit");
+        finish(writer, thread).await;
+    }
+
+    #[tokio::test]
+    async fn when_too_many_wait_a_sale_is_told_so_at_once() {
+        let (writer, thread) = start(store());
+        let release = hold(&writer).await;
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..WAITING_COMMANDS_MAX {
+            let writer = writer.clone();
+            waiting.spawn(async move { writer.note_running(0).await });
+        }
+        while writer.commands.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = writer.record_sale(draft(command(1)), digest(1)).await;
+        assert_eq!(refused, Err(WriteError::Busy));
+        drop(release);
+        while let Some(done) = waiting.join_next().await {
+            done.expect("no panic").expect("carried out");
+        }
+        assert!(matches!(writer.record_sale(draft(command(1)), digest(1)).await, Ok(Recorded::New(_))));
+        finish(writer, thread).await;
+    }
+
+    #[tokio::test]
+    async fn what_waits_at_the_end_is_carried_out_and_later_commands_are_refused() {
+        let (writer, thread) = start(store());
+        let release = hold(&writer).await;
+        let late = writer.clone();
+        let waiting = tokio::spawn(async move { late.record_sale(draft(command(1)), digest(1)).await });
+        while writer.commands.capacity() == writer.commands.max_capacity() {
+            tokio::task::yield_now().await;
+        }
+        writer.close().await;
+        drop(release);
+        assert!(matches!(waiting.await.expect("no panic"), Ok(Recorded::New(_))));
+        tokio::task::spawn_blocking(|| thread.join()).await.expect("joins");
+        assert_eq!(writer.record_sale(draft(command(2)), digest(1)).await, Err(WriteError::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_new_sale_is_announced_once() {
+        let mut books = store();
+        let head = open_epoch(&mut books, 1);
+        let changes = broadcast::Sender::new(8);
+        let mut heard = changes.subscribe();
+        let clock = StoreClock::new(Arc::new(SystemClock), TimeZone::UTC);
+        let (writer, thread) = Writer::start(books, head, clock, changes).expect("starts");
+        for _ in 0..2 {
+            writer.record_sale(draft(command(1)), digest(1)).await.expect("records");
+        }
+        let change = tokio::time::timeout(Duration::from_secs(5), heard.recv()).await.expect("in time");
+        assert!(matches!(change, Ok(Change::SaleCompleted(receipt)) if receipt.sale_id == sale_id(1)));
+        assert!(heard.try_recv().is_err());
+        finish(writer, thread).await;
+    }
+}
