@@ -1,0 +1,311 @@
+//! Reading the ledger.
+
+use pos_model::{BusinessDate, ChainHash, Epoch, EventId, SaleId, Seq, StoreId};
+use protocol::latest::SaleCompleted;
+
+use super::LedgerError;
+use super::registry::StoreStatus;
+
+/// A store, how it said it is, and how far the ledger is with it.
+#[derive(Debug, Clone)]
+pub struct StoreRow {
+    /// The store.
+    pub store: StoreId,
+    /// Its name for people; may be empty.
+    pub name: String,
+    /// Whether it may come in.
+    pub status: StoreStatus,
+    /// Whether it has a secret.
+    pub enrolled: bool,
+    /// When it was heard last.
+    pub last_contact_ms: Option<i64>,
+    /// When a sale of it was applied last.
+    pub last_sale_at_ms: Option<i64>,
+    /// Events applied.
+    pub applied_events: i64,
+    /// Sales applied.
+    pub applied_sales: i64,
+    /// Events parked, those beside the history included.
+    pub parked_events: i64,
+    /// What it said of itself last.
+    pub health: Option<HealthRow>,
+    /// What needs a person.
+    pub alerts: Vec<Alert>,
+}
+
+/// What a store said of itself.
+#[derive(Debug, Clone)]
+pub struct HealthRow {
+    /// When it said so, by the centre's clock.
+    pub at_ms: i64,
+    /// Its clock at that time.
+    pub clock_ms: i64,
+    /// How far its clock was ahead of the centre's.
+    pub clock_ahead_ms: i64,
+    /// How far its local time is ahead of UTC.
+    pub clock_offset_s: i32,
+    /// Its program's version.
+    pub agent_version: String,
+    /// The epoch in which it sells.
+    pub epoch: Epoch,
+    /// The newest event there.
+    pub head: Seq,
+    /// Events that it had not got confirmed.
+    pub outbox_events: i64,
+    /// The same, less what has arrived since.
+    pub backlog_events: i64,
+    /// When the oldest of them was recorded.
+    pub outbox_oldest_ms: Option<i64>,
+    /// Free bytes on its disk.
+    pub disk_free_bytes: Option<i64>,
+}
+
+/// What needs a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// Which kind.
+    pub kind: AlertKind,
+    /// How many events, receipts or milliseconds it is about.
+    pub count: i64,
+    /// What it is, in words.
+    pub text: String,
+}
+
+/// The kinds of what needs a person, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AlertKind {
+    /// Events were gone at the store before they arrived.
+    Losses,
+    /// The store went on from an older state than the centre holds: its folder was put back.
+    WentBack,
+    /// Two agents sold as one store.
+    Fork,
+    /// Receipt numbers that never arrived.
+    ReceiptGaps,
+    /// Receipt numbers that stand on two sales.
+    DuplicateReceipts,
+    /// Events wait for a person.
+    Parked,
+    /// The store's clock is wrong.
+    Clock,
+}
+
+impl AlertKind {
+    /// All kinds, in their order.
+    pub const ALL: [Self; 7] = [
+        Self::Losses,
+        Self::WentBack,
+        Self::Fork,
+        Self::ReceiptGaps,
+        Self::DuplicateReceipts,
+        Self::Parked,
+        Self::Clock,
+    ];
+
+    /// The word in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Losses => "losses",
+            Self::WentBack => "went_back",
+            Self::Fork => "fork",
+            Self::ReceiptGaps => "receipt_gaps",
+            Self::DuplicateReceipts => "duplicate_receipts",
+            Self::Parked => "parked",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+/// One epoch of a store.
+#[derive(Debug, Clone)]
+pub struct EpochRow {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Up to where its events are applied or parked.
+    pub applied: Seq,
+    /// The hash there.
+    pub applied_hash: ChainHash,
+    /// The newest event that the store reported there.
+    pub reported_head: Seq,
+    /// When the ledger heard of it first.
+    pub first_seen_ms: i64,
+    /// When it was opened, by the store's clock.
+    pub opened_at_ms: Option<i64>,
+    /// Why.
+    pub opened_why: Option<String>,
+    /// The place from which it went on.
+    pub previous: Option<(Epoch, Seq)>,
+    /// How many epochs go on from this one.
+    pub successors: i64,
+}
+
+/// A run of receipt numbers that never arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptGap {
+    /// The till.
+    pub till_id: String,
+    /// The first missing number.
+    pub first_no: i64,
+    /// The last missing number.
+    pub last_no: i64,
+}
+
+/// A receipt number that an earlier sale of the till has too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicateReceipt {
+    /// The till.
+    pub till_id: String,
+    /// The number.
+    pub receipt_no: i64,
+    /// The later sale.
+    pub sale_id: SaleId,
+}
+
+/// An applied sale with its place.
+#[derive(Debug, Clone)]
+pub struct SaleRecord {
+    /// The store.
+    pub store: StoreId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its number there.
+    pub seq: Seq,
+    /// The event.
+    pub event_id: EventId,
+    /// The hash of the history up to it.
+    pub hash: ChainHash,
+    /// When it arrived.
+    pub received_at_ms: i64,
+    /// The sale.
+    pub sale: SaleCompleted,
+}
+
+/// Which totals.
+#[derive(Debug, Clone, Default)]
+pub struct TotalsFilter {
+    /// Of this store only.
+    pub store: Option<StoreId>,
+    /// From this business date on.
+    pub from: Option<BusinessDate>,
+    /// Up to this business date.
+    pub to: Option<BusinessDate>,
+}
+
+/// The totals of a store's business date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DayTotals {
+    /// The store.
+    pub store: String,
+    /// The business date.
+    pub business_date: BusinessDate,
+    /// The currency of the amounts.
+    pub currency: String,
+    /// Sales.
+    pub sales: i64,
+    /// Their lines.
+    pub lines: i64,
+    /// The sum of the lines' quantities, in millionths.
+    pub quantity_micro: i64,
+    /// What customers paid, tax included.
+    pub gross_minor: i64,
+    /// The tax in it.
+    pub tax_minor: i64,
+    /// Without the tax.
+    pub net_minor: i64,
+}
+
+/// Which parked events: at most `limit` of them, behind number `after`.
+#[derive(Debug, Clone)]
+pub struct ParkedFilter {
+    /// Of this store only.
+    pub store: Option<StoreId>,
+    /// Numbers above this one; zero for the first page.
+    pub after: i64,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A parked event.
+#[derive(Debug, Clone)]
+pub struct ParkedEvent {
+    /// Its number in the list of parked events.
+    pub parked_no: i64,
+    /// The store.
+    pub store: String,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its number there.
+    pub seq: Seq,
+    /// The hash of the history up to it.
+    pub hash: ChainHash,
+    /// When it was parked.
+    pub parked_at_ms: i64,
+    /// Why, as a word.
+    pub reason: String,
+    /// Why, in words.
+    pub detail: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What `verify` looked at and found.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyReport {
+    /// Events looked at.
+    pub events: u64,
+    /// Sales among them.
+    pub sales: u64,
+    /// Counters compared.
+    pub counters: u64,
+    /// What differs; empty if the books balance. At most the first [`DIFFERENCES_MAX`].
+    pub differences: Vec<Difference>,
+    /// How many differences there are.
+    pub differences_total: u64,
+}
+
+/// How many differences a report names.
+pub const DIFFERENCES_MAX: usize = 100;
+
+/// Two things that should be equal and are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What: a counter, a column, a hash.
+    pub what: String,
+    /// What the ledger holds.
+    pub held: String,
+    /// What follows from the events.
+    pub computed: String,
+}
+
+/// Reads the ledger. No method changes anything.
+pub trait Books {
+    /// All stores with their alerts, in order of their names.
+    fn stores(&self) -> Result<Vec<StoreRow>, LedgerError>;
+
+    /// One store with its alerts.
+    fn store(&self, store: &StoreId) -> Result<Option<StoreRow>, LedgerError>;
+
+    /// The epochs of a store, newest first, at most `limit`.
+    fn epochs(&self, store: &StoreId, limit: u32) -> Result<Vec<EpochRow>, LedgerError>;
+
+    /// The receipt numbers of a store that never arrived, by till, at most `limit` runs.
+    fn receipt_gaps(&self, store: &StoreId, limit: u32) -> Result<Vec<ReceiptGap>, LedgerError>;
+
+    /// The receipt numbers of a store that were given twice, at most `limit`.
+    fn duplicate_receipts(&self, store: &StoreId, limit: u32) -> Result<Vec<DuplicateReceipt>, LedgerError>;
+
+    /// An applied sale.
+    fn sale(&self, sale_id: &SaleId) -> Result<Option<SaleRecord>, LedgerError>;
+
+    /// Totals by store and business date, in that order.
+    fn totals(&self, filter: &TotalsFilter) -> Result<Vec<DayTotals>, LedgerError>;
+
+    /// A page of the parked events, in the order of their numbers.
+    fn parked(&self, filter: &ParkedFilter) -> Result<Vec<ParkedEvent>, LedgerError>;
+
+    /// One parked event.
+    fn parked_event(&self, parked_no: i64) -> Result<Option<ParkedEvent>, LedgerError>;
+
+    /// Whether the books balance: recomputes every counter and hash from the events and compares.
+    fn verify(&self) -> Result<VerifyReport, LedgerError>;
+}

@@ -1,0 +1,107 @@
+//! The central ledger: what every store sold, each sale exactly once.
+//!
+//! Constraints:
+//! - One group of messages is one database transaction. Cursor, facts and effects move together or not at all.
+//! - A sale is a fact. What cannot be applied is parked with its bytes and the reason, and the cursor passes over it;
+//!   the content of one message never fails another.
+//! - A failure of the database is nobody's fault: the group is taken back whole, nothing is acknowledged, the stores
+//!   send again.
+//! - Doubles are told by the cursor of `(store, epoch)`: no window, no cache, no timer. `sync_core::server::judge` is
+//!   the only place that decides; the ledger does as it says.
+//! - Nothing on the path of a sale grows with history, but the depth of an index.
+//!
+//! Layout: [`Job`] is a message with its hashes computed and its events decoded. [`Ledger`] applies groups; [`Registry`]
+//! keeps stores, claim codes and secrets; [`Books`] reads. [`SqliteLedger`] and [`SqliteReader`] are their home in
+//! SQLite. The module knows no network and no clock: time comes in as an argument.
+
+mod books;
+mod job;
+mod registry;
+mod sqlite;
+
+use sync_core::server::Outcome;
+
+pub use books::{
+    Alert, AlertKind, Books, DIFFERENCES_MAX, DayTotals, Difference, DuplicateReceipt, EpochRow, HealthRow,
+    ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
+};
+pub use job::{BATCH_EVENTS_MAX, Job, Message, ReceivedBatch, ReceivedEvent, UnfitMessage};
+pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
+pub use sqlite::{SqliteLedger, SqliteReader, SqliteSettings};
+
+/// The writer. There is one per database.
+pub trait Ledger: Send {
+    /// Applies a group of messages in one database transaction, and says what became of each, in order.
+    /// `now_ms` is when they arrived. An error means that nothing of it was applied.
+    fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError>;
+
+    /// Does the housekeeping that is due, outside any group: short when little is due.
+    fn tidy(&mut self) -> Result<(), LedgerError>;
+}
+
+/// The ledger's database failed, or is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database refused or failed.
+    #[error("{doing}")]
+    Sqlite {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file could not be opened.
+    #[error("open ledger {path}")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why it failed.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer program has written the database.
+    #[error("ledger has schema {found}, and this program knows schemas up to {known}: a newer program has written it")]
+    NewerSchema {
+        /// The version in the database.
+        found: i64,
+        /// The newest version here.
+        known: i64,
+    },
+    /// An older program has written the database, and only the writer brings it up to date.
+    #[error(
+        "ledger has schema {found}, and this program wants schema {known}: start the server once to bring it up to date"
+    )]
+    OlderSchema {
+        /// The version in the database.
+        found: i64,
+        /// The version here.
+        known: i64,
+    },
+    /// A database of something else.
+    #[error("{0} is not a ledger of Breakwater")]
+    NotALedger(String),
+    /// The SQLite library has a known defect that damages databases in WAL mode.
+    #[error("SQLite {found} is older than 3.51.3, which is the first without the WAL-reset defect")]
+    OldSqlite {
+        /// The library's version.
+        found: &'static str,
+    },
+    /// A value in the database cannot be what it is supposed to be.
+    #[error("ledger holds a damaged {what}")]
+    Damaged {
+        /// Which value.
+        what: &'static str,
+    },
+}
+
+impl LedgerError {
+    /// Whether it may pass by itself: the database was busy.
+    pub fn is_busy(&self) -> bool {
+        let (Self::Sqlite { source, .. } | Self::Open { source, .. }) = self else { return false };
+        matches!(
+            source.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+        )
+    }
+}

@@ -1,0 +1,214 @@
+//! A run of events.
+
+use pos_model::{ChainHash, Epoch, Seq};
+use protocol::latest::{DecodeError, EpochOpened, Event, EventBody, Mark, OpenReason, SaleCompleted, decode_event};
+use sync_core::server::{BatchOutcome, Verdict, judge};
+
+use super::apply::{Care, Group};
+use super::fault::{During, Fault, is_known_key};
+use super::rows::{Parking, SaleRow, StreamRow};
+use crate::ledger::{ReceivedBatch, ReceivedEvent};
+
+/// Lines are numbered `1024 * event_no + position`. An event of the largest size holds some 600 lines.
+pub(super) const LINES_MAX: i64 = 1024;
+
+/// Where an event of the followed history stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    store_no: i64,
+    stream_no: i64,
+    epoch: Epoch,
+    seq: Seq,
+    hash: ChainHash,
+}
+
+impl<'g> Group<'_, 'g> {
+    pub(super) fn batch(&mut self, store_no: i64, batch: &'g ReceivedBatch) -> Result<BatchOutcome, Fault> {
+        let stream = self.rows.stream(store_no, batch.epoch)?;
+        // Before its first event an epoch has no history that a batch could contradict.
+        let cursor = stream.as_ref().map(|stream| stream.applied).filter(|applied| applied.seq > Seq::ZERO);
+        let shape = batch.shape();
+        let end = shape.end();
+        let verdict = judge(cursor, shape, |seq| match &stream {
+            Some(stream) => self.rows.held(stream.stream_no, seq),
+            None => Ok(None),
+        })?;
+        match verdict {
+            Verdict::Ahead => {
+                let hash = stream.map_or(ChainHash::GENESIS, |stream| stream.base_hash);
+                let cursor = cursor.unwrap_or(Mark { seq: Seq::ZERO, hash });
+                Ok(BatchOutcome { through: cursor, cursor, applied: 0, parked: vec![], forked: false, rewind: true })
+            }
+            Verdict::Apply { skip } if skip == batch.events.len() => {
+                let cursor = cursor.unwrap_or(end);
+                Ok(BatchOutcome { through: end, cursor, applied: 0, parked: vec![], forked: false, rewind: false })
+            }
+            Verdict::Apply { skip } => self.follow(store_no, stream, batch, skip),
+            Verdict::Fork { skip } => {
+                let stream = stream.expect("without a cursor a batch is no fork");
+                self.park_fork(store_no, &stream, batch, skip)
+            }
+        }
+    }
+
+    /// Takes the events from `skip` on into the history.
+    fn follow(
+        &mut self,
+        store_no: i64,
+        stream: Option<StreamRow>,
+        batch: &'g ReceivedBatch,
+        skip: usize,
+    ) -> Result<BatchOutcome, Fault> {
+        let shape = batch.shape();
+        let end = shape.end();
+        let stream_no = match stream {
+            Some(stream) => {
+                let base = if stream.applied.seq == Seq::ZERO { batch.prev_hash } else { stream.base_hash };
+                self.rows.move_cursor(stream.stream_no, end, base)?;
+                stream.stream_no
+            }
+            None => self.rows.add_stream(store_no, batch.epoch, end, batch.prev_hash, self.now_ms)?,
+        };
+        let first_event_no = self.next_event_no;
+        let mut parked = Vec::new();
+        for (index, received) in batch.events.iter().enumerate().skip(skip) {
+            let (seq, hash) = (shape.seq(index), batch.hashes[index]);
+            let place = Place { store_no, stream_no, epoch: batch.epoch, seq, hash };
+            if !self.take_in(place, received)? {
+                parked.push(seq);
+            }
+        }
+        let events = self.next_event_no - first_event_no;
+        self.rows.add_batch(stream_no, shape.seq(skip), first_event_no, events, self.now_ms)?;
+        let applied = (batch.events.len() - skip - parked.len()) as u64;
+        Ok(BatchOutcome { through: end, cursor: end, applied, parked, forked: false, rewind: false })
+    }
+
+    /// Applies an event, or parks it; says which.
+    fn take_in(&mut self, place: Place, received: &'g ReceivedEvent) -> Result<bool, Fault> {
+        if self.care != Care::Events {
+            return self.record(place, received);
+        }
+        match self.in_savepoint(|group| group.record(place, received)) {
+            Err(Fault::Content(detail)) => self
+                .in_savepoint(|group| group.park(place, received, Parking { reason: "does_not_fit", detail: &detail }))
+                .map(|()| false),
+            taken => taken,
+        }
+    }
+
+    fn record(&mut self, place: Place, received: &'g ReceivedEvent) -> Result<bool, Fault> {
+        let refused = match &received.event {
+            Ok(Event { body: EventBody::SaleCompleted(sale), .. }) => self.sale(place, sale)?,
+            Ok(Event { body: EventBody::EpochOpened(opened), at, .. }) => self.epoch(place, opened, at.utc_ms)?,
+            Err(DecodeError::UnknownKind(kind)) => Some(("unknown_kind", format!("kind {kind:?}"))),
+            Err(DecodeError::Malformed(detail)) => Some(("malformed", detail.clone())),
+        };
+        match refused {
+            None => {
+                self.rows.add_event(self.next_event_no, &place.hash, &received.bytes)?;
+                self.next_event_no += 1;
+                self.effects.applied_event(place.store_no);
+                Ok(true)
+            }
+            Some((reason, detail)) => self.park(place, received, Parking { reason, detail: &detail }).map(|()| false),
+        }
+    }
+
+    fn sale(&mut self, place: Place, sale: &'g SaleCompleted) -> Result<Option<(&'static str, String)>, Fault> {
+        let Some(lines) = i64::try_from(sale.lines.len()).ok().filter(|lines| *lines < LINES_MAX) else {
+            return Ok(Some(("malformed", format!("a sale of {} lines", sale.lines.len()))));
+        };
+        let Ok(receipt_no) = i64::try_from(sale.receipt_no) else {
+            return Ok(Some(("malformed", format!("receipt number {}", sale.receipt_no))));
+        };
+        let event_no = self.next_event_no;
+        let Place { store_no, stream_no, seq, .. } = place;
+        let row = SaleRow { event_no, store_no, stream_no, seq, receipt_no, lines, sale };
+        match self.rows.add_sale(&row, &mut self.text) {
+            Ok(()) => {}
+            Err(error) if is_known_key(&error) => return self.sale_id_known(sale).map(Some),
+            Err(error) => return Err(Err::<(), _>(error).during("insert sale").expect_err("it failed").into()),
+        }
+        self.rows.add_lines(event_no, &sale.lines, &mut self.text)?;
+        self.effects.sale(&row, self.now_ms)?;
+        Ok(None)
+    }
+
+    /// A sale of this id is in the ledger already, at another place: a till posted it again to an agent that had been
+    /// restored, or two sales share an id.
+    fn sale_id_known(&mut self, sale: &SaleCompleted) -> Result<(&'static str, String), Fault> {
+        let (store, epoch, seq, bytes) = self.rows.sale_place(&sale.sale_id)?;
+        let same = match decode_event(&bytes) {
+            Ok(Event { body: EventBody::SaleCompleted(held), .. }) => {
+                held.lines == sale.lines && held.tenders == sale.tenders && held.totals == sale.totals
+            }
+            Ok(_) | Err(_) => false,
+        };
+        let (reason, what) =
+            if same { ("sale_id_known", "the same sale") } else { ("sale_id_conflict", "another sale") };
+        Ok((reason, format!("{what} with id {} is event {epoch}/{seq} of store {store}", sale.sale_id)))
+    }
+
+    fn epoch(
+        &mut self,
+        place: Place,
+        opened: &EpochOpened,
+        at_ms: i64,
+    ) -> Result<Option<(&'static str, String)>, Fault> {
+        if opened.epoch != place.epoch {
+            return Ok(Some(("malformed", format!("it opens epoch {}", opened.epoch))));
+        }
+        let why = match opened.reason {
+            OpenReason::Start => "start",
+            OpenReason::Fork => "fork",
+            OpenReason::Other => "other",
+        };
+        self.rows.open_stream(place.stream_no, at_ms, why, opened.previous.as_ref())?;
+        if let Some(previous) = &opened.previous
+            && !self.rows.continue_stream(place.store_no, previous)?
+        {
+            // The epoch before was never heard of; its events may come yet.
+            let before = Mark { seq: Seq::ZERO, hash: ChainHash::GENESIS };
+            self.rows.add_stream(place.store_no, previous.epoch, before, ChainHash::GENESIS, self.now_ms)?;
+            self.rows.continue_stream(place.store_no, previous)?;
+        }
+        Ok(None)
+    }
+
+    /// Parks an event that has its place in the history.
+    fn park(&mut self, place: Place, received: &ReceivedEvent, parking: Parking<'_>) -> Result<(), Fault> {
+        let event_no = self.next_event_no;
+        self.rows.add_event(event_no, &place.hash, &received.bytes)?;
+        self.next_event_no += 1;
+        let Place { store_no, stream_no, seq, hash, .. } = place;
+        self.rows.park(store_no, stream_no, seq, &hash, self.now_ms, parking, Some(event_no), None)?;
+        self.effects.parked(store_no, 1);
+        Ok(())
+    }
+
+    /// Parks the events from `skip` on beside the history. Their numbers belong to other events there.
+    fn park_fork(
+        &mut self,
+        store_no: i64,
+        stream: &StreamRow,
+        batch: &ReceivedBatch,
+        skip: usize,
+    ) -> Result<BatchOutcome, Fault> {
+        let shape = batch.shape();
+        let mut parked = Vec::new();
+        for (index, received) in batch.events.iter().enumerate().skip(skip) {
+            let seq = shape.seq(index);
+            let parking = Parking { reason: "fork", detail: "another event is at this place" };
+            let hash = &batch.hashes[index];
+            let bytes = Some(received.bytes.as_slice());
+            let stream_no = stream.stream_no;
+            if self.rows.park(store_no, stream_no, seq, hash, self.now_ms, parking, None, bytes)? {
+                self.effects.forked(store_no);
+            }
+            parked.push(seq);
+        }
+        let (through, cursor) = (shape.end(), stream.applied);
+        Ok(BatchOutcome { through, cursor, applied: 0, parked, forked: true, rewind: false })
+    }
+}

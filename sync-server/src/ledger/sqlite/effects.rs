@@ -1,0 +1,131 @@
+//! What the sales of a group move, gathered in memory and written once: a busy store's day is one row, not a thousand
+//! updates of it. Keys are sorted, so that the writes walk each table in its own order.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use pos_model::Currency;
+use rusqlite::params;
+
+use super::fault::{During, Fault};
+use super::receipts;
+use super::rows::{Rows, SaleRow};
+
+#[derive(Debug, Default)]
+pub(super) struct Effects<'g> {
+    stores: HashMap<i64, StoreCounts>,
+    totals: HashMap<(i64, i32, Currency), Totals>,
+    used: HashMap<(i64, i32, &'g str), i64>,
+    /// Receipt number and event of each sale, by store and till.
+    receipts: HashMap<(i64, &'g str), Vec<(i64, i64)>>,
+}
+
+#[derive(Debug, Default)]
+struct StoreCounts {
+    contact_ms: i64,
+    events: i64,
+    sales: i64,
+    parked: i64,
+    forked: i64,
+    last_sale_at_ms: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    sales: i64,
+    lines: i64,
+    quantity_micro: i64,
+    gross_minor: i64,
+    tax_minor: i64,
+    net_minor: i64,
+}
+
+impl<'g> Effects<'g> {
+    pub(super) fn contact(&mut self, store_no: i64, now_ms: i64) {
+        self.stores.entry(store_no).or_default().contact_ms = now_ms;
+    }
+
+    pub(super) fn applied_event(&mut self, store_no: i64) {
+        self.stores.entry(store_no).or_default().events += 1;
+    }
+
+    pub(super) fn parked(&mut self, store_no: i64, events: i64) {
+        self.stores.entry(store_no).or_default().parked += events;
+    }
+
+    pub(super) fn forked(&mut self, store_no: i64) {
+        self.stores.entry(store_no).or_default().forked += 1;
+    }
+
+    /// Whether something of this store waits to be written that an answer to it depends on.
+    pub(super) fn touches(&self, store_no: i64) -> bool {
+        self.stores.get(&store_no).is_some_and(|counts| counts.events + counts.parked > 0)
+    }
+
+    /// Adds a sale. A sum that leaves 64 bits is the sale's fault.
+    pub(super) fn sale(&mut self, row: &SaleRow<'g>, now_ms: i64) -> Result<(), Fault> {
+        let sale = row.sale;
+        let date = sale.business_date.days();
+        let counts = self.stores.entry(row.store_no).or_default();
+        counts.sales += 1;
+        counts.last_sale_at_ms = Some(now_ms);
+        let totals = self.totals.entry((row.store_no, date, sale.currency)).or_default();
+        totals.sales += 1;
+        add(&mut totals.lines, row.lines)?;
+        add(&mut totals.quantity_micro, sale.totals.quantity.micro())?;
+        add(&mut totals.gross_minor, sale.totals.gross_minor.minor())?;
+        add(&mut totals.tax_minor, sale.totals.tax_minor.minor())?;
+        add(&mut totals.net_minor, sale.totals.net_minor.minor())?;
+        for consumption in sale.lines.iter().flat_map(|line| &line.consumption) {
+            let used = self.used.entry((row.stream_no, date, consumption.item_id.as_str())).or_default();
+            add(used, consumption.quantity.micro())?;
+        }
+        let receipts = self.receipts.entry((row.store_no, sale.till_id.as_str())).or_default();
+        receipts.push((row.receipt_no, row.event_no));
+        Ok(())
+    }
+
+    pub(super) fn write(&mut self, rows: &mut Rows<'_>) -> Result<(), Fault> {
+        for (store_no, counts) in sorted(&mut self.stores) {
+            let StoreCounts { contact_ms, events, sales, parked, forked, last_sale_at_ms } = counts;
+            rows.count_store
+                .execute(params![store_no, contact_ms, events, sales, parked, forked, last_sale_at_ms])
+                .during("count the store's events")?;
+        }
+        for ((store_no, date, currency), totals) in sorted(&mut self.totals) {
+            let Totals { sales, lines, quantity_micro, gross_minor, tax_minor, net_minor } = totals;
+            let currency = currency.as_str();
+            rows.add_totals
+                .execute(params![
+                    store_no,
+                    date,
+                    currency,
+                    sales,
+                    lines,
+                    quantity_micro,
+                    gross_minor,
+                    tax_minor,
+                    net_minor
+                ])
+                .during("add to the day's totals")?;
+        }
+        for ((stream_no, date, item_id), used) in sorted(&mut self.used) {
+            rows.add_used.execute(params![stream_no, date, item_id, used]).during("add to the stock used")?;
+        }
+        for ((store_no, till_id), numbers) in sorted(&mut self.receipts) {
+            receipts::note(rows, store_no, till_id, numbers)?;
+        }
+        Ok(())
+    }
+}
+
+fn add(sum: &mut i64, more: i64) -> Result<(), Fault> {
+    *sum = sum.checked_add(more).ok_or_else(|| Fault::Content("a sum does not fit in 64 bits".to_owned()))?;
+    Ok(())
+}
+
+fn sorted<K: Ord + Hash + Eq, V>(map: &mut HashMap<K, V>) -> Vec<(K, V)> {
+    let mut entries: Vec<_> = map.drain().collect();
+    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    entries
+}

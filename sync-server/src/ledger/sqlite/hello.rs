@@ -1,0 +1,125 @@
+//! Where a store may go on, and how it is.
+
+use pos_model::{ChainHash, Epoch, Seq, TillId};
+use protocol::latest::{Cursor, EpochReport, Hello, Mark, ReceiptHead, StoreHealth};
+use rusqlite::params;
+use sync_core::server::HelloOutcome;
+
+use super::apply::Group;
+use super::fault::{During, Fault, read_all};
+use super::rows::StreamRow;
+use crate::ledger::LedgerError;
+
+/// Receipt numbers above this one are not believed (a million a day last for three thousand years): tills go on above
+/// the highest number known, and one wrong number must not push them to the end of all numbers.
+const RECEIPT_NO_MAX: u64 = 1_000_000_000_000;
+
+impl<'g> Group<'_, 'g> {
+    pub(super) fn hello(&mut self, store_no: i64, hello: &'g Hello) -> Result<HelloOutcome, Fault> {
+        let mut cursors = Vec::with_capacity(hello.epochs.len());
+        for report in &hello.epochs {
+            cursors.push(self.cursor(store_no, report)?);
+        }
+        self.health(store_no, &hello.health, Some(hello.version))?;
+        let doing = "read known receipts";
+        let receipts = read_all(&mut self.rows.known_receipts, [store_no], doing, |row| {
+            let (till_id, receipt_no): (String, i64) = row.try_into().during(doing)?;
+            let till_id = TillId::new(till_id).map_err(|_| LedgerError::Damaged { what: "till id" })?;
+            Ok(ReceiptHead { till_id, receipt_no: u64::try_from(receipt_no).unwrap_or_default() })
+        })?;
+        Ok(HelloOutcome { cursors, receipts })
+    }
+
+    /// The cursor of an epoch. It is moved over events that the store does not hold any more: they can come from nowhere
+    /// else, and all that follows would wait for them for ever. What was lost is written down in the same transaction.
+    fn cursor(&mut self, store_no: i64, report: &EpochReport) -> Result<Cursor, Fault> {
+        let epoch = report.epoch;
+        let stream = self.rows.stream(store_no, epoch)?;
+        let before = Mark { seq: report.first_held.previous(), hash: report.hash_before };
+        let applied = stream.map_or(Mark { seq: Seq::ZERO, hash: report.hash_before }, |stream| stream.applied);
+        // A report of which no agent is capable must not move a cursor.
+        let sane = report.first_held <= report.head.next() && report.head < Seq::MAX;
+        let lost = sane && applied.seq.next() < report.first_held;
+        let stream = match stream {
+            Some(stream) if lost => {
+                self.rows.move_cursor(stream.stream_no, before, stream.base_hash)?;
+                StreamRow { applied: before, ..stream }
+            }
+            Some(stream) => stream,
+            None => {
+                // Without its beginning the hash before the first event is unknown, and nobody needs it.
+                let base_hash = if lost { ChainHash::GENESIS } else { report.hash_before };
+                let applied = if lost { before } else { applied };
+                let stream_no = self.rows.add_stream(store_no, epoch, applied, base_hash, self.now_ms)?;
+                StreamRow { stream_no, applied, base_hash }
+            }
+        };
+        if lost {
+            self.rows.add_loss(stream.stream_no, applied.seq.next(), before.seq, self.now_ms)?;
+        }
+        if sane {
+            self.rows.report_head(store_no, epoch, report.head)?;
+        }
+        Ok(Cursor { epoch, applied: stream.applied.seq, common: self.common(&stream, report, before)? })
+    }
+
+    /// Our history at the lower of our cursor and the store's head.
+    fn common(&mut self, stream: &StreamRow, report: &EpochReport, before: Mark) -> Result<Mark, Fault> {
+        let seq = stream.applied.seq.min(report.head);
+        let hash = if seq == stream.applied.seq && seq > Seq::ZERO {
+            Some(stream.applied.hash)
+        } else if seq == Seq::ZERO {
+            Some(if report.first_held <= Seq::FIRST { report.hash_before } else { stream.base_hash })
+        } else {
+            self.rows.held(stream.stream_no, seq)?
+        };
+        // A place that was lost has no hash here. Then the store's own oldest place says nothing and contradicts nothing.
+        Ok(hash.map_or(before, |hash| Mark { seq, hash }))
+    }
+
+    /// Notes how the store is. `version` is that of its messages, if it said so.
+    pub(super) fn health(&mut self, store_no: i64, health: &'g StoreHealth, version: Option<u16>) -> Result<(), Fault> {
+        if self.effects.touches(store_no) {
+            // What arrived in this group before is off the outbox that the store reports.
+            self.write_effects()?;
+            self.effects.contact(store_no, self.now_ms);
+        }
+        self.report_health_head(store_no, health.epoch, health.head)?;
+        for head in &health.receipts {
+            if let Ok(receipt_no) = i64::try_from(head.receipt_no)
+                && head.receipt_no <= RECEIPT_NO_MAX
+            {
+                self.rows.report_receipt(store_no, &head.till_id, receipt_no)?;
+            }
+        }
+        let agent_version: String = health.agent_version.chars().take(AGENT_VERSION_CHARS_MAX).collect();
+        self.rows
+            .note_health
+            .execute(params![
+                store_no,
+                self.now_ms,
+                health.clock.utc_ms,
+                health.clock.offset_s,
+                health.clock.utc_ms.saturating_sub(self.now_ms),
+                version,
+                agent_version,
+                health.epoch.to_sql(),
+                health.head.to_sql(),
+                i64::try_from(health.outbox_events).unwrap_or(i64::MAX),
+                health.outbox_oldest_ms,
+                health.disk_free_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            ])
+            .during("note the store's state")?;
+        Ok(())
+    }
+
+    fn report_health_head(&mut self, store_no: i64, epoch: Epoch, head: Seq) -> Result<(), Fault> {
+        if head < Seq::MAX {
+            self.rows.report_head(store_no, epoch, head)?;
+        }
+        Ok(())
+    }
+}
+
+/// A version is `1.2.3` and a word; a screen must not be filled by a longer one.
+const AGENT_VERSION_CHARS_MAX: usize = 40;

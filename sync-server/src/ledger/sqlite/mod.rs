@@ -1,0 +1,195 @@
+//! The ledger in SQLite: one file, one writing connection, any number of readers beside it.
+
+mod alerts;
+mod apply;
+mod batch;
+mod books;
+mod effects;
+mod fault;
+mod fleet;
+mod hello;
+mod migrate;
+mod receipts;
+mod registry;
+mod rows;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use sync_core::server::Outcome;
+
+use self::fault::During;
+use super::{Job, Ledger, LedgerError};
+
+/// How the file is treated. Durability is not a setting: every commit is synced (`synchronous=FULL`).
+#[derive(Debug, Clone)]
+pub struct SqliteSettings {
+    /// Memory for the page cache of the writer, in KiB.
+    pub cache_kib: u32,
+    /// How large the write-ahead log may grow before its pages are moved into the database file, in KiB. It bounds what a
+    /// start after a crash has to read again.
+    pub wal_kib_max: u32,
+}
+
+impl SqliteSettings {
+    /// Good for a small machine: 64 MiB of cache keep the growing ends of all tables and the index over sale ids at hand.
+    pub const STANDARD: Self = Self { cache_kib: 64 * 1024, wal_kib_max: 64 * 1024 };
+}
+
+/// Measured for the writer: a page holds some twenty events, and the growing ends split rarely.
+const PAGE_BYTES: u32 = 8 * 1024;
+
+/// Statements that a connection keeps prepared: more than all texts in this module.
+const STATEMENTS_MAX: usize = 128;
+
+/// How long a connection waits for another one that writes: longer than any group, shorter than a store's patience.
+const BUSY_WAIT: Duration = Duration::from_secs(8);
+
+/// The writer.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    connection: Connection,
+    wal: Option<WalBound>,
+}
+
+/// Where the write-ahead log lies, and how large it may grow.
+#[derive(Debug)]
+struct WalBound {
+    path: PathBuf,
+    bytes_max: u64,
+}
+
+/// A reader. It sees what was committed when each of its queries began, and never holds the writer up.
+#[derive(Debug)]
+pub struct SqliteReader {
+    connection: Connection,
+}
+
+/// Both kinds of connection: reads and the registry are the same for them.
+pub(in crate::ledger) trait Connected {
+    fn connection(&self) -> &Connection;
+}
+
+impl Connected for SqliteLedger {
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Connected for SqliteReader {
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl SqliteLedger {
+    /// Opens the ledger in a file, makes it if there is none, and brings its schema up to date.
+    pub fn open(path: &Path, settings: &SqliteSettings) -> Result<Self, LedgerError> {
+        let failed = |source| LedgerError::Open { path: path.display().to_string(), source };
+        let connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(BUSY_WAIT).map_err(failed)?;
+        connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(failed)?;
+        connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
+        connection.pragma_update(None, "cache_size", -i64::from(settings.cache_kib)).map_err(failed)?;
+        // The writer moves pages itself, between two groups: see `tidy`.
+        connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let wal = WalBound { path: wal.into(), bytes_max: u64::from(settings.wal_kib_max) * 1024 };
+        Self::prepare(connection, Some(wal), path)
+    }
+
+    /// A ledger in memory, gone when it is dropped.
+    pub fn in_memory() -> Result<Self, LedgerError> {
+        let path = Path::new(":memory:");
+        let connection = Connection::open_in_memory()
+            .map_err(|source| LedgerError::Open { path: path.display().to_string(), source })?;
+        Self::from_connection(connection)
+    }
+
+    /// A ledger on a connection that the caller opened, such as one to a copy that was restored in memory.
+    /// How durable it is, is the caller's matter.
+    pub fn from_connection(connection: Connection) -> Result<Self, LedgerError> {
+        let path = connection.path().unwrap_or(":memory:").to_owned();
+        Self::prepare(connection, None, Path::new(&path))
+    }
+
+    /// Gives the connection back, for instance to copy the database.
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
+    fn prepare(mut connection: Connection, wal: Option<WalBound>, path: &Path) -> Result<Self, LedgerError> {
+        check_library()?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        connection.pragma_update(None, "foreign_keys", true).during("turn foreign keys on")?;
+        connection.pragma_update(None, "temp_store", "memory").during("keep temporary tables in memory")?;
+        migrate::migrate(&mut connection, path)?;
+        Ok(Self { connection, wal })
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError> {
+        apply::apply(&mut self.connection, group, now_ms)
+    }
+
+    fn tidy(&mut self) -> Result<(), LedgerError> {
+        let Some(wal) = &self.wal else { return Ok(()) };
+        let grown = std::fs::metadata(&wal.path).map_or(0, |file| file.len());
+        if grown < wal.bytes_max {
+            return Ok(());
+        }
+        // Restarts the log at its beginning unless a reader still looks at an older state; then the next one will.
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
+            .during("move pages from the write-ahead log")
+    }
+}
+
+impl SqliteReader {
+    /// Opens a ledger for reading; there must be one, of this program's schema.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::open_with(path, flags)
+    }
+
+    /// Opens a ledger for the registry: stores and claim codes are changed beside the writer, in transactions of one
+    /// row or two.
+    pub fn open_registry(path: &Path) -> Result<Self, LedgerError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let registry = Self::open_with(path, flags)?;
+        registry.connection.pragma_update(None, "synchronous", "full").during("sync every commit")?;
+        registry.connection.pragma_update(None, "wal_autocheckpoint", 0).during("leave the log to the writer")?;
+        Ok(registry)
+    }
+
+    fn open_with(path: &Path, flags: OpenFlags) -> Result<Self, LedgerError> {
+        check_library()?;
+        let failed = |source| LedgerError::Open { path: path.display().to_string(), source };
+        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        wait_for_a_gap(&mut connection).map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        migrate::check(&connection, path)?;
+        Ok(Self { connection })
+    }
+}
+
+/// A busy writer leaves gaps of a millisecond between its groups. SQLite's own waiting sleeps for up to 100 ms at a time
+/// and misses them; this one looks every millisecond.
+fn wait_for_a_gap(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.busy_handler(Some(|tries| {
+        std::thread::sleep(Duration::from_millis(1));
+        u128::try_from(tries).is_ok_and(|tries| tries < BUSY_WAIT.as_millis())
+    }))
+}
+
+fn check_library() -> Result<(), LedgerError> {
+    if rusqlite::version_number() < 3_051_003 {
+        return Err(LedgerError::OldSqlite { found: rusqlite::version() });
+    }
+    Ok(())
+}
