@@ -8,11 +8,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
+pub mod commands;
+pub mod config;
 pub mod db;
 pub mod enroll;
+pub mod env_vars;
+pub mod folder;
+pub mod housekeeping;
+pub mod http;
 pub mod identity;
 pub mod readers;
+pub mod replay;
+pub mod run;
+pub mod status;
 pub mod telemetry;
 pub mod uplink;
 pub mod writer;
+
+pub use run::{Running, run};

@@ -2,7 +2,11 @@
 //! somebody asked for happened. DEBUG: per message.
 
 use std::error::Error;
+use std::net::SocketAddr;
 
+use pos_model::{Epoch, StoreId};
+
+use crate::db::Failure;
 use crate::writer::WriteError;
 
 /// An error and its causes, joined by colons: our errors do not print what caused them.
@@ -30,4 +34,59 @@ pub(crate) fn disk_failed(error: &str) {
 /// The log could not be moved into the database; it will be tried again.
 pub(crate) fn checkpoint_failed(error: &WriteError) {
     tracing::warn!(%error, "the write-ahead log was not emptied");
+}
+
+/// A command was refused because the books failed it.
+pub(crate) fn command_failed(failure: Failure, error: &str) {
+    match failure {
+        Failure::DiskFull => tracing::error!(error, "the disk is full: a command was refused"),
+        Failure::DiskFailed => tracing::error!(error, "the disk has failed: a command was refused"),
+        Failure::Busy => tracing::warn!(error, "the database was in use: a command was refused"),
+        Failure::Other => tracing::error!(error, "a command failed"),
+    }
+}
+
+/// Somebody who listens to the changes reads too slowly.
+pub(crate) fn listener_lagged(missed: u64) {
+    tracing::debug!(missed, "a listener fell behind and gets the state afresh");
+}
+
+/// The agent answers.
+pub(crate) fn started(address: SocketAddr, epoch: Epoch, store_id: Option<&StoreId>) {
+    match store_id {
+        Some(store_id) => tracing::info!(%address, %epoch, %store_id, "selling"),
+        None => tracing::info!(%address, %epoch, "selling; the store is not enrolled, so nothing is sent"),
+    }
+}
+
+/// The agent was asked to end.
+pub(crate) fn stopping() {
+    tracing::info!("ending");
+}
+
+/// Requests took too long to finish at the end. What they asked for may be recorded; a till asks again.
+pub(crate) fn requests_cut_off() {
+    tracing::warn!("requests were cut off at the end");
+}
+
+/// The agent has ended in order.
+pub(crate) fn stopped() {
+    tracing::info!("ended");
+}
+
+/// Old events went.
+pub(crate) fn trimmed(rows: u64) {
+    tracing::info!(rows, "confirmed events that are old enough were let go");
+}
+
+/// Housekeeping failed; it will be tried again.
+pub(crate) fn housekeeping_failed(error: &WriteError) {
+    tracing::warn!(%error, "housekeeping failed");
+}
+
+/// What a person should look at in the configuration.
+pub fn configuration_warnings(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!(warning, "odd configuration");
+    }
 }

@@ -1,0 +1,136 @@
+//! The command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use pos_model::{Epoch, Place, Seq};
+
+use crate::config::Sources;
+use crate::env_vars;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 verify found a broken row, \
+4 another process works on the data folder.
+Data goes to stdout, the log to stderr.";
+
+/// Sells, keeps every sale, and sends it to the centre.
+#[derive(Debug, Parser)]
+#[command(name = "breakwater-agent", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes. Each beats its variable and the file.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// The configuration file; without one the defaults hold
+    #[arg(long, global = true, value_name = "FILE", env = env_vars::CONFIG)]
+    pub config: Option<PathBuf>,
+    /// The folder of the store's books (data_dir)
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<String>,
+    /// Where tills reach the agent (http.listen)
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// What is logged (log.filter)
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sell until SIGTERM or SIGINT
+    ///
+    /// When the agent answers tills, one line of JSON on stdout says where: {"url": ..., "epoch": ..., "data_dir": ...}.
+    /// The address also stands in agent.addr in the data folder while it runs.
+    #[command(after_help = "Example: breakwater-agent run --config /etc/breakwater/agent.toml")]
+    Run,
+    /// Check the configuration, and say what it comes to
+    #[command(after_help = "Example: breakwater-agent check-config --config /etc/breakwater/agent.toml")]
+    CheckConfig,
+    /// Look at the events that the centre has not confirmed
+    #[command(subcommand)]
+    Outbox(Outbox),
+    /// Walk the hash chain over all that is held, and name the first broken row
+    #[command(after_help = "Example: breakwater-agent verify --data-dir /var/lib/breakwater-agent")]
+    Verify {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Looking at events.
+#[derive(Debug, Subcommand)]
+pub enum Outbox {
+    /// List events, the oldest first
+    #[command(after_help = "Example: breakwater-agent outbox list --all --limit 20 --json")]
+    List {
+        /// Also those that the centre has confirmed
+        #[arg(long)]
+        all: bool,
+        /// Only those after this place
+        #[arg(long, value_name = "EPOCH/SEQ", value_parser = place)]
+        after: Option<Place>,
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_name = "ROWS")]
+        limit: u32,
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one event in full
+    #[command(after_help = "Example: breakwater-agent outbox show 9f2c61a0b3d4e5f6/42 --json")]
+    Show {
+        /// Where it stands
+        #[arg(value_name = "EPOCH/SEQ", value_parser = place)]
+        place: Place,
+        /// One line of JSON, with the bytes in hexadecimal digits
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Settings {
+    /// Where the configuration comes from. `env` is the process's environment.
+    pub fn sources(&self, env: impl Iterator<Item = (String, String)>) -> Sources {
+        let flag = |key, value: &Option<String>| value.clone().map(|value| (key, value));
+        let flags =
+            [flag("data_dir", &self.data_dir), flag("http.listen", &self.listen), flag("log.filter", &self.log)];
+        let env: BTreeMap<_, _> = env.filter(|(name, _)| name.starts_with(env_vars::PREFIX)).collect();
+        Sources { file: self.config.clone(), env, flags: flags.into_iter().flatten().collect() }
+    }
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    let wrong = || "is not a place such as 9f2c61a0b3d4e5f6/42".to_owned();
+    let (epoch, seq) = text.split_once('/').ok_or_else(wrong)?;
+    let epoch = Epoch::from_hex(epoch).ok_or_else(wrong)?;
+    let seq = seq.parse().map(Seq::new).map_err(|_| wrong())?;
+    Ok(Place { epoch, seq })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn places() {
+        assert_eq!(place("00000000000000ff/42"), Ok(Place { epoch: Epoch::new(255), seq: Seq::new(42) }));
+        for text in ["", "/", "ff/1", "00000000000000ff", "00000000000000ff/", "00000000000000ff/-1"] {
+            assert!(place(text).is_err(), "{text:?}");
+        }
+    }
+}

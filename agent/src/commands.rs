@@ -1,0 +1,146 @@
+//! The commands that look: what they print.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+use pos_model::Place;
+use protocol::latest::{Event, EventBody};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::db::{self, EventRow, Reader};
+use crate::folder;
+
+/// A command could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the values in a variant are named as in its text")]
+pub enum CommandError {
+    #[error("find books in {0}: no agent has run on this folder")]
+    NoBooks(String),
+    #[error("read the books")]
+    Books(#[source] db::Error),
+    #[error("find event {0}: it is not held here")]
+    NoEvent(Place),
+    #[error("write the answer")]
+    Output(#[source] io::Error),
+}
+
+/// Opens the books of a folder for reading, also while an agent works on it.
+pub fn open(data_dir: &Path) -> Result<Reader, CommandError> {
+    let path = folder::books(data_dir);
+    if !path.exists() {
+        return Err(CommandError::NoBooks(data_dir.display().to_string()));
+    }
+    Reader::open(&path).map_err(CommandError::Books)
+}
+
+/// `check-config`.
+pub fn check_config(config: &Config, warnings: &[String], out: &mut impl Write) -> Result<(), CommandError> {
+    let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
+    let cut_off = config.store.rules.cut_off.minutes();
+    let mut lines = vec![
+        format!("data folder    {}", config.data_dir.display()),
+        format!("currency       {}", config.store.rules.currency),
+        format!("time zone      {}", config.store.time_zone.iana_name().unwrap_or("the machine's")),
+        format!("day cut-off    {:02}:{:02}", cut_off / 60, cut_off % 60),
+        format!("local API      http://{}", config.listen),
+        format!("retention      {} days", config.retention_ms / 86_400_000),
+        format!("centre         {}", text(config.centre.http_url.as_ref().map(ToString::to_string))),
+        format!("uplink         {}", text(config.centre.mqtt_url.as_ref().map(ToString::to_string))),
+    ];
+    lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.push("the configuration can be used".to_owned());
+    lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(CommandError::Output)
+}
+
+/// `outbox list`.
+pub fn list(
+    reader: &Reader,
+    after: Option<Place>,
+    all: bool,
+    limit: u32,
+    as_json: bool,
+    out: &mut impl Write,
+) -> Result<(), CommandError> {
+    let rows = reader.view().events(after, !all, limit).map_err(CommandError::Books)?;
+    for row in rows {
+        let line = if as_json { in_short(&row).to_string() } else { line(&row) };
+        writeln!(out, "{line}").map_err(CommandError::Output)?;
+    }
+    Ok(())
+}
+
+/// `outbox show`.
+pub fn show(reader: &Reader, place: Place, as_json: bool, out: &mut impl Write) -> Result<(), CommandError> {
+    let row = reader.view().event(place).map_err(CommandError::Books)?.ok_or(CommandError::NoEvent(place))?;
+    let mut value = in_short(&row);
+    value["hash"] = json!(row.hash.to_string());
+    value["event"] = match row.event() {
+        Ok(event) => body(&event),
+        Err(error) => json!({ "unreadable": error.to_string() }),
+    };
+    let written = if as_json {
+        value["bytes_hex"] = json!(row.bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        writeln!(out, "{value}")
+    } else {
+        writeln!(out, "{value:#}")
+    };
+    written.map_err(CommandError::Output)
+}
+
+/// `verify`. Returns whether all is sound.
+pub fn verify(reader: &Reader, as_json: bool, out: &mut impl Write) -> Result<bool, CommandError> {
+    let found = reader.view().verify().map_err(CommandError::Books)?;
+    let sound = found.is_ok();
+    let counted = found.as_ref().map_or_else(|broken| broken.before, |verified| *verified);
+    let counts = json!({ "epochs": counted.epochs, "events": counted.events, "sales": counted.sales });
+    let line = match (found, as_json) {
+        (Ok(_), true) => json!({ "sound": true, "counted": counts }).to_string(),
+        (Err(broken), true) => {
+            let place = broken.place.to_string();
+            json!({ "sound": false, "counted": counts, "place": place, "problem": broken.problem }).to_string()
+        }
+        (Ok(counted), false) => {
+            format!("sound: {} epochs, {} events, {} sales", counted.epochs, counted.events, counted.sales)
+        }
+        (Err(broken), false) => format!("broken: {broken}; {} events before it are sound", broken.before.events),
+    };
+    writeln!(out, "{line}").map_err(CommandError::Output)?;
+    Ok(sound)
+}
+
+fn moment(utc_ms: i64) -> String {
+    Timestamp::from_millisecond(utc_ms).map_or_else(|_| format!("{utc_ms} ms"), |moment| moment.to_string())
+}
+
+fn in_short(row: &EventRow) -> Value {
+    json!({
+        "place": row.place.to_string(),
+        "kind": row.kind,
+        "recorded_at": moment(row.recorded_at_ms),
+        "bytes": row.bytes.len(),
+        "confirmed": row.confirmed,
+    })
+}
+
+fn line(row: &EventRow) -> String {
+    let state = if row.confirmed { "confirmed" } else { "waiting" };
+    let about = match row.event().map(|event| event.body) {
+        Ok(EventBody::SaleCompleted(sale)) => {
+            let total = sale.totals.gross_minor.display(sale.currency).to_string();
+            format!("till {} receipt {} total {total} {}", sale.till_id, sale.receipt_no, sale.currency)
+        }
+        Ok(EventBody::EpochOpened(opened)) => format!("version {}", opened.agent_version),
+        Err(error) => error.to_string(),
+    };
+    format!("{}  {}  {state}  {}  {about}", row.place, moment(row.recorded_at_ms), row.kind)
+}
+
+fn body(event: &Event) -> Value {
+    let body = match &event.body {
+        EventBody::EpochOpened(opened) => serde_json::to_value(opened),
+        EventBody::SaleCompleted(sale) => serde_json::to_value(sale),
+    };
+    json!({ "id": event.id.to_string(), "at": event.at, "body": body.expect("text and numbers always encode") })
+}

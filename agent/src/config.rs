@@ -1,0 +1,267 @@
+//! The configuration: a file, then variables, then flags; all of it checked before anything starts.
+//!
+//! `default.toml` is the reference: it names every key. A key elsewhere that it does not name is warned of, with its
+//! path, and changes nothing.
+
+mod parse;
+mod sources;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::db::{RETENTION_MS_MIN, Rules};
+
+pub use parse::{MqttUrl, duration};
+pub use sources::Sources;
+use sources::Values;
+
+/// The reference, as it is built in.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// What the agent does, in full.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder of the store's books.
+    pub data_dir: PathBuf,
+    /// How it sells.
+    pub store: StoreConfig,
+    /// Where tills reach it.
+    pub listen: SocketAddr,
+    /// How long confirmed events are held, in milliseconds.
+    pub retention_ms: i64,
+    /// The centre.
+    pub centre: CentreConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+/// How the store sells.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// Currency and cut-off.
+    pub rules: Rules,
+    /// The store's time zone.
+    pub time_zone: TimeZone,
+}
+
+/// The centre. Nothing of it is needed to sell.
+#[derive(Debug, Clone)]
+pub struct CentreConfig {
+    /// Where `enroll` finds it.
+    pub http_url: Option<reqwest::Url>,
+    /// Where the uplink goes, in place of what enrolment said.
+    pub mqtt_url: Option<MqttUrl>,
+    /// Certificates to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What is logged.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Levels, in the form of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// JSON instead of text.
+    pub json: bool,
+}
+
+/// The configuration and what is odd about it.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What to do.
+    pub config: Config,
+    /// What a person should look at; none of it hinders the start.
+    pub warnings: Vec<String>,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("parse {}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// Values that cannot be; all of them.
+    #[error("use the configuration: {}", .0.join("; "))]
+    Values(Vec<String>),
+}
+
+impl Config {
+    /// Loads and checks everything.
+    pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
+        let (mut values, mut warnings) = sources.values()?;
+        let data_dir = values.text("data_dir", parse::path);
+        let currency = values.text("store.currency", parse::currency);
+        let time_zone = values.text("store.time_zone", parse::time_zone);
+        let cut_off = values.text("store.day_cut_off", parse::day_cut_off);
+        let listen = values.text("http.listen", parse::socket_address);
+        let allow_lan = values.flag("http.allow_lan");
+        let retention = values.text("outbox.retention", duration);
+        let http_url = values.optional("centre.http_url", parse::http_url);
+        let mqtt_url = values.optional("centre.mqtt_url", str::parse::<MqttUrl>);
+        let ca_file = values.optional("centre.ca_file", parse::path);
+        let filter = values.text("log.filter", parse::log_filter);
+        let json = values.text("log.format", parse::log_format);
+
+        check_listen(&mut values, listen, allow_lan);
+        let retention_ms = retention.and_then(|retention| check_retention(&mut values, retention));
+        warn_of_plain_text(http_url.as_ref(), mqtt_url.as_ref(), &mut warnings);
+        let built = (|| {
+            Some(Config {
+                data_dir: data_dir?,
+                store: StoreConfig { rules: Rules { currency: currency?, cut_off: cut_off? }, time_zone: time_zone? },
+                listen: listen?,
+                retention_ms: retention_ms?,
+                centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file: ca_file? },
+                log: LogConfig { filter: filter?, json: json? },
+            })
+        })();
+        match built {
+            Some(config) if values.problems().is_empty() => Ok(Loaded { config, warnings }),
+            _ => Err(ConfigError::Values(values.into_problems())),
+        }
+    }
+}
+
+fn check_listen(values: &mut Values, listen: Option<SocketAddr>, allow_lan: Option<bool>) {
+    if let (Some(listen), Some(false)) = (listen, allow_lan)
+        && !listen.ip().is_loopback()
+    {
+        values.problem(
+            "http.listen",
+            &format!("{listen} can be reached from other machines, and tills are not asked who they are; set http.allow_lan if that is meant"),
+        );
+    }
+}
+
+fn check_retention(values: &mut Values, retention: Duration) -> Option<i64> {
+    let retention_ms = i64::try_from(retention.as_millis()).ok();
+    if retention_ms.is_some_and(|ms| ms >= RETENTION_MS_MIN) {
+        return retention_ms;
+    }
+    values.problem("outbox.retention", "at least 14d: the centre may be restored from a backup and ask again");
+    None
+}
+
+/// The secret of the store travels with each login.
+fn warn_of_plain_text(
+    http_url: Option<&Option<reqwest::Url>>,
+    mqtt_url: Option<&Option<MqttUrl>>,
+    warnings: &mut Vec<String>,
+) {
+    let warning = |key| format!("{key} has no TLS and is not loopback: the store's secret can be read on the way");
+    if let Some(Some(url)) = http_url
+        && url.scheme() == "http"
+        && !parse::is_loopback(url.host_str().unwrap_or_default())
+    {
+        warnings.push(warning("centre.http_url"));
+    }
+    if let Some(Some(url)) = mqtt_url
+        && !url.tls
+        && !parse::is_loopback(&url.host)
+    {
+        warnings.push(warning("centre.mqtt_url"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env_vars;
+    use std::collections::BTreeSet;
+
+    fn load(file: &str, env: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Loaded, ConfigError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, file).expect("writes");
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Config::load(&Sources {
+            file: Some(path),
+            env: env.iter().map(own).collect(),
+            flags: flags.iter().map(|&(key, value)| (key, value.to_owned())).collect(),
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_complete_and_sound() {
+        let loaded = load("", &[], &[]).expect("sound");
+        assert_eq!(loaded.warnings, [""; 0]);
+        assert_eq!(loaded.config.listen.to_string(), "127.0.0.1:8090");
+        assert_eq!(loaded.config.retention_ms, RETENTION_MS_MIN);
+        assert_eq!(loaded.config.store.rules.cut_off.minutes(), 240);
+    }
+
+    #[test]
+    fn every_key_has_its_variable() {
+        let defaults = sources::flatten(&DEFAULT_TOML.parse().expect("TOML"));
+        let keys: BTreeSet<&str> = defaults.keys().map(String::as_str).collect();
+        assert_eq!(keys, env_vars::KEYS.iter().map(|(key, _)| *key).collect());
+        for (key, variable) in env_vars::KEYS {
+            assert_eq!(variable, format!("{}{}", env_vars::PREFIX, key.replace('.', "_").to_uppercase()));
+        }
+    }
+
+    #[test]
+    fn flags_beat_variables_beat_the_file() {
+        let file = "[store]\ncurrency = \"USD\"\nday_cut_off = \"03:30\"\n[http]\nlisten = \"127.0.0.1:1\"";
+        let env = [("BREAKWATER_AGENT_HTTP_LISTEN", "127.0.0.1:2"), ("BREAKWATER_AGENT_STORE_DAY_CUT_OFF", "05:00")];
+        let config = load(file, &env, &[("http.listen", "127.0.0.1:3")]).expect("sound").config;
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.store.rules.cut_off.minutes(), 300);
+        assert_eq!(config.store.rules.currency.as_str(), "USD");
+    }
+
+    #[test]
+    fn what_is_odd_is_warned_of_with_its_path() {
+        let file = "colour = 1\n[http]\nlissten = \"x\"\n[centre]\nmqtt_url = \"mqtt://centre.example\"";
+        let warnings = load(file, &[("BREAKWATER_AGENT_LISTEN", "x")], &[]).expect("sound").warnings;
+        for part in ["colour", "http.lissten", "BREAKWATER_AGENT_LISTEN", "centre.mqtt_url has no TLS"] {
+            assert!(warnings.iter().any(|warning| warning.contains(part)), "{part} in {warnings:?}");
+        }
+        assert_eq!(warnings.len(), 4, "{warnings:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_named_all_at_once() {
+        #[track_caller]
+        fn check(file: &str, expected: &[&str]) {
+            let error = load(file, &[], &[]).expect_err("must be refused");
+            let text = crate::telemetry::chain(&error);
+            for part in expected {
+                assert!(text.contains(part), "{part:?} in {text:?}");
+            }
+        }
+        check("data_dir = 1", &["data_dir", "is not text"]);
+        check("[outbox]\nretention = \"13d\"", &["outbox.retention", "at least 14d"]);
+        check("[http]\nlisten = \"0.0.0.0:80\"", &["http.listen", "allow_lan"]);
+        check("[http]\nlisten = \"x\"\n[store]\ncurrency = \"euro\"", &["http.listen", "store.currency", "agent.toml"]);
+        check("[store]\ntime_zone = \"Mars/Olympus\"\nday_cut_off = \"24:00\"", &["time_zone", "day_cut_off"]);
+        check("[http]\nallow_lan = \"maybe\"", &["http.allow_lan", "neither true nor false"]);
+        check("[log]\nformat = \"xml\"\nfilter = \"a=b=c\"", &["log.format", "log.filter"]);
+        check("data_dir = ", &["parse", "agent.toml"]);
+        check("data_dir = \"\"", &["data_dir", "is empty"]);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_named() {
+        let sources = Sources { file: Some("/nowhere/agent.toml".into()), ..Sources::none() };
+        let error = Config::load(&sources).expect_err("must be refused");
+        assert!(error.to_string().contains("/nowhere/agent.toml"), "{error}");
+    }
+}

@@ -1,0 +1,219 @@
+//! Values from text.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use pos_model::{Currency, DayCutOff};
+use tracing_subscriber::EnvFilter;
+
+/// Parses a number and a unit: `250ms`, `30s`, `5m`, `12h`, `14d`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration such as \"30s\" (units: ms, s, m, h, d)");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.contains('\0') { Err("has a null character".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+pub(super) fn currency(text: &str) -> Result<Currency, String> {
+    text.parse().map_err(|error: pos_model::MoneyError| error.to_string())
+}
+
+pub(super) fn time_zone(text: &str) -> Result<TimeZone, String> {
+    if text == "system" {
+        return TimeZone::try_system().map_err(|error| format!("the machine's time zone is not known: {error}"));
+    }
+    TimeZone::get(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn day_cut_off(text: &str) -> Result<DayCutOff, String> {
+    let wrong = || format!("{text:?} is not a time of day such as \"04:00\"");
+    let (hours, minutes) = text.split_once(':').ok_or_else(wrong)?;
+    let two_digits = |part: &str| {
+        let well_formed = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        if well_formed { part.parse::<u16>().ok() } else { None }
+    };
+    let hours = two_digits(hours).filter(|&hours| hours < 24).ok_or_else(wrong)?;
+    let minutes = two_digits(minutes).filter(|&minutes| minutes < 60).ok_or_else(wrong)?;
+    DayCutOff::from_minutes(hours * 60 + minutes).ok_or_else(wrong)
+}
+
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an address and port such as \"127.0.0.1:8090\""))
+}
+
+pub(super) fn http_url(text: &str) -> Result<reqwest::Url, String> {
+    let url = reqwest::Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!("{text:?} does not begin with http:// or https://"));
+    }
+    Ok(url)
+}
+
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+pub(super) fn log_format(text: &str) -> Result<bool, String> {
+    match text {
+        "text" => Ok(false),
+        "json" => Ok(true),
+        _ => Err(format!("{text:?} is neither \"text\" nor \"json\"")),
+    }
+}
+
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Where an MQTT endpoint is: `mqtt://host:port`, or `mqtts://host:port` with TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttUrl {
+    /// With TLS.
+    pub tls: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// The port; 1883, or 8883 with TLS, if the URL names none.
+    pub port: u16,
+}
+
+impl FromStr for MqttUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not an address such as \"mqtts://centre.example:8883\"");
+        let (tls, rest) = match text.split_once("://") {
+            Some(("mqtt", rest)) => (false, rest),
+            Some(("mqtts", rest)) => (true, rest),
+            _ => return Err(wrong()),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(bracketed) => {
+                let (host, port) = bracketed.split_once(']').ok_or_else(wrong)?;
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+                (host, port)
+            }
+            None => rest.split_at(rest.find(':').unwrap_or(rest.len())),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
+        if host.is_empty() || !host.bytes().all(plain) {
+            return Err(wrong());
+        }
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => {
+                if tls {
+                    8883
+                } else {
+                    1883
+                }
+            }
+            None => return Err(wrong()),
+            Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(wrong)?,
+        };
+        Ok(Self { tls, host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for MqttUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        let Self { host, port, .. } = self;
+        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        #[track_caller]
+        fn check(text: &str, ms: Option<u128>) {
+            assert_eq!(duration(text).ok().map(|duration| duration.as_millis()), ms, "{text:?}");
+        }
+        check("250ms", Some(250));
+        check("30s", Some(30_000));
+        check("5m", Some(300_000));
+        check("12h", Some(43_200_000));
+        check("14d", Some(1_209_600_000));
+        check("0s", Some(0));
+        check("30", None);
+        check("s", None);
+        check("-1s", None);
+        check("1.5h", None);
+        check("1 h", None);
+        check("", None);
+        check("18446744073709551615d", None);
+        check("99999999999999999999s", None);
+    }
+
+    #[test]
+    fn times_of_day() {
+        #[track_caller]
+        fn check(text: &str, minutes: Option<u16>) {
+            assert_eq!(day_cut_off(text).ok().map(DayCutOff::minutes), minutes, "{text:?}");
+        }
+        check("04:00", Some(240));
+        check("00:00", Some(0));
+        check("23:59", Some(1439));
+        check("24:00", None);
+        check("4:00", None);
+        check("04:60", None);
+        check("+4:00", None);
+        check("0400", None);
+    }
+
+    #[test]
+    fn mqtt_addresses() {
+        #[track_caller]
+        fn check(text: &str, written: Option<&str>) {
+            assert_eq!(text.parse::<MqttUrl>().ok().map(|url| url.to_string()).as_deref(), written, "{text:?}");
+        }
+        check("mqtt://127.0.0.1", Some("mqtt://127.0.0.1:1883"));
+        check("mqtts://centre.example", Some("mqtts://centre.example:8883"));
+        check("mqtts://centre.example:1/", Some("mqtts://centre.example:1"));
+        check("mqtt://[::1]:1884", Some("mqtt://[::1]:1884"));
+        check("mqtt://[::1]", Some("mqtt://[::1]:1883"));
+        check("tcp://centre.example", None);
+        check("centre.example:1883", None);
+        check("mqtt://", None);
+        check("mqtt://:1883", None);
+        check("mqtt://host:0", None);
+        check("mqtt://host:70000", None);
+        check("mqtt://user:secret@host:1883", None);
+        check("mqtt://host/topic", None);
+        check("mqtt://[x]:1", None);
+    }
+
+    #[test]
+    fn loopback() {
+        #[track_caller]
+        fn check(host: &str, loopback: bool) {
+            assert_eq!(is_loopback(host), loopback, "{host}");
+        }
+        check("localhost", true);
+        check("127.0.0.1", true);
+        check("127.1.2.3", true);
+        check("[::1]", true);
+        check("centre.example", false);
+        check("10.0.0.1", false);
+    }
+}

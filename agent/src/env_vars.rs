@@ -1,0 +1,23 @@
+//! Every environment variable that the agent reads, and the key of the configuration that it sets.
+
+/// The configuration file, as `--config`.
+pub const CONFIG: &str = "BREAKWATER_AGENT_CONFIG";
+
+/// What all of them begin with. One that begins so and is not listed is a slip, and warned of.
+pub const PREFIX: &str = "BREAKWATER_AGENT_";
+
+/// Key and variable.
+pub const KEYS: [(&str, &str); 12] = [
+    ("data_dir", "BREAKWATER_AGENT_DATA_DIR"),
+    ("store.currency", "BREAKWATER_AGENT_STORE_CURRENCY"),
+    ("store.time_zone", "BREAKWATER_AGENT_STORE_TIME_ZONE"),
+    ("store.day_cut_off", "BREAKWATER_AGENT_STORE_DAY_CUT_OFF"),
+    ("http.listen", "BREAKWATER_AGENT_HTTP_LISTEN"),
+    ("http.allow_lan", "BREAKWATER_AGENT_HTTP_ALLOW_LAN"),
+    ("outbox.retention", "BREAKWATER_AGENT_OUTBOX_RETENTION"),
+    ("centre.http_url", "BREAKWATER_AGENT_CENTRE_HTTP_URL"),
+    ("centre.mqtt_url", "BREAKWATER_AGENT_CENTRE_MQTT_URL"),
+    ("centre.ca_file", "BREAKWATER_AGENT_CENTRE_CA_FILE"),
+    ("log.filter", "BREAKWATER_AGENT_LOG_FILTER"),
+    ("log.format", "BREAKWATER_AGENT_LOG_FORMAT"),
+];

@@ -1,0 +1,172 @@
+//! From what a till says to what `till` decides about.
+
+use pos_model::Quantity;
+use protocol::latest::local_api;
+use till::{Adjustment, ChosenOption, CompleteSale, Consumption, Imported, Line, Refusal, SaleDraft, Tender, complete};
+
+use crate::db::CommandDigest;
+
+/// The tax group of a line that names none.
+const STANDARD_TAX_GROUP: &str = "standard";
+
+/// Makes a sale of a till's command, or says which rule it breaks; with it the digest by which the same command is
+/// recognised when it comes again.
+pub fn sale(mut command: local_api::CompleteSale) -> Result<(SaleDraft, CommandDigest), Refusal> {
+    let quantities = normalise(&mut command)?;
+    // The trace context belongs to the request, not to the sale: a repeated command may come with another one.
+    let traceparent = command.traceparent.take();
+    let digest = digest(&command);
+    command.traceparent = traceparent;
+    let draft = complete(inner(command, quantities))?;
+    Ok((draft, digest))
+}
+
+/// The quantities of a line and of what it takes from stock.
+struct LineQuantities {
+    sold: Quantity,
+    consumed: Vec<Quantity>,
+}
+
+/// Parses the quantities, and writes each back in one form: `1` and `"1.0"` are the same.
+fn normalise(command: &mut local_api::CompleteSale) -> Result<Vec<LineQuantities>, Refusal> {
+    let mut all = Vec::with_capacity(command.lines.len());
+    for (place, line) in command.lines.iter_mut().enumerate() {
+        let parse = |quantity: &mut local_api::QuantityJson| {
+            let parsed = quantity.parse().map_err(|_| Refusal::QuantityFormat { line: place + 1 })?;
+            *quantity = parsed.into();
+            Ok::<_, Refusal>(parsed)
+        };
+        let sold = parse(&mut line.quantity)?;
+        let consumed = line.consumption.iter_mut().map(|item| parse(&mut item.quantity)).collect::<Result<_, _>>()?;
+        all.push(LineQuantities { sold, consumed });
+    }
+    Ok(all)
+}
+
+/// The BLAKE3 of the command as MessagePack with field names. What is left out and what has its default value are the
+/// same, so a field that a later version adds does not change the digest of commands without it.
+fn digest(command: &local_api::CompleteSale) -> CommandDigest {
+    let bytes = rmp_serde::to_vec_named(command).expect("a command of text and numbers always encodes");
+    *blake3::hash(&bytes).as_bytes()
+}
+
+fn inner(command: local_api::CompleteSale, quantities: Vec<LineQuantities>) -> CompleteSale {
+    let lines = command.lines.into_iter().zip(quantities);
+    CompleteSale {
+        sale_id: command.sale_id,
+        till_id: command.till_id,
+        operator_id: command.operator_id,
+        channel: command.channel,
+        member_tag: command.member_tag,
+        lines: lines.map(|(line, quantities)| inner_line(line, quantities)).collect(),
+        tenders: command
+            .tenders
+            .into_iter()
+            .map(|tender| Tender { kind: tender.kind, amount: tender.amount_minor })
+            .collect(),
+        expected_total: command.expected_total_minor,
+        price_book_version: command.price_book_version,
+        imported: command.imported.map(|imported| Imported {
+            sold_at: imported.sold_at(),
+            source: imported.source,
+            reference: imported.reference,
+        }),
+        traceparent: command.traceparent,
+    }
+}
+
+fn inner_line(line: local_api::LineCommand, quantities: LineQuantities) -> Line {
+    let items = line.consumption.into_iter().zip(quantities.consumed);
+    Line {
+        name: line.name.unwrap_or_else(|| line.sku.to_string()),
+        sku: line.sku,
+        quantity: quantities.sold,
+        unit_price: line.unit_price_minor,
+        options: line
+            .options
+            .into_iter()
+            .map(|option| ChosenOption {
+                name: option.name.unwrap_or_else(|| option.code.to_string()),
+                code: option.code,
+                price: option.price_minor,
+            })
+            .collect(),
+        adjustments: line
+            .adjustments
+            .into_iter()
+            .map(|change| Adjustment {
+                reason: change.reason,
+                promotion_id: change.promotion_id,
+                amount: change.amount_minor,
+            })
+            .collect(),
+        tax_group: line
+            .tax_group
+            .unwrap_or_else(|| pos_model::Tag::new(STANDARD_TAX_GROUP).expect("a word of small letters is a tag")),
+        tax_rate_ppm: line.tax_rate_ppm,
+        consumption: items.map(|(item, quantity)| Consumption { item_id: item.item_id, quantity }).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> local_api::CompleteSale {
+        serde_json::from_str(json).expect("a command")
+    }
+
+    const TEA: &str = r#"{"sale_id":"018f0000-0000-7000-8000-000000000001","till_id":"T1",
+        "lines":[{"sku":"tea","quantity":1,"unit_price_minor":1800}],"tenders":[{"kind":"cash","amount_minor":2000}]}"#;
+
+    #[test]
+    fn what_is_left_out_has_a_value() {
+        let (draft, _) = sale(parse(TEA)).expect("a sale");
+        let line = &draft.lines[0].line;
+        assert_eq!(
+            (line.name.as_str(), line.tax_group.as_str(), draft.channel.as_str()),
+            ("tea", "standard", "counter")
+        );
+        assert_eq!((draft.gross.minor(), draft.change.minor()), (1800, 200));
+    }
+
+    #[test]
+    fn equal_commands_have_equal_digests() {
+        #[track_caller]
+        fn check(from: &str, to: &str, equal: bool) {
+            let changed = TEA.replacen(from, to, 1);
+            assert_ne!(changed, TEA, "the case changes something");
+            let [(_, one), (_, other)] = [TEA, &changed].map(|json| sale(parse(json)).expect("a sale"));
+            assert_eq!(one == other, equal, "{to}");
+        }
+        check(r#""quantity":1"#, r#""quantity":"1.000""#, true);
+        check(r#""till_id":"T1""#, r#""till_id":"T1","channel":"counter""#, true);
+        check(
+            r#""till_id":"T1""#,
+            r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","till_id":"T1""#,
+            true,
+        );
+        check("2000", "1800", false);
+        check(r#""quantity":1"#, r#""quantity":"1.000001""#, false);
+        check(r#""till_id":"T1""#, r#""till_id":"T2""#, false);
+        check(r#""till_id":"T1""#, r#""till_id":"T1","member_tag":"m""#, false);
+    }
+
+    /// A till may repeat a command after the agent was upgraded: the digest of a command must stay what it was.
+    #[test]
+    fn digests_never_change() {
+        let (_, digest) = sale(parse(TEA)).expect("a sale");
+        assert_eq!(
+            blake3::Hash::from_bytes(digest).to_hex().as_str(),
+            "16cb59ec21e8c38135e604a11d15c167da4ad33e3f6fbd9d707588676557a408"
+        );
+    }
+
+    #[test]
+    fn a_quantity_that_is_none_is_refused() {
+        for text in ["\"abc\"", "\"0.0000001\"", "\"\"", "9223372036854775807"] {
+            let refusal = sale(parse(&TEA.replace("\"quantity\":1", &format!("\"quantity\":{text}")))).expect_err(text);
+            assert_eq!(refusal, Refusal::QuantityFormat { line: 1 }, "{text}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Every path of the local API, and its answer.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Json, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use pos_model::{BusinessDate, DayCutOff, SaleId};
+use protocol::latest::local_api::{
+    Change, CompleteSale, DayTotals, LinkState, Problem, SaleReceipt, SaleView, SyncState,
+};
+use serde::Deserialize;
+use tokio::sync::{broadcast, watch};
+use utoipa::OpenApi;
+
+use super::problem::ApiError;
+use super::{events, from_wire, to_wire};
+use crate::db::Recorded;
+use crate::readers::Readers;
+use crate::status::Status;
+use crate::writer::Writer;
+
+/// A request's body in bytes (256 KiB): a sale that fits an event is a fraction of it.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// The longest span of one question for sums, in days: ten years.
+const TOTALS_DAYS_MAX: i32 = 3660;
+
+/// What the API works with. Clones share it.
+#[derive(Debug, Clone)]
+pub struct ApiParts {
+    /// Records sales.
+    pub writer: Writer,
+    /// Looks at the books.
+    pub readers: Readers,
+    /// The state of the link.
+    pub status: Status,
+    /// When the business day turns over.
+    pub cut_off: DayCutOff,
+    /// Where changes are announced.
+    pub changes: broadcast::Sender<Change>,
+    /// Turns true when the agent ends, so that open streams end as well.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Breakwater agent",
+        description = "The local API of a store's agent. Amounts are integers in minor units. \
+            Every error is application/problem+json with a message_key.",
+        license(name = "Apache-2.0")
+    ),
+    paths(complete_sale, read_sale, day_totals, sync_state, changes, health),
+    components(schemas(Change, LinkState))
+)]
+struct Document;
+
+/// The API's description, made from the types.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Document::openapi()
+}
+
+/// The API.
+pub fn router(parts: ApiParts) -> Router {
+    let document: Arc<str> = openapi().to_json().expect("a description of text always encodes").into();
+    Router::new()
+        .route("/v1/sales", post(complete_sale))
+        .route("/v1/sales/{sale_id}", get(read_sale))
+        .route("/v1/totals", get(day_totals))
+        .route("/v1/sync", get(sync_state))
+        .route("/v1/events", get(changes))
+        .route(
+            "/v1/openapi.json",
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], document.to_string())),
+        )
+        .route("/healthz", get(health))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(other_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(parts)
+}
+
+/// Complete a sale: the customer has paid.
+///
+/// When this answers 200 the sale is on disk. The same `sale_id` with the same content gives the same answer again.
+#[utoipa::path(
+    post, path = "/v1/sales", request_body = CompleteSale,
+    responses(
+        (status = 200, description = "Recorded, now or before", body = SaleReceipt),
+        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The sale_id has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or the disk is full; nothing is recorded", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+async fn complete_sale(
+    State(parts): State<ApiParts>,
+    headers: HeaderMap,
+    command: Result<Json<CompleteSale>, JsonRejection>,
+) -> Result<Json<SaleReceipt>, ApiError> {
+    let Json(mut command) = command?;
+    if command.traceparent.is_none() {
+        command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
+    }
+    let sale_id = command.sale_id;
+    let (draft, digest) = from_wire::sale(command)?;
+    match parts.writer.record_sale(draft, digest).await? {
+        Recorded::New(receipt) | Recorded::Replayed(receipt) => Ok(Json(receipt)),
+        Recorded::Refused(refusal) => Err(refusal.into()),
+        Recorded::Conflict => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "sale.conflict",
+            "The sale has other content",
+            format!("sale {sale_id} is recorded with other content; a new sale needs a new id"),
+        )),
+    }
+}
+
+/// Read a sale as it was recorded.
+#[utoipa::path(
+    get, path = "/v1/sales/{sale_id}", params(("sale_id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = SaleView),
+        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such sale", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "Confirmed by the centre and no longer held here", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn read_sale(State(parts): State<ApiParts>, Path(sale_id): Path<String>) -> Result<Json<SaleView>, ApiError> {
+    let sale_id: SaleId = sale_id.parse().map_err(|_| ApiError::malformed("the sale id is not a UUID"))?;
+    let record = parts.readers.read(move |view| view.sale(sale_id)).await?;
+    let record = record.ok_or_else(|| {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            "sale.unknown",
+            "No such sale",
+            format!("sale {sale_id} is not recorded here"),
+        )
+    })?;
+    let sale = record.sale.ok_or_else(|| {
+        let detail = format!("sale {sale_id} was confirmed by the centre and is held there only");
+        ApiError::new(StatusCode::GONE, "sale.trimmed", "The sale is no longer held here", detail)
+    })?;
+    Ok(Json(to_wire::sale_view(record.receipt, sale, record.synced)))
+}
+
+#[derive(Debug, Deserialize)]
+struct TotalsQuery {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// The sums of business dates; dates without a sale are left out.
+#[utoipa::path(
+    get, path = "/v1/totals",
+    params(
+        ("from" = Option<String>, Query, description = "The first business date; today's if both are left out", format = "date"),
+        ("to" = Option<String>, Query, description = "The last business date; that of `from` if left out", format = "date"),
+    ),
+    responses(
+        (status = 200, body = Vec<DayTotals>),
+        (status = 400, description = "Not dates, or not a span", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn day_totals(
+    State(parts): State<ApiParts>,
+    query: Result<Query<TotalsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Vec<DayTotals>>, ApiError> {
+    let Query(query) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+    let date = |text: Option<&String>| {
+        text.map(|text| text.parse::<BusinessDate>())
+            .transpose()
+            .map_err(|error| ApiError::malformed(error.to_string()))
+    };
+    let (from, to) = match (date(query.from.as_ref())?, date(query.to.as_ref())?) {
+        (Some(from), Some(to)) => (from, to),
+        (Some(date), None) | (None, Some(date)) => (date, date),
+        (None, None) => {
+            let today = BusinessDate::of(parts.writer.clock().now(), parts.cut_off);
+            (today, today)
+        }
+    };
+    if !(0..TOTALS_DAYS_MAX).contains(&(to.days() - from.days())) {
+        let detail = format!("from {from} to {to} is not a span of 1 to {TOTALS_DAYS_MAX} days");
+        return Err(ApiError::malformed(detail));
+    }
+    Ok(Json(parts.readers.read(move |view| view.totals(from, to)).await?))
+}
+
+/// How far the centre is behind.
+#[utoipa::path(get, path = "/v1/sync", responses((status = 200, body = SyncState)))]
+async fn sync_state(State(parts): State<ApiParts>) -> Result<Json<SyncState>, ApiError> {
+    Ok(Json(parts.status.sync_state().await?))
+}
+
+/// Changes as they happen: server-sent events, each with one `Change` as its data.
+///
+/// The state of the link comes first. A listener that is too slow loses what it missed and gets the state afresh.
+#[utoipa::path(
+    get, path = "/v1/events",
+    responses((status = 200, body = Change, content_type = "text/event-stream"))
+)]
+async fn changes(State(parts): State<ApiParts>) -> Response {
+    events::stream(&parts).into_response()
+}
+
+/// Whether the agent can record sales.
+#[utoipa::path(
+    get, path = "/healthz",
+    responses(
+        (status = 200, description = "It can", body = String, content_type = "text/plain"),
+        (status = 503, description = "The disk has failed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn health(State(parts): State<ApiParts>) -> Response {
+    match parts.writer.stopped() {
+        None => "ok\n".into_response(),
+        Some(why) => {
+            let (key, title) = ("store.disk_failed", "The disk has failed");
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, key, title, why).into_response()
+        }
+    }
+}
+
+async fn nothing_here() -> ApiError {
+    let detail = "the paths are listed at /v1/openapi.json";
+    ApiError::new(StatusCode::NOT_FOUND, "request.unknown_path", "Nothing is here", detail)
+}
+
+async fn other_method() -> ApiError {
+    let detail = "the methods are listed at /v1/openapi.json";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "request.other_method", "The path has another method", detail)
+}

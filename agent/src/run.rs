@@ -1,0 +1,187 @@
+//! Starting the parts in order, and draining them in the other order.
+//!
+//! Start: lock the folder, bind the address, open the books, open an epoch, start the writer, answer tills, keep house.
+//! End: no more requests, no more housekeeping, what waits is written, the log goes into the file, the lock is given
+//! back. Nothing that was answered depends on the end being orderly.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use protocol::latest::OpenReason;
+use tokio::net::TcpListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::clock::{Clock, NoRandomness, StoreClock, SystemClock, random_epoch, random_event_id};
+use crate::config::Config;
+use crate::db::{self, Head, Store};
+use crate::folder::{Folder, FolderError};
+use crate::http::{ApiParts, router};
+use crate::identity::{Identity, IdentityError};
+use crate::readers::Readers;
+use crate::status::Status;
+use crate::uplink::task::LinkStatus;
+use crate::writer::{AGENT_VERSION, Writer, WriterThread};
+use crate::{housekeeping, telemetry};
+
+/// Changes that a slow listener may fall behind.
+const CHANGES_MAX: usize = 256;
+
+/// How long requests may take to finish when the agent ends.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The agent could not start, or did not run to its end.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the values in a variant are named as in its text")]
+pub enum RunError {
+    #[error("take the data folder")]
+    Folder(#[source] FolderError),
+    #[error("learn who this store is")]
+    Identity(#[source] IdentityError),
+    #[error("listen on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("open the books")]
+    Books(#[source] db::Error),
+    #[error("open an epoch")]
+    Randomness(#[source] NoRandomness),
+    #[error("start the writer")]
+    Writer(#[source] std::io::Error),
+    #[error("run: a part of the agent has ended: {0}")]
+    Ended(String),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the local API answers.
+    pub address: SocketAddr,
+    /// The opening of this run's epoch.
+    pub opened: Head,
+    /// The way to the books for writing.
+    pub writer: Writer,
+    /// The way to the books for reading.
+    pub readers: Readers,
+    done: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    /// Waits until the agent has ended.
+    pub async fn finished(self) -> Result<(), RunError> {
+        self.done.await.unwrap_or_else(|error| Err(RunError::Ended(error.to_string())))
+    }
+}
+
+/// Starts the agent. It answers when this returns, and ends when `shutdown` does.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<Running, RunError> {
+    run_with_clock(config, Arc::new(SystemClock), shutdown).await
+}
+
+/// As [`run`], by another clock.
+pub async fn run_with_clock(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Running, RunError> {
+    let folder = Folder::lock(&config.data_dir).map_err(RunError::Folder)?;
+    let identity = Identity::load(&config.data_dir).map_err(RunError::Identity)?;
+    let listen = |source| RunError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+
+    let clock = StoreClock::new(clock, config.store.time_zone.clone());
+    let rules = config.store.rules;
+    let books = folder.books();
+    let opening = {
+        let (books, clock) = (books.clone(), clock.clone());
+        tokio::task::spawn_blocking(move || open_books(&books, rules, &clock))
+    };
+    let (store, opened) = opening.await.map_err(|error| RunError::Ended(error.to_string()))??;
+    let changes = broadcast::Sender::new(CHANGES_MAX);
+    let (writer, thread) = Writer::start(store, opened, clock, changes.clone()).map_err(RunError::Writer)?;
+    let readers = Readers::new(&books);
+
+    let (ending, ended) = watch::channel(false);
+    let (link, link_status) = watch::channel(LinkStatus::NOT_ENROLLED);
+    let store_id = identity.as_ref().map(|identity| identity.store_id.clone());
+    let status = Status { store_id, link: link_status, readers: readers.clone(), writer: writer.clone() };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(status.clone().publish(changes.clone()));
+    tasks.spawn(housekeeping::run(writer.clone(), config.retention_ms, ended.clone()));
+
+    let parts = ApiParts {
+        writer: writer.clone(),
+        readers: readers.clone(),
+        status,
+        cut_off: rules.cut_off,
+        changes,
+        shutdown: ended.clone(),
+    };
+    let server = tokio::spawn(serve(listener, router(parts), ended));
+    folder.announce(address).map_err(RunError::Folder)?;
+    telemetry::started(address, opened.place.epoch, identity.as_ref().map(|identity| &identity.store_id));
+
+    let drain = Drain { folder, link, ending, tasks, server, writer: writer.clone(), thread };
+    let done = tokio::spawn(drain.when(shutdown));
+    Ok(Running { address, opened, writer, readers, done })
+}
+
+fn open_books(path: &std::path::Path, rules: db::Rules, clock: &StoreClock) -> Result<(Store, Head), RunError> {
+    let mut store = Store::open(path, rules).map_err(RunError::Books)?;
+    let now = clock.now();
+    let epoch = random_epoch().map_err(RunError::Randomness)?;
+    let event_id = random_event_id(now.utc_ms).map_err(RunError::Randomness)?;
+    let opened = store.open_epoch(epoch, event_id, now, OpenReason::Start, AGENT_VERSION).map_err(RunError::Books)?;
+    Ok((store, opened))
+}
+
+async fn serve(listener: TcpListener, router: Router, mut ended: watch::Receiver<bool>) -> std::io::Result<()> {
+    let ending = async move {
+        // An error means that the sender is gone, and with it the agent.
+        let _ = ended.wait_for(|&ending| ending).await;
+    };
+    axum::serve(listener, router).with_graceful_shutdown(ending).await
+}
+
+struct Drain {
+    folder: Folder,
+    /// Kept so that whoever watches the link of a store that is not enrolled sees it unchanged, not gone.
+    link: watch::Sender<LinkStatus>,
+    ending: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    server: JoinHandle<std::io::Result<()>>,
+    writer: Writer,
+    thread: WriterThread,
+}
+
+impl Drain {
+    async fn when(mut self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let mut commits = self.writer.commits();
+        let writer_ended = async { while commits.changed().await.is_ok() {} };
+        let outcome = tokio::select! {
+            () = shutdown => Ok(()),
+            () = writer_ended => Err(RunError::Ended("the writer".to_owned())),
+            server = &mut self.server => Err(RunError::Ended(format!("the local API: {server:?}"))),
+        };
+        telemetry::stopping();
+        self.ending.send_replace(true);
+        if !self.server.is_finished() && tokio::time::timeout(DRAIN, &mut self.server).await.is_err() {
+            telemetry::requests_cut_off();
+            self.server.abort();
+        }
+        // Housekeeping notes the running time; whoever else is left has a moment to end by itself.
+        let tasks = &mut self.tasks;
+        let _ =
+            tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
+        self.tasks.shutdown().await;
+        self.writer.close().await;
+        let thread = self.thread;
+        let _ = tokio::task::spawn_blocking(|| thread.join()).await;
+        drop(self.link);
+        self.folder.withdraw();
+        telemetry::stopped();
+        outcome
+    }
+}

@@ -1,0 +1,74 @@
+//! How far the centre is behind, put together for the local API.
+
+use std::time::Duration;
+
+use pos_model::StoreId;
+use protocol::latest::local_api::{Change, SyncState};
+use tokio::sync::{broadcast, watch};
+
+use crate::readers::{ReadError, Readers};
+use crate::uplink::task::LinkStatus;
+use crate::writer::Writer;
+
+/// Between two messages about the outbox: a screen need not be drawn more often.
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+
+/// Where the state comes from. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The store; none before it is enrolled.
+    pub store_id: Option<StoreId>,
+    /// The state of the link.
+    pub link: watch::Receiver<LinkStatus>,
+    /// The books.
+    pub readers: Readers,
+    /// The newest event, and whether the disk has failed.
+    pub writer: Writer,
+}
+
+impl Status {
+    /// The state at this moment.
+    pub async fn sync_state(&self) -> Result<SyncState, ReadError> {
+        let (depth, notices) = self.readers.read(|view| Ok((view.outbox_depth()?, view.notices()?))).await?;
+        let head = *self.writer.head().borrow();
+        let link = *self.link.borrow();
+        let failed = self.writer.stopped().map(|why| format!("The disk has failed; nothing is recorded: {why}"));
+        Ok(SyncState {
+            store_id: self.store_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            link: link.link,
+            epoch: head.place.epoch.to_string(),
+            head_seq: head.place.seq.get(),
+            outbox_events: depth.events,
+            outbox_oldest_ms: depth.oldest_ms,
+            last_contact_ms: link.last_contact_ms,
+            notices: failed.into_iter().chain(notices.into_iter().map(|notice| notice.text)).collect(),
+        })
+    }
+
+    /// Announces the state whenever the books or the link have changed, until the writer has ended.
+    pub async fn publish(mut self, changes: broadcast::Sender<Change>) {
+        let mut commits = self.writer.commits();
+        let mut last = None;
+        loop {
+            // The link's sender may be gone: a store that is not enrolled has no link.
+            let link = async {
+                if self.link.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                changed = commits.changed() => if changed.is_err() { return },
+                () = link => {}
+            }
+            if changes.receiver_count() > 0
+                && let Ok(state) = self.sync_state().await
+                && last.as_ref() != Some(&state)
+            {
+                // Whoever listened may have gone since.
+                let _ = changes.send(Change::Sync(state.clone()));
+                last = Some(state);
+            }
+            tokio::time::sleep(PUBLISH_EVERY).await;
+        }
+    }
+}
