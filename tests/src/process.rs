@@ -31,6 +31,19 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     bail!("{name} is not built beside {}: run `cargo build --workspace` with the same profile first", own.display())
 }
 
+/// Builds the project's programs with the profile of the running one, so that nothing stale is measured or shown.
+pub fn build_programs() -> anyhow::Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "--locked", "--package", "agent", "--package", "sync-server", "--bins"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let status = command.status().context("run cargo build")?;
+    anyhow::ensure!(status.success(), "building the programs failed");
+    Ok(())
+}
+
 /// A running program of the project.
 #[derive(Debug)]
 struct Running {
@@ -285,6 +298,11 @@ impl Agent {
     /// Its data folder.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
+    }
+
+    /// Its database file.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir().join("store.db")
     }
 
     /// What it said on standard error.

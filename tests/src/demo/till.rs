@@ -1,0 +1,117 @@
+//! A till that sells the generator's orders, and asks again under the same sale id until it has an answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use pos_model::{SaleId, TillId};
+use protocol::latest::local_api::{CompleteSale, SaleReceipt};
+use sync_core::Random;
+use tokio::task::JoinHandle;
+
+use crate::workload;
+
+/// Between two sales at the most; the mean is half of it.
+const PAUSE_MS_MAX: u64 = 400;
+
+/// Between two tries of a sale that got no answer.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What a till is.
+#[derive(Debug)]
+pub(super) struct TillPlan {
+    pub(super) store: &'static str,
+    /// The agent's address.
+    pub(super) url: String,
+    pub(super) till_id: String,
+    pub(super) seed: u64,
+}
+
+/// A sale that was answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Sold {
+    /// Its id.
+    pub sale_id: SaleId,
+    /// Its total in minor units.
+    pub total_minor: i64,
+}
+
+/// A running till.
+#[derive(Debug)]
+pub(super) struct Till {
+    store: &'static str,
+    sold: Arc<AtomicU64>,
+    task: JoinHandle<anyhow::Result<Vec<Sold>>>,
+}
+
+impl Till {
+    /// Starts to sell until told to stop.
+    pub(super) fn start(plan: TillPlan, client: reqwest::Client, stop: Arc<AtomicBool>) -> Self {
+        let sold = Arc::new(AtomicU64::new(0));
+        let store = plan.store;
+        let task = tokio::spawn(sell(plan, client, stop, Arc::clone(&sold)));
+        Self { store, sold, task }
+    }
+
+    pub(super) fn store(&self) -> &'static str {
+        self.store
+    }
+
+    /// Sales answered so far.
+    pub(super) fn sold(&self) -> u64 {
+        self.sold.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has stopped.
+    pub(super) fn is_done(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Waits for it to stop; returns what it sold.
+    pub(super) async fn finish(self) -> anyhow::Result<Vec<Sold>> {
+        self.task.await.context("a till ended badly")?
+    }
+}
+
+async fn sell(
+    plan: TillPlan,
+    client: reqwest::Client,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
+) -> anyhow::Result<Vec<Sold>> {
+    let mut random = Random::new(plan.seed);
+    let url = format!("{}/v1/sales", plan.url);
+    let mut sold = Vec::new();
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let mut command = workload::sale(plan.seed, number);
+        command.till_id = TillId::new(plan.till_id.clone())?;
+        let receipt = complete(&client, &url, &command).await?;
+        sold.push(Sold { sale_id: receipt.sale_id, total_minor: receipt.total_minor.minor() });
+        count.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(random.below(PAUSE_MS_MAX))).await;
+    }
+    Ok(sold)
+}
+
+/// Asks until there is an answer. The till keeps the command, so nothing depends on whether an earlier try arrived.
+async fn complete(client: &reqwest::Client, url: &str, command: &CompleteSale) -> anyhow::Result<SaleReceipt> {
+    loop {
+        match client.post(url).json(command).send().await {
+            Ok(response) if response.status().is_success() => {
+                if let Ok(receipt) = response.json().await {
+                    return Ok(receipt);
+                }
+            }
+            Ok(response) if response.status().is_client_error() => {
+                bail!("a sale was refused: {}", response.text().await.unwrap_or_default())
+            }
+            // Busy, or the agent is down.
+            Ok(_) | Err(_) => {}
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
