@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use pos_model::{Epoch, Place, Seq};
+use pos_model::{Epoch, Place, Seq, StoreId};
 
 use crate::config::Sources;
 use crate::env_vars;
+use crate::replay::ReplayArgs;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 verify found a broken row, \
 4 another process works on the data folder.
@@ -47,10 +48,36 @@ pub struct Settings {
 pub enum Command {
     /// Sell until SIGTERM or SIGINT
     ///
-    /// When the agent answers tills, one line of JSON on stdout says where: {"url": ..., "epoch": ..., "data_dir": ...}.
-    /// The address also stands in agent.addr in the data folder while it runs.
+    /// When the agent answers tills, one line on stdout says where. The address also stands in agent.addr in the data
+    /// folder while it runs.
     #[command(after_help = "Example: breakwater-agent run --config /etc/breakwater/agent.toml")]
-    Run,
+    Run {
+        /// Make that line JSON: {"http": ADDRESS, "epoch": ..., "data_dir": ...}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make this data folder a store of the centre
+    ///
+    /// Takes the claim code that `breakwater-server store add` printed. A running agent is told by starting it again.
+    /// Enrolling once more replaces the secret; what waits in the outbox stays.
+    #[command(after_help = "Example: breakwater-agent enroll --centre https://centre.example:8080 --store SH-0042 \
+                            --code K3F7-9QTX-M2WD-HN8P")]
+    Enroll {
+        /// The centre's HTTP address (centre.http_url)
+        #[arg(long, value_name = "URL")]
+        centre: Option<String>,
+        /// The store's id
+        #[arg(long, value_name = "ID")]
+        store: StoreId,
+        /// The claim code; "-" reads it from stdin
+        #[arg(long, value_name = "CODE", default_value = "-")]
+        code: String,
+        /// The MQTT address to use instead of the one that the centre names
+        #[arg(long, value_name = "URL")]
+        mqtt: Option<String>,
+    },
+    /// Sell a file of receipts through a running agent
+    Replay(ReplayArgs),
     /// Check the configuration, and say what it comes to
     #[command(after_help = "Example: breakwater-agent check-config --config /etc/breakwater/agent.toml")]
     CheckConfig,

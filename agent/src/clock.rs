@@ -61,9 +61,14 @@ impl fmt::Debug for StoreClock {
 #[error("get random bytes from the system: {0}")]
 pub struct NoRandomness(getrandom::Error);
 
+/// A number that nobody can guess.
+pub fn random_u64() -> Result<u64, NoRandomness> {
+    getrandom::u64().map_err(NoRandomness)
+}
+
 /// A new epoch.
 pub fn random_epoch() -> Result<Epoch, NoRandomness> {
-    getrandom::u64().map(Epoch::new).map_err(NoRandomness)
+    random_u64().map(Epoch::new)
 }
 
 /// A new event id: a UUID of version 7.

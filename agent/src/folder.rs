@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The store's books.
-pub const BOOKS_FILE: &str = "store.sqlite3";
+pub const BOOKS_FILE: &str = "store.db";
 
 /// Locked by the agent that works on the folder; holds its process id.
 pub const LOCK_FILE: &str = "agent.lock";
@@ -42,7 +42,7 @@ impl Folder {
             let path = path.to_owned();
             move |source| FolderError::Make { path, source }
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(make(path))?;
+        prepare(path)?;
         let lock_path = path.join(LOCK_FILE);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -84,6 +84,17 @@ impl Folder {
         // A file that stays names an address where nobody answers, which a reader finds out.
         let _ = fs::remove_file(self.path.join(ADDRESS_FILE));
     }
+}
+
+/// Makes the folder if it is missing, readable by its owner only.
+pub fn prepare(path: &Path) -> Result<(), FolderError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| FolderError::Make { path: path.to_owned(), source })
+}
+
+/// Whether an agent works on the folder at this moment.
+pub fn is_in_use(path: &Path) -> bool {
+    File::open(path.join(LOCK_FILE)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Where the books of a folder are.

@@ -24,6 +24,7 @@ pub mod replay;
 pub mod run;
 pub mod status;
 pub mod telemetry;
+pub mod trust;
 pub mod uplink;
 pub mod writer;
 

@@ -1,14 +1,18 @@
 //! `breakwater-agent`: parse, load, and hand over.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use agent::cli::{Cli, Command, Outbox};
-use agent::config::{Config, ConfigError, Loaded, LogConfig};
-use agent::folder::FolderError;
+use agent::config::{Config, ConfigError, Loaded, LogConfig, MqttUrl};
+use agent::enroll::Enrollment;
+use agent::folder::{self, FolderError};
+use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
-use agent::{commands, telemetry};
+use agent::{commands, telemetry, trust};
+use anyhow::Context;
 use clap::Parser;
+use pos_model::StoreId;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +20,8 @@ const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 const BROKEN: u8 = 3;
 const IN_USE: u8 = 4;
+/// Of `replay`.
+const ROWS_REFUSED: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -49,7 +55,11 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     telemetry::configuration_warnings(&warnings);
     let mut out = io::stdout();
     match cli.command {
-        Command::Run => sell(config)?,
+        Command::Run { json } => sell(config, json)?,
+        Command::Enroll { centre, store, code, mqtt } => {
+            enroll(&config, centre.as_deref(), &store, &code, mqtt.as_deref(), &mut out)?;
+        }
+        Command::Replay(args) => return replay(args),
         Command::CheckConfig => commands::check_config(&config, &warnings, &mut out)?,
         Command::Outbox(Outbox::List { all, after, limit, json }) => {
             commands::list(&commands::open(&config.data_dir)?, after, all, limit, json, &mut out)?;
@@ -66,9 +76,57 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn enroll(
+    config: &Config,
+    centre: Option<&str>,
+    store_id: &StoreId,
+    code: &str,
+    mqtt_url: Option<&str>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let configured = config.centre.http_url.as_ref().map(ToString::to_string);
+    let Some(centre_url) = centre.or(configured.as_deref()) else {
+        return Err(
+            ConfigError::Values(vec!["centre.http_url is not set; name the centre with --centre".to_owned()]).into()
+        );
+    };
+    if let Some(url) = mqtt_url
+        && let Err(problem) = url.parse::<MqttUrl>()
+    {
+        return Err(ConfigError::Values(vec![format!("--mqtt: {problem}")]).into());
+    }
+    let claim_code = if code == "-" {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).context("read the claim code from stdin")?;
+        line
+    } else {
+        code.to_owned()
+    };
+    folder::prepare(&config.data_dir)?;
+    let client = trust::http_client(config.centre.ca_file.as_deref())?;
+    let enrollment = Enrollment { centre_url, store_id, claim_code: &claim_code, mqtt_url, data_dir: &config.data_dir };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let identity = runtime.block_on(agent::enroll::enroll(&client, enrollment))?;
+    writeln!(out, "store {} is enrolled; it sends to {}", identity.store_id, identity.mqtt_url)?;
+    if folder::is_in_use(&config.data_dir) {
+        writeln!(out, "an agent is running on this folder: start it again, so that it knows")?;
+    }
+    Ok(())
+}
+
+fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(match runtime.block_on(agent::replay::run(args))? {
+        Outcome::Done => ExitCode::SUCCESS,
+        Outcome::NotFinished => ExitCode::from(FAILED),
+        Outcome::RowsRefused => ExitCode::from(ROWS_REFUSED),
+    })
+}
+
 fn start_log(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let stderr = io::stderr();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr.is_terminal()).with_writer(io::stderr);
     if config.json {
         log.json().init()
     } else {
@@ -77,7 +135,7 @@ fn start_log(config: &LogConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn sell(config: Config) -> anyhow::Result<()> {
+fn sell(config: Config, as_json: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let data_dir = config.data_dir.display().to_string();
@@ -90,9 +148,12 @@ fn sell(config: Config) -> anyhow::Result<()> {
             }
         };
         let running = run(config, shutdown).await?;
-        let epoch = running.opened.place.epoch.to_string();
-        let url = format!("http://{}", running.address);
-        let line = serde_json::json!({ "url": url, "epoch": epoch, "data_dir": data_dir });
+        let (address, epoch) = (running.address.to_string(), running.opened.place.epoch.to_string());
+        let line = if as_json {
+            serde_json::json!({ "http": address, "epoch": epoch, "data_dir": data_dir }).to_string()
+        } else {
+            format!("selling at http://{address} on {data_dir}")
+        };
         // Whoever started the agent may not listen.
         let _ = writeln!(io::stdout(), "{line}");
         running.finished().await?;

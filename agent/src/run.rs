@@ -24,6 +24,7 @@ use crate::identity::{Identity, IdentityError};
 use crate::readers::Readers;
 use crate::status::Status;
 use crate::uplink::task::LinkStatus;
+use crate::uplink::{self, UplinkError};
 use crate::writer::{AGENT_VERSION, Writer, WriterThread};
 use crate::{housekeeping, telemetry};
 
@@ -47,6 +48,8 @@ pub enum RunError {
     Books(#[source] db::Error),
     #[error("open an epoch")]
     Randomness(#[source] NoRandomness),
+    #[error("set up the way to the centre")]
+    Uplink(#[source] UplinkError),
     #[error("start the writer")]
     Writer(#[source] std::io::Error),
     #[error("run: a part of the agent has ended: {0}")]
@@ -105,10 +108,15 @@ pub async fn run_with_clock(
 
     let (ending, ended) = watch::channel(false);
     let (link, link_status) = watch::channel(LinkStatus::NOT_ENROLLED);
+    let mut tasks = JoinSet::new();
     let store_id = identity.as_ref().map(|identity| identity.store_id.clone());
     let status = Status { store_id, link: link_status, readers: readers.clone(), writer: writer.clone() };
-    let mut tasks = JoinSet::new();
-    tasks.spawn(status.clone().publish(changes.clone()));
+    if let Some(identity) = &identity {
+        let (writer, readers) = (writer.clone(), readers.clone());
+        let task = uplink::sync_task(identity, &config.centre, &config.data_dir, writer, readers, link);
+        tasks.spawn(task.map_err(RunError::Uplink)?.run(ended.clone()));
+    }
+    tasks.spawn(status.clone().publish(changes.clone(), ended.clone()));
     tasks.spawn(housekeeping::run(writer.clone(), config.retention_ms, ended.clone()));
 
     let parts = ApiParts {
@@ -123,7 +131,7 @@ pub async fn run_with_clock(
     folder.announce(address).map_err(RunError::Folder)?;
     telemetry::started(address, opened.place.epoch, identity.as_ref().map(|identity| &identity.store_id));
 
-    let drain = Drain { folder, link, ending, tasks, server, writer: writer.clone(), thread };
+    let drain = Drain { folder, ending, tasks, server, writer: writer.clone(), thread };
     let done = tokio::spawn(drain.when(shutdown));
     Ok(Running { address, opened, writer, readers, done })
 }
@@ -147,8 +155,6 @@ async fn serve(listener: TcpListener, router: Router, mut ended: watch::Receiver
 
 struct Drain {
     folder: Folder,
-    /// Kept so that whoever watches the link of a store that is not enrolled sees it unchanged, not gone.
-    link: watch::Sender<LinkStatus>,
     ending: watch::Sender<bool>,
     tasks: JoinSet<()>,
     server: JoinHandle<std::io::Result<()>>,
@@ -179,7 +185,6 @@ impl Drain {
         self.writer.close().await;
         let thread = self.thread;
         let _ = tokio::task::spawn_blocking(|| thread.join()).await;
-        drop(self.link);
         self.folder.withdraw();
         telemetry::stopped();
         outcome

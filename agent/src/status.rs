@@ -45,8 +45,8 @@ impl Status {
         })
     }
 
-    /// Announces the state whenever the books or the link have changed, until the writer has ended.
-    pub async fn publish(mut self, changes: broadcast::Sender<Change>) {
+    /// Announces the state whenever the books or the link have changed, until the agent ends.
+    pub async fn publish(mut self, changes: broadcast::Sender<Change>, mut shutdown: watch::Receiver<bool>) {
         let mut commits = self.writer.commits();
         let mut last = None;
         loop {
@@ -59,6 +59,7 @@ impl Status {
             tokio::select! {
                 changed = commits.changed() => if changed.is_err() { return },
                 () = link => {}
+                _ = shutdown.wait_for(|&ending| ending) => return,
             }
             if changes.receiver_count() > 0
                 && let Ok(state) = self.sync_state().await

@@ -8,7 +8,7 @@ use super::mapping::parse_duration;
 use super::pace::Speed;
 
 /// Where an agent listens if nobody says otherwise.
-const AGENT: &str = "http://127.0.0.1:7070";
+const AGENT: &str = "http://127.0.0.1:8090";
 
 /// Sell a file of receipts through a running agent, as a till would.
 ///

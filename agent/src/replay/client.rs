@@ -12,7 +12,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     /// The address.
-    #[error("{0:?} is not an http address such as http://127.0.0.1:7070")]
+    #[error("{0:?} is not an http address such as http://127.0.0.1:8090")]
     Address(String),
     /// The TLS set-up.
     #[error("set up the HTTP client")]
