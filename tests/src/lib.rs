@@ -2,6 +2,12 @@
 //!
 //! The crate sees every other one and nobody sees it. Nothing in it ships.
 
+pub mod bench;
+pub mod checks;
+pub mod demo;
 pub mod load;
 pub mod process;
 pub mod proxy;
+pub mod reference;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,193 @@
+//! `bench drain`: a backlog drained into the ledger, beside bare prepared inserts of the rows that it left there.
+//!
+//! A real server process on a fresh folder; in this process, stores with the real `StoreSync` over real connections,
+//! whose events are encoded before the clock starts, as they are in an agent's outbox. The clock runs from the first
+//! connect until the last event is confirmed by an ack, so that every sale of the count is committed and answered.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use pos_model::StoreId;
+use protocol::latest::SaleCompleted;
+use rusqlite::Connection;
+use serde_json::json;
+use sync_core::{Random, StoreLimits};
+use sync_server::ledger::{Claim, CodeHash, Registry, SecretHash, SqliteLedger, SqliteSettings};
+
+use super::{Machine, Report, Round, backlog, bare, folder, peak_rss_kb, per_second};
+use crate::load::{LoadStore, Outbox, Progress, Target};
+use crate::process::Server;
+
+/// What to drain.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Stores, each with a connection of its own.
+    pub stores: u64,
+    /// Sales in the outbox of each.
+    pub sales_per_store: u64,
+    /// Events that a store puts into one batch at the most.
+    pub batch: u32,
+    /// How often to repeat; the figures are medians.
+    pub rounds: usize,
+    /// The seed of the backlog.
+    pub seed: u64,
+}
+
+/// Rows of the bare run: enough to last for seconds, few enough to hold in memory as values.
+const BARE_SALES_MAX: usize = 400_000;
+
+/// Sales in one database transaction of the bare run: what the server's own groups reach under this load.
+const BARE_SALES_PER_COMMIT: usize = 5_000;
+
+/// Runs the case.
+pub fn run(settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<Report> {
+    let total = settings.stores * settings.sales_per_store;
+    let mut rounds = Vec::new();
+    let mut rss_kb = 0;
+    let mut machine = None;
+    for number in 1..=settings.rounds {
+        let folder = folder()?;
+        machine.get_or_insert_with(|| Machine::here(folder.path()));
+        eprintln!("round {number}/{}: making a backlog of {total} sales in {} stores", settings.rounds, settings.stores);
+        let outboxes: Vec<_> = (0..settings.stores)
+            .map(|store| backlog::outbox(store, settings.sales_per_store, templates, settings.seed))
+            .collect();
+        let drained = drain(folder.path(), outboxes, settings)?;
+        rss_kb = rss_kb.max(drained.rss_kb);
+        let sales_per_s = per_second(total, drained.elapsed);
+        eprintln!(
+            "round {number}/{}: {sales_per_s} sales/s, {} batches, {} bytes on the wire per sale",
+            settings.rounds,
+            drained.batches,
+            drained.bytes / total.max(1),
+        );
+        let bare_per_s = bare_inserts(&drained.ledger, folder.path(), total)?;
+        eprintln!("round {number}/{}: bare inserts {bare_per_s} sales/s", settings.rounds);
+        rounds.push(Round { sales_per_s, bare_per_s });
+    }
+    let settings = json!({
+        "via": "listener", "into": "sqlite",
+        "stores": settings.stores, "sales_per_store": settings.sales_per_store, "batch": settings.batch,
+        "rounds": settings.rounds, "seed": settings.seed,
+        "ledger": "WAL, synchronous=FULL", "bare_sales_per_commit": BARE_SALES_PER_COMMIT,
+        "load_generator": "same machine, one thread", "machine": machine,
+    });
+    Ok(Report { case: "drain", settings, rss_mb: Some(rss_kb / 1024), ..Report::default() }.with_rounds(rounds))
+}
+
+struct Drained {
+    elapsed: Duration,
+    batches: u64,
+    bytes: u64,
+    rss_kb: u64,
+    ledger: std::path::PathBuf,
+}
+
+fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::Result<Drained> {
+    let data = folder.join("server").join("data");
+    std::fs::create_dir_all(&data).context("make the server's folder")?;
+    let ledger = data.join("ledger.db");
+    let stores = enroll(&ledger, settings)?;
+    let mut server = Server::start(&folder.join("server"))?;
+    let target = Target { mqtt: server.addresses().mqtt, started: Instant::now() };
+    let progress = Arc::new(Progress::default());
+    let limits = StoreLimits { batch_events_max: settings.batch, ..StoreLimits::PRODUCTION };
+    let events: u64 = outboxes.iter().map(|outbox| outbox.head().get()).sum();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let elapsed = runtime.block_on(async {
+        let tasks = tokio::task::LocalSet::new();
+        let started = Instant::now();
+        for (index, ((store, secret), outbox)) in stores.into_iter().zip(outboxes).enumerate() {
+            let seed = settings.seed ^ index as u64;
+            let store = LoadStore::new(store, secret, outbox, limits.clone(), target, seed, Arc::clone(&progress));
+            tasks.spawn_local(store.drain());
+        }
+        let watch = Arc::clone(&progress);
+        let reporter = tokio::spawn(async move {
+            let mut before = 0;
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let confirmed = watch.confirmed_events.load(Ordering::Relaxed);
+                let connects = watch.connects.load(Ordering::Relaxed);
+                let refused = watch.refused.load(Ordering::Relaxed);
+                eprintln!(
+                    "  {confirmed}/{events} events, {}/s, {connects} connects, {refused} refused",
+                    confirmed - before
+                );
+                before = confirmed;
+            }
+        });
+        tasks.await;
+        reporter.abort();
+        started.elapsed()
+    });
+    let rss_kb = server.pid().and_then(peak_rss_kb).unwrap_or(0);
+    server.stop()?;
+    let connection = Connection::open(&ledger).context("open the ledger")?;
+    let applied: i64 = connection.query_row("SELECT count(*) FROM sales", [], |row| row.get(0)).context("count")?;
+    ensure!(u64::try_from(applied) == Ok(settings.stores * settings.sales_per_store), "{applied} sales are in the ledger");
+    Ok(Drained {
+        elapsed,
+        batches: progress.batches.load(Ordering::Relaxed),
+        bytes: progress.batch_bytes.load(Ordering::Relaxed),
+        rss_kb,
+        ledger,
+    })
+}
+
+/// Adds the stores to a fresh ledger as an enrolment would, a thousand times faster.
+fn enroll(ledger: &Path, settings: &Settings) -> anyhow::Result<Vec<(StoreId, String)>> {
+    let ledger = SqliteLedger::open(ledger, &SqliteSettings::STANDARD).context("make the ledger")?;
+    let mut random = Random::new(settings.seed);
+    (0..settings.stores)
+        .map(|number| {
+            let store = StoreId::new(format!("S{number:05}")).context("a store id")?;
+            let secret = format!("{:016x}{:016x}", random.next_u64(), random.next_u64());
+            let code = CodeHash::of(secret.as_bytes());
+            ledger.add_store(&store, None, Claim { code, expires_at_ms: i64::MAX }, 0).context("add a store")?;
+            ledger.enroll(&store, code, SecretHash::of(secret.as_bytes()), 0)?.context("enroll a store")?;
+            Ok((store, secret))
+        })
+        .collect()
+}
+
+/// Inserts the rows that the server wrote into a fresh database of the same schema.
+fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64> {
+    let sales = usize::try_from(total).unwrap_or(usize::MAX).min(BARE_SALES_MAX);
+    let from = Connection::open(ledger).context("open the ledger")?;
+    // Sales by the number of their event: events of the sales, the sales, their lines.
+    from.execute_batch(&format!(
+        "CREATE TEMP TABLE pick AS
+         SELECT row_number() OVER (ORDER BY event_no) - 1 AS n, event_no FROM sales ORDER BY event_no LIMIT {sales};
+         CREATE UNIQUE INDEX temp.pick_by_event ON pick (event_no);"
+    ))
+    .context("pick sales")?;
+    let tables = [
+        bare::Rows::read(&from, "events", "SELECT n, events.* FROM pick JOIN events USING (event_no) ORDER BY n")?,
+        bare::Rows::read(&from, "sales", "SELECT n, sales.* FROM pick JOIN sales USING (event_no) ORDER BY n")?,
+        bare::Rows::read(
+            &from,
+            "sale_lines",
+            "SELECT n, sale_lines.* FROM sale_lines JOIN pick ON pick.event_no = sale_lines.line_no >> 10 ORDER BY line_no",
+        )?,
+    ];
+    drop(from);
+    let path = folder.join("bare.db");
+    // The same pages, schema and cache as the server's.
+    drop(SqliteLedger::open(&path, &SqliteSettings::STANDARD).context("make the bare database")?);
+    let mut connection = bare::open(&path, SqliteSettings::STANDARD.cache_kib)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0).context("wal_autocheckpoint")?;
+    let wal = folder.join("bare.db-wal");
+    let wal_bytes_max = u64::from(SqliteSettings::STANDARD.wal_kib_max) * 1024;
+    let elapsed = bare::insert(&mut connection, &tables, sales, BARE_SALES_PER_COMMIT, |connection| {
+        // The log is moved when the server would move it.
+        if std::fs::metadata(&wal).is_ok_and(|file| file.len() >= wal_bytes_max) {
+            connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    })?;
+    Ok(per_second(sales as u64, elapsed))
+}

@@ -1,0 +1,104 @@
+//! The measurements of Breakwater. Every case prints progress on standard error and one JSON line on standard output.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tests::bench::{Report, drain, edge, footprint, sales};
+use tests::process::build_programs;
+
+/// Measures Breakwater against the bare limit of the same machine, in the same run.
+#[derive(Debug, Parser)]
+#[command(name = "bench", after_help = "Example: cargo run --release -p tests --bin bench -- edge --seconds 10")]
+struct Cli {
+    #[command(subcommand)]
+    case: Case,
+}
+
+#[derive(Debug, Subcommand)]
+enum Case {
+    /// Durable sale commits through the agent's writer, beside bare SQLite with the same rows and syncs
+    Edge {
+        /// Seconds of selling in each round
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Tills that sell at once
+        #[arg(long, default_value_t = 1)]
+        tills: usize,
+        /// Rounds; the figures are medians
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Read, seal and confirm a backlog at the same time
+        #[arg(long)]
+        syncing: bool,
+    },
+    /// A backlog drained into the central ledger, beside bare prepared inserts of the same rows
+    Drain {
+        /// The way in
+        #[arg(long, default_value = "listener", value_parser = ["listener"])]
+        via: String,
+        /// The ledger
+        #[arg(long, default_value = "sqlite", value_parser = ["sqlite"])]
+        into: String,
+        /// Stores, each with its own connection
+        #[arg(long, default_value_t = 200)]
+        stores: u64,
+        /// Events in a batch at the most
+        #[arg(long, default_value_t = 500)]
+        batch: u32,
+        /// Sales of all stores together
+        #[arg(long, default_value_t = 1_000_000)]
+        sales: u64,
+        /// Scales the number of sales to about this many seconds, at 150,000 a second
+        #[arg(long, conflicts_with = "sales")]
+        seconds: Option<u64>,
+        /// Rounds; the figures are medians
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Seed of the backlog
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// The agent's memory and start time with many sales on disk
+    Footprint {
+        /// Sales on disk
+        #[arg(long, default_value_t = 1_000_000)]
+        sales: u64,
+        /// Starts; the time is the median
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Not used by this case; every case takes it
+        #[arg(long, hide = true)]
+        seconds: Option<u64>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().case) {
+        Ok(report) => {
+            println!("{}", serde_json::to_string(&report).expect("a report has only text keys"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("bench failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(case: Case) -> anyhow::Result<Report> {
+    match case {
+        Case::Edge { seconds, tills, rounds, syncing } => {
+            edge::run(&edge::Settings { tills, seconds, rounds, syncing }, &sales::command)
+        }
+        Case::Drain { stores, batch, sales, seconds, rounds, seed, .. } => {
+            build_programs()?;
+            let sales = seconds.map_or(sales, |seconds| seconds * 150_000);
+            let sales_per_store = sales.div_ceil(stores.max(1));
+            drain::run(&drain::Settings { stores, sales_per_store, batch, rounds, seed }, &sales::templates(seed)?)
+        }
+        Case::Footprint { sales, rounds, .. } => {
+            build_programs()?;
+            footprint::run(&footprint::Settings { sales, rounds }, &sales::command)
+        }
+    }
+}
