@@ -362,6 +362,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_promised_is_synced_and_what_is_hinted_is_not() {
+        let mut store = store();
+        open_epoch(&mut store, 1);
+        for (durability, level) in [(Durability::Hint, 1), (Durability::Promise, 2), (Durability::Hint, 1)] {
+            store.begin(durability).expect("begins");
+            store.raise_receipts(&[]).expect("works");
+            let synchronous = |store: &Store| -> i64 {
+                store.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("reads")
+            };
+            assert_eq!(synchronous(&store), level);
+            store.commit().expect("commits");
+        }
+        sell(&mut store, 1);
+        let level: i64 = store.connection.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("reads");
+        assert_eq!(level, 2, "a sale outside of a group is a promise too");
+    }
+
+    #[test]
     fn a_group_that_is_undone_never_was() {
         let mut store = store();
         let head = open_epoch(&mut store, 1);

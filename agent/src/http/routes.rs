@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Json, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -133,8 +133,12 @@ async fn complete_sale(
         (status = 410, description = "Confirmed by the centre and no longer held here", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn read_sale(State(parts): State<ApiParts>, Path(sale_id): Path<String>) -> Result<Json<SaleView>, ApiError> {
-    let sale_id: SaleId = sale_id.parse().map_err(|_| ApiError::malformed("the sale id is not a UUID"))?;
+async fn read_sale(
+    State(parts): State<ApiParts>,
+    sale_id: Result<Path<String>, PathRejection>,
+) -> Result<Json<SaleView>, ApiError> {
+    let sale_id = sale_id.ok().and_then(|Path(text)| text.parse::<SaleId>().ok());
+    let sale_id = sale_id.ok_or_else(|| ApiError::malformed("the sale id is not a UUID"))?;
     let record = parts.readers.read(move |view| view.sale(sale_id)).await?;
     let record = record.ok_or_else(|| {
         ApiError::new(
@@ -171,7 +175,7 @@ struct TotalsQuery {
 )]
 async fn day_totals(
     State(parts): State<ApiParts>,
-    query: Result<Query<TotalsQuery>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<TotalsQuery>, QueryRejection>,
 ) -> Result<Json<Vec<DayTotals>>, ApiError> {
     let Query(query) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
     let date = |text: Option<&String>| {

@@ -1,0 +1,285 @@
+//! The local API, asked over HTTP as a till does.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use agent::config::{Config, Sources};
+use agent::{Running, run};
+use protocol::latest::local_api::{Change, DayTotals, LinkState, Problem, SaleReceipt, SaleView, SyncState};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Store {
+    running: Option<Running>,
+    stop: Option<oneshot::Sender<()>>,
+    url: String,
+    client: Client,
+    folder: tempfile::TempDir,
+}
+
+impl Store {
+    async fn open() -> Self {
+        Self::open_on(tempfile::tempdir().expect("a folder")).await
+    }
+
+    async fn open_on(folder: tempfile::TempDir) -> Self {
+        let data_dir = folder.path().join("data").display().to_string();
+        let sources = Sources {
+            flags: vec![
+                ("data_dir", data_dir),
+                ("http.listen", "127.0.0.1:0".to_owned()),
+                ("store.time_zone", "Asia/Shanghai".to_owned()),
+            ],
+            ..Sources::none()
+        };
+        let config = Config::load(&sources).expect("sound").config;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move { drop(stopped.await) };
+        let running = run(config, shutdown).await.expect("starts");
+        let url = format!("http://{}", running.address);
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().timeout(PATIENCE).build().expect("a client");
+        Self { running: Some(running), stop: Some(stop), url, client, folder }
+    }
+
+    async fn close(mut self) -> tempfile::TempDir {
+        drop(self.stop.take());
+        let running = self.running.take().expect("runs");
+        tokio::time::timeout(PATIENCE, running.finished()).await.expect("in time").expect("ends in order");
+        self.folder
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.url)).send().await.expect("answers")
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.json().await.expect("of this form")
+    }
+
+    async fn post(&self, body: impl Into<reqwest::Body>) -> Response {
+        let request = self.client.post(format!("{}/v1/sales", self.url)).header("content-type", "application/json");
+        request.body(body).send().await.expect("answers")
+    }
+
+    async fn sell(&self, sale: &Value) -> SaleReceipt {
+        let response = self.post(sale.to_string()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        response.json().await.expect("a receipt")
+    }
+}
+
+fn new_sale() -> Value {
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    json!({
+        "sale_id": format!("018f0000-0000-7000-8000-{number:012x}"),
+        "till_id": "T1",
+        "lines": [{
+            "sku": "milk-tea", "name": "Milk tea", "quantity": 2, "unit_price_minor": 1800,
+            "options": [{ "code": "pearls", "price_minor": 200 }],
+            "adjustments": [{ "reason": "promotion", "promotion_id": "bogo", "amount_minor": -500 }],
+            "tax_rate_ppm": 60_000,
+            "consumption": [{ "item_id": "milk", "quantity": "0.5" }],
+        }],
+        "tenders": [{ "kind": "card", "amount_minor": 1000 }, { "kind": "cash", "amount_minor": 3000 }],
+    })
+}
+
+/// The problem in a response, which must be of this status and have this key.
+async fn problem(response: Response, status: u16, message_key: &str) -> Problem {
+    assert_eq!(response.status().as_u16(), status, "{message_key}");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let problem: Problem = response.json().await.expect("a problem");
+    assert_eq!((problem.status, problem.message_key.as_str()), (status, message_key), "{}", problem.detail);
+    problem
+}
+
+#[tokio::test]
+async fn a_sale_is_recorded_once_and_read_back() {
+    let store = Store::open().await;
+    let sale = new_sale();
+    let receipt = store.sell(&sale).await;
+    assert_eq!(
+        (receipt.total_minor.minor(), receipt.tax_minor.minor(), receipt.change_minor.minor()),
+        (3500, 198, 500)
+    );
+    assert_eq!(store.sell(&sale).await, receipt, "the same again gets the same answer");
+
+    let mut other = sale.clone();
+    other["tenders"][1]["amount_minor"] = json!(2500);
+    problem(store.post(other.to_string()).await, 409, "sale.conflict").await;
+
+    let view: SaleView = store.read(&format!("/v1/sales/{}", receipt.sale_id)).await;
+    assert_eq!(view.receipt, receipt);
+    assert_eq!((view.lines[0].gross_minor.minor(), view.lines[0].options[0].name.as_deref()), (3500, Some("pearls")));
+    assert!(!view.synced);
+
+    let days: Vec<DayTotals> = store.read("/v1/totals").await;
+    assert_eq!((days.len(), days[0].sales, days[0].gross_minor.minor()), (1, 1, 3500));
+    assert_eq!(days[0].business_date, receipt.business_date);
+    let none: Vec<DayTotals> = store.read("/v1/totals?from=2001-01-01&to=2001-12-31").await;
+    assert_eq!(none, []);
+
+    let sync: SyncState = store.read("/v1/sync").await;
+    assert_eq!((sync.link, sync.head_seq, sync.outbox_events), (LinkState::NotEnrolled, 2, 2));
+    assert_eq!(store.get("/healthz").await.text().await.expect("text"), "ok\n");
+
+    // The next run of the agent knows it as well.
+    let store = Store::open_on(store.close().await).await;
+    assert_eq!(store.sell(&sale).await, receipt);
+    assert_eq!(store.sell(&new_sale()).await.receipt_no, 2);
+    let sync: SyncState = store.read("/v1/sync").await;
+    assert_eq!((sync.head_seq, sync.outbox_events), (2, 4), "a new epoch, and all events of both");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_says_why() {
+    let store = Store::open().await;
+    let with = |path: &str, value: Value| {
+        let mut sale = new_sale();
+        *sale.pointer_mut(path).expect("is there") = value;
+        sale.to_string()
+    };
+    let post = async |body: String, status, key| problem(store.post(body).await, status, key).await;
+
+    let detail = post(with("/tenders/1/amount_minor", json!(2499)), 422, "sale.tender_too_small").await.detail;
+    assert_eq!(detail, "3499 minor units were tendered, the sale comes to 3500");
+    post(with("/tenders/0/amount_minor", json!(3501)), 422, "sale.tender_without_change").await;
+    post(with("/lines/0/quantity", json!("1.0000001")), 422, "sale.quantity_format").await;
+    post(with("/lines/0/quantity", json!(0)), 422, "sale.quantity_not_positive").await;
+    post(with("/lines", json!([])), 422, "sale.line_count").await;
+    post(with("/till_id", json!("a till")), 400, "request.malformed").await;
+    post(with("/sale_id", json!("1")), 400, "request.malformed").await;
+    post(with("/lines/0/unit_price_minor", json!(18.5)), 400, "request.malformed").await;
+    let detail = post(new_sale().to_string().replace("till_id", "till_idd"), 400, "request.malformed").await.detail;
+    assert!(detail.contains("till_idd"), "{detail}");
+    post("{".to_owned(), 400, "request.malformed").await;
+    post(String::new(), 400, "request.malformed").await;
+    post("[".repeat(100_000), 400, "request.malformed").await;
+    post(with("/lines/0/name", json!("x".repeat(300_000))), 413, "request.too_large").await;
+
+    let request = store.client.post(format!("{}/v1/sales", store.url)).body(new_sale().to_string());
+    problem(request.send().await.expect("answers"), 415, "request.not_json").await;
+    let request = store.client.delete(format!("{}/v1/sales", store.url));
+    let response = request.send().await.expect("answers");
+    assert_eq!(response.headers()["allow"], "POST");
+    problem(response, 405, "request.other_method").await;
+    for (path, status, key) in [
+        ("/v1/sales/018f0000-0000-7000-8000-00000000dead", 404, "sale.unknown"),
+        ("/v1/sales/x", 400, "request.malformed"),
+        ("/v1/sales/%ff", 400, "request.malformed"),
+        ("/v1/nothing", 404, "request.unknown_path"),
+        ("/", 404, "request.unknown_path"),
+        ("/v1/totals?from=2026-02-30", 400, "request.malformed"),
+        ("/v1/totals?from=2026-02-02&to=2026-02-01", 400, "request.malformed"),
+        ("/v1/totals?from=1000-01-01&to=2026-02-01", 400, "request.malformed"),
+    ] {
+        problem(store.get(path).await, status, key).await;
+    }
+    let sync: SyncState = store.read("/v1/sync").await;
+    assert_eq!(sync.head_seq, 1, "nothing of it was recorded");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn two_taps_at_the_same_moment_are_one_sale() {
+    let store = Store::open().await;
+    let sale = new_sale().to_string();
+    let taps: [_; 16] = std::array::from_fn(|_| {
+        let request = store.client.post(format!("{}/v1/sales", store.url)).header("content-type", "application/json");
+        tokio::spawn(request.body(sale.clone()).send())
+    });
+    let mut receipts = Vec::new();
+    for tap in taps {
+        let response = tap.await.expect("no panic").expect("answers");
+        receipts.push(response.json::<SaleReceipt>().await.expect("a receipt"));
+    }
+    assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));
+    let days: Vec<DayTotals> = store.read("/v1/totals").await;
+    assert_eq!(days[0].sales, 1);
+    store.close().await;
+}
+
+/// Reads server-sent events.
+struct Events {
+    response: Response,
+    text: String,
+}
+
+impl Events {
+    async fn next(&mut self) -> Option<Change> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                self.text = rest.to_owned();
+                match data {
+                    Some(data) => return Some(serde_json::from_str(&data).expect("a change")),
+                    None => continue,
+                }
+            }
+            let chunk =
+                tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("in time").expect("reads")?;
+            self.text.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_are_told_and_the_stream_ends_with_the_agent() {
+    let store = Store::open().await;
+    let response = store.get("/v1/events").await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut events = Events { response, text: String::new() };
+    assert!(matches!(events.next().await, Some(Change::Sync(state)) if state.head_seq == 1), "the state comes first");
+    let receipt = store.sell(&new_sale()).await;
+    let (mut sold, mut counted) = (false, false);
+    while !(sold && counted) {
+        match events.next().await.expect("goes on") {
+            Change::SaleCompleted(told) => sold = told == receipt,
+            Change::Sync(state) => counted = state.outbox_events == 2,
+        }
+    }
+    store.close().await;
+    while events.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn the_description_names_every_path_and_type() {
+    let store = Store::open().await;
+    let document: Value = store.read("/v1/openapi.json").await;
+    let paths: Vec<&String> = document["paths"].as_object().expect("paths").keys().collect();
+    assert_eq!(paths, ["/healthz", "/v1/events", "/v1/sales", "/v1/sales/{sale_id}", "/v1/sync", "/v1/totals"]);
+    let text = document.to_string();
+    let mut references =
+        text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().expect("a name"));
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    assert!(schemas.len() > 12);
+    assert!(references.all(|name| schemas.contains_key(name)), "every reference leads somewhere");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_second_agent_on_the_folder_is_refused() {
+    let store = Store::open().await;
+    let sources = Sources {
+        flags: vec![
+            ("data_dir", store.folder.path().join("data").display().to_string()),
+            ("http.listen", "127.0.0.1:0".to_owned()),
+        ],
+        ..Sources::none()
+    };
+    let config = Config::load(&sources).expect("sound").config;
+    let error = run(config, std::future::pending()).await.expect_err("must be refused");
+    let text = agent::telemetry::chain(&error);
+    assert!(text.contains("another agent") && text.contains(&std::process::id().to_string()), "{text}");
+    store.close().await;
+}
