@@ -2,9 +2,10 @@
 """Sums of a file of receipts, per outlet and business date, as JSON.
 
 The referee for what the product adds up: it reads the file by itself and shares nothing with the product, neither code
-nor mapping. Amounts are integers in minor units; a business date is the date of the receipt (no cut-off).
+nor mapping. Amounts are integers in minor units. A business date is the date of the receipt; coffee takes the time of
+day before which a receipt belongs to the day before.
 
-    totals.py coffee receipts.csv
+    totals.py coffee receipts.csv [HH:MM]
     totals.py breadbasket BreadBasket_DMS.csv
     totals.py chipotle orders.tsv
     totals.py groceries groceries.csv
@@ -14,16 +15,20 @@ Files without an outlet have one called "all"; files without a date have one dat
 """
 
 import csv
+import datetime
 import json
 import sys
 from decimal import Decimal
 
 
-def coffee(path):
+def coffee(path, cut_off="00:00"):
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             order = (row["sales_outlet_id"], row["transaction_date"], row["transaction_id"])
-            yield order[0], order[1], order, int(row["quantity"]), Decimal(row["line_item_amount"])
+            date = datetime.date.fromisoformat(order[1])
+            if row["transaction_time"] < cut_off:
+                date -= datetime.timedelta(days=1)
+            yield order[0], date.isoformat(), order, int(row["quantity"]), Decimal(row["line_item_amount"])
 
 
 def breadbasket(path):
@@ -75,7 +80,8 @@ def totals(lines):
 KINDS = {"coffee": coffee, "breadbasket": breadbasket, "chipotle": chipotle, "groceries": groceries}
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in KINDS:
+    kind = sys.argv[1] if len(sys.argv) > 1 else ""
+    if kind not in KINDS or len(sys.argv) not in ((3, 4) if kind == "coffee" else (3,)):
         raise SystemExit(__doc__)
-    json.dump(totals(KINDS[sys.argv[1]](sys.argv[2])), sys.stdout, indent=1, sort_keys=True)
+    json.dump(totals(KINDS[kind](*sys.argv[2:])), sys.stdout, indent=1, sort_keys=True)
     print()

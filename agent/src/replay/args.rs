@@ -43,7 +43,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "URL", default_value = AGENT)]
     pub agent: String,
 
-    /// The store to sell for, which is part of each sale's id [default: the agent's]
+    /// The store to sell for, which is part of each sale's id [default: the one that the agent is enrolled as]
     #[arg(long, value_name = "ID")]
     pub store: Option<String>,
 

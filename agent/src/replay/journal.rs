@@ -15,7 +15,7 @@ use pos_model::SaleId;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum JournalError {
     /// The file.
-    #[error("open the journal")]
+    #[error("open it")]
     Open(#[source] io::Error),
     /// It is another replay's.
     #[error(
@@ -28,7 +28,7 @@ pub(super) enum JournalError {
         expected: String,
     },
     /// Writing.
-    #[error("write the journal")]
+    #[error("write it")]
     Write(#[source] io::Error),
 }
 

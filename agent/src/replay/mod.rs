@@ -129,7 +129,7 @@ fn ignore_closed_pipe(error: std::io::Error) -> std::io::Result<()> {
 /// Fails before the first sale, or when the journal cannot be written; an agent that goes away later is in the report.
 pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::Result<(Report, Vec<PlannedSale>)> {
     let (mapping, receipts) = read_files(args)?;
-    let client = AgentClient::new(&args.agent)?;
+    let client = AgentClient::new(&args.agent).context("reach the agent")?;
     let store = match &args.store {
         Some(store) => store.clone(),
         None if args.dry_run => STORE_OF_DRY_RUN.to_owned(),
@@ -153,7 +153,11 @@ pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::R
         return Ok((report, sales));
     }
 
-    let mut journal = args.journal.as_deref().map(|path| Journal::open(path, &store, &mapping.source)).transpose()?;
+    let mut journal = args
+        .journal
+        .as_deref()
+        .map(|path| Journal::open(path, &store, &mapping.source).with_context(|| format!("use {}", path.display())))
+        .transpose()?;
     if let Some(journal) = &journal {
         sales.retain(|sale| {
             let confirmed = journal.has(sale.command.sale_id);
@@ -173,7 +177,7 @@ pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::R
         quiet: args.quiet,
         started_ms,
     };
-    sell::sell(sales, selling, &mut report, &mut refused, stop).await?;
+    sell::sell(sales, selling, &mut report, &mut refused, stop).await.context("keep the journal")?;
     report.finished = report.sales_open == 0 && report.failure.is_none();
     report.set_refused(refused);
     Ok((report, Vec::new()))
@@ -231,11 +235,11 @@ async fn ask_for_store(client: &AgentClient, args: &ReplayArgs) -> anyhow::Resul
     loop {
         match client.sync_state().await {
             Answer::Done(state) if state.store_id.is_empty() => {
-                anyhow::bail!("the agent has no store yet; name one with --store")
+                anyhow::bail!("learn the store from the agent, which is not enrolled: name one with --store")
             }
             Answer::Done(state) => return Ok(state.store_id),
             Answer::Later { reason, .. } if asked.elapsed() >= args.give_up_after => {
-                anyhow::bail!("the agent at {} does not answer: {reason}", args.agent)
+                anyhow::bail!("reach the agent at {}, which does not answer: {reason}", args.agent)
             }
             Answer::Later { after, .. } => {
                 sell::wait(after.unwrap_or_default(), std::time::Duration::from_millis(200), &mut jitter).await;
