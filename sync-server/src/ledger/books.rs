@@ -214,6 +214,19 @@ pub struct DayTotals {
     pub net_minor: i64,
 }
 
+/// What was sold on the newest business date, over all stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatestDay {
+    /// The business date.
+    pub business_date: BusinessDate,
+    /// The currency of the amount.
+    pub currency: String,
+    /// Sales.
+    pub sales: i64,
+    /// What customers paid, tax included.
+    pub gross_minor: i64,
+}
+
 /// Which parked events: at most `limit` of them, behind number `after`.
 #[derive(Debug, Clone)]
 pub struct ParkedFilter {
@@ -299,6 +312,9 @@ pub trait Books {
 
     /// Totals by store and business date, in that order.
     fn totals(&self, filter: &TotalsFilter) -> Result<Vec<DayTotals>, LedgerError>;
+
+    /// The newest business date that has sales and is not in the future (which a wrong clock may claim), by currency.
+    fn latest_day(&self, now_ms: i64) -> Result<Vec<LatestDay>, LedgerError>;
 
     /// A page of the parked events, in the order of their numbers.
     fn parked(&self, filter: &ParkedFilter) -> Result<Vec<ParkedEvent>, LedgerError>;

@@ -22,7 +22,7 @@ mod sqlite;
 use sync_core::server::Outcome;
 
 pub use books::{
-    Alert, AlertKind, Books, DIFFERENCES_MAX, DayTotals, Difference, DuplicateReceipt, EpochRow, HealthRow,
+    Alert, AlertKind, Books, DIFFERENCES_MAX, DayTotals, Difference, DuplicateReceipt, EpochRow, HealthRow, LatestDay,
     ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
 };
 pub use job::{BATCH_EVENTS_MAX, Job, Message, ReceivedBatch, ReceivedEvent, UnfitMessage};

@@ -191,6 +191,8 @@ CREATE TABLE day_totals (
     PRIMARY KEY (store_no, business_date, currency)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX day_totals_by_date ON day_totals (business_date);
+
 -- Stock used per epoch: the actors of a counter that any replay or reordering leaves alone.
 CREATE TABLE stock_used (
     stream_no      INTEGER NOT NULL,

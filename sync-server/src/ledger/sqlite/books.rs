@@ -12,8 +12,8 @@ use super::rows::hash_of;
 use super::{Connected, fleet, verify};
 use crate::ledger::LedgerError;
 use crate::ledger::books::{
-    Books, DayTotals, DuplicateReceipt, EpochRow, ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow,
-    TotalsFilter, VerifyReport,
+    Books, DayTotals, DuplicateReceipt, EpochRow, LatestDay, ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord,
+    StoreRow, TotalsFilter, VerifyReport,
 };
 
 impl<C: Connected> Books for C {
@@ -140,6 +140,20 @@ impl<C: Connected> Books for C {
         rows.during(doing)?.collect::<rusqlite::Result<_>>().during(doing)
     }
 
+    fn latest_day(&self, now_ms: i64) -> Result<Vec<LatestDay>, LedgerError> {
+        let doing = "read the newest business date";
+        // Somewhere on earth it is tomorrow already.
+        let tomorrow = now_ms.div_euclid(MS_PER_DAY) + 1;
+        let query = "SELECT business_date, currency, sum(sales), sum(gross_minor) FROM day_totals
+            WHERE business_date = (SELECT max(business_date) FROM day_totals WHERE business_date <= ?1)
+            GROUP BY currency ORDER BY currency";
+        let mut statement = self.connection().prepare_cached(query).during(doing)?;
+        read_all(&mut statement, [tomorrow], doing, |row| {
+            let (date, currency, sales, gross_minor) = row.try_into().during(doing)?;
+            Ok(LatestDay { business_date: BusinessDate::from_days(date), currency, sales, gross_minor })
+        })
+    }
+
     fn parked(&self, filter: &ParkedFilter) -> Result<Vec<ParkedEvent>, LedgerError> {
         let doing = "read parked events";
         let query = match filter.store {
@@ -165,6 +179,8 @@ impl<C: Connected> Books for C {
         verify::verify(self.connection())
     }
 }
+
+const MS_PER_DAY: i64 = 86_400_000;
 
 const PARKED: &str = "SELECT parked_no, store_id, epoch, seq, parked.hash, parked_at_ms, reason, detail,
         coalesce(parked.bytes, events.bytes, x'')

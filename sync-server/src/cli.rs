@@ -1,0 +1,223 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use pos_model::{BusinessDate, StoreId};
+
+use crate::config::Flags;
+use crate::env_vars;
+
+/// What `--help` says about how a command ends.
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed; standard error says why
+  2  the command line is wrong
+  3  `verify` found that the books do not balance
+  4  the configuration is wrong
+  5  another server works on the data folder";
+
+const EXAMPLES: &str = "Examples:
+  breakwater-server run
+  breakwater-server run --http 127.0.0.1:0 --mqtt 127.0.0.1:0 --json
+  breakwater-server store add SH-0042 --name \"Nanjing Road\"
+  breakwater-server totals --from 2026-03-01 --to 2026-03-31 --json
+  breakwater-server verify";
+
+/// The central service of Breakwater: takes the stores' sales in and applies each exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "breakwater-server", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct Cli {
+    /// Where the settings come from.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the settings come from.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// A configuration file; `check-config --defaults` prints one with all settings.
+    #[arg(long, global = true, env = env_vars::CONFIG, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder of the ledger [default: ./breakwater-data]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// What to log to standard error: error, warn, info, debug, trace.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service.
+    #[command(
+        after_help = "Prints one line with the addresses on standard output when it is ready. SIGTERM ends it in order."
+    )]
+    Run(RunArgs),
+    /// Check the configuration, and say what is wrong with it.
+    CheckConfig(CheckConfigArgs),
+    /// Stores and their logins.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Events that could not be applied.
+    #[command(subcommand)]
+    Parked(ParkedCommand),
+    /// Compute every counter and hash again from the events, and compare.
+    #[command(after_help = "May run beside the service. Exit code 3 if something differs.")]
+    Verify(Output),
+    /// Totals by store and business date.
+    Totals(TotalsArgs),
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Where to serve console and API [default: 127.0.0.1:8080]; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
+    /// Where to listen for stores [default: 127.0.0.1:1883]; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub mqtt: Option<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `check-config`
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    /// Print all settings with their defaults instead.
+    #[arg(long)]
+    pub defaults: bool,
+}
+
+/// `store ...`
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Add a store, and print the claim code with which it enrols. For a store that is there, print a new code; when it
+    /// enrols again, its old secret ends.
+    #[command(
+        after_help = "The code holds for one enrolment and 24 hours (enrolment.claim_code_lifetime). Works while the service runs."
+    )]
+    Add(StoreAddArgs),
+    /// List the stores.
+    List(Output),
+    /// Take a store's login away. What it sold stays.
+    Revoke(StoreRevokeArgs),
+}
+
+/// `store add`
+#[derive(Debug, Args)]
+pub struct StoreAddArgs {
+    /// The store's id: up to 24 letters, digits, `-` and `_`.
+    pub store_id: StoreId,
+    /// A name for people.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `store revoke`
+#[derive(Debug, Args)]
+pub struct StoreRevokeArgs {
+    /// The store's id.
+    pub store_id: StoreId,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `parked ...`
+#[derive(Debug, Subcommand)]
+pub enum ParkedCommand {
+    /// List parked events.
+    List(ParkedListArgs),
+    /// Show one parked event with its bytes.
+    Show(ParkedShowArgs),
+}
+
+/// `parked list`
+#[derive(Debug, Args)]
+pub struct ParkedListArgs {
+    /// Only those of this store.
+    #[arg(long)]
+    pub store: Option<StoreId>,
+    /// Only those behind this number.
+    #[arg(long, default_value_t = 0)]
+    pub after: i64,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `parked show`
+#[derive(Debug, Args)]
+pub struct ParkedShowArgs {
+    /// Its number in the list.
+    pub parked_no: i64,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `totals`
+#[derive(Debug, Args)]
+pub struct TotalsArgs {
+    /// Only this store.
+    #[arg(long)]
+    pub store: Option<StoreId>,
+    /// From this business date on (YYYY-MM-DD).
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<BusinessDate>,
+    /// Up to this business date.
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<BusinessDate>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Cli {
+    /// What the flags say about settings.
+    pub fn flags(&self) -> Flags {
+        let (http, mqtt) = match &self.command {
+            Command::Run(run) => (run.http.clone(), run.mqtt.clone()),
+            _ => (None, None),
+        };
+        Flags { data_dir: self.settings.data_dir.clone(), http, mqtt, log: self.settings.log.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        let cli = Cli::try_parse_from(["x", "store", "add", "S-1", "--json", "--data-dir", "/d"]).expect("valid");
+        assert_eq!(cli.flags().data_dir, Some("/d".into()));
+        let cli = Cli::try_parse_from(["x", "run", "--json", "--http", "a:1", "--mqtt", "b:2"]).expect("valid");
+        assert_eq!((cli.flags().http.as_deref(), cli.flags().mqtt.as_deref()), (Some("a:1"), Some("b:2")));
+        assert!(Cli::try_parse_from(["x", "store", "add", "no such id"]).is_err());
+        assert!(Cli::try_parse_from(["x", "totals", "--from", "2026-3-1"]).is_err());
+    }
+}

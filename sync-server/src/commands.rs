@@ -1,0 +1,317 @@
+//! What the commands do. Data goes to standard output, everything else to standard error.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use pos_model::{Currency, Money, Quantity};
+use serde_json::json;
+
+use crate::cli::{Cli, Command, Output, ParkedCommand, Settings, StoreCommand, TotalsArgs};
+use crate::config::{self, Config, ConfigError, Flags};
+use crate::data_dir::{self, DataDirError};
+use crate::http;
+use crate::ingest::utc_ms;
+use crate::ledger::{Books, Claim, CodeHash, ParkedFilter, Registry, SqliteLedger, SqliteReader, TotalsFilter};
+use crate::run::{self, RunError, Service};
+use crate::{claim, telemetry};
+
+const FAILED: u8 = 1;
+const BOOKS_DIFFER: u8 = 3;
+const CONFIG_WRONG: u8 = 4;
+const DATA_DIR_IN_USE: u8 = 5;
+
+/// Does what the command line says.
+pub fn execute(cli: &Cli) -> ExitCode {
+    match attempt(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let in_use = |error: &RunError| matches!(error, RunError::DataDir(DataDirError::InUse { .. }));
+    if error.is::<ConfigError>() {
+        CONFIG_WRONG
+    } else if error.downcast_ref::<RunError>().is_some_and(in_use) {
+        DATA_DIR_IN_USE
+    } else {
+        FAILED
+    }
+}
+
+fn complain(error: &anyhow::Error) {
+    // If even this cannot be written, the exit code still says it.
+    let _ = writeln!(std::io::stderr(), "error: {}", telemetry::chain(error.as_ref()));
+}
+
+fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if let Command::CheckConfig(args) = &cli.command
+        && args.defaults
+    {
+        print(config::DEFAULT.trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let config = settings(&cli.settings, &cli.flags())?;
+    match &cli.command {
+        Command::Run(args) => serve(config, args.output)?,
+        Command::CheckConfig(_) => print("the configuration is good")?,
+        Command::Store(command) => store(&config, command)?,
+        Command::Parked(command) => parked(&config, command)?,
+        Command::Totals(args) => totals(&config, args)?,
+        Command::Verify(output) => return verify(&config, *output),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {
+    let file = match &settings.config {
+        None => None,
+        Some(path) => {
+            let read = std::fs::read_to_string(path);
+            let text = read.map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+            Some((path.as_path(), text))
+        }
+    };
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let layered = config::layer(file, variable, flags)?;
+    for path in &layered.unknown {
+        let _ = writeln!(std::io::stderr(), "warning: the configuration names {path}, which is no setting");
+    }
+    Ok(Config::check(layered)?)
+}
+
+fn serve(config: Config, output: Output) -> anyhow::Result<()> {
+    let filter_wrong = |problem| ConfigError::Value(format!("log.filter: {problem}"));
+    run::start_log(&config.log.filter, config.log.json).map_err(filter_wrong)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(async {
+        let service = Service::start(config).await?;
+        let addresses = service.addresses();
+        let (http, mqtt) = (addresses.http, addresses.mqtt);
+        if output.json {
+            print(&json!({ "http": http, "mqtt": mqtt }).to_string())?;
+        } else {
+            print(&format!("ready: console and API on {http}, stores on {mqtt}"))?;
+        }
+        // Without signals the process is stopped by force, which loses nothing either.
+        let stop = async {
+            if run::stop_signal().await.is_err() {
+                std::future::pending().await
+            }
+        };
+        service.run(stop).await.map_err(anyhow::Error::from)
+    })
+}
+
+/// The registry of a ledger that may not be there yet.
+fn registry(config: &Config) -> anyhow::Result<SqliteReader> {
+    let path = config.ledger_path();
+    if !path.exists() {
+        data_dir::make(&config.data_dir)?;
+        drop(SqliteLedger::open(&path, &config.ledger)?);
+    }
+    Ok(SqliteReader::open_registry(&path)?)
+}
+
+fn books(config: &Config) -> anyhow::Result<SqliteReader> {
+    let path = config.ledger_path();
+    anyhow::ensure!(path.exists(), "there is no ledger in {}", config.data_dir.display());
+    Ok(SqliteReader::open(&path)?)
+}
+
+fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
+    match command {
+        StoreCommand::Add(args) => {
+            let code = claim::new_code().context("get random numbers from the system")?;
+            let lifetime_ms = i64::try_from(config.claim_code_lifetime.as_millis()).unwrap_or(i64::MAX);
+            let now_ms = utc_ms();
+            let claim = Claim {
+                code: CodeHash::of(claim::normalize(&code).as_bytes()),
+                expires_at_ms: now_ms.saturating_add(lifetime_ms),
+            };
+            let new = registry(config)?.add_store(&args.store_id, args.name.as_deref(), claim, now_ms)?;
+            if args.output.json {
+                return print(
+                    &json!({
+                        "store_id": args.store_id.as_str(), "claim_code": code,
+                        "expires_at_ms": claim.expires_at_ms, "new": new,
+                    })
+                    .to_string(),
+                );
+            }
+            let hours = lifetime_ms / 3_600_000;
+            print(&format!(
+                "store {} {}\nclaim code: {code}   (once, within {hours} h)",
+                args.store_id,
+                if new { "added" } else { "has a new claim code" }
+            ))
+        }
+        StoreCommand::List(output) => {
+            let (rows, now_ms) = (books(config)?.stores()?, utc_ms());
+            // Who is connected only the running service knows: a store that was heard lately counts here.
+            let stores = rows.iter().map(|row| http::store_to_wire(row, false, now_ms));
+            if output.json {
+                let stores: Vec<_> = stores
+                    .filter_map(|store| {
+                        let mut store = serde_json::to_value(store).ok()?;
+                        store.as_object_mut()?.remove("connected");
+                        Some(store)
+                    })
+                    .collect();
+                return print(&json!({ "stores": stores }).to_string());
+            }
+            let mut table = Table::new(["STORE", "STATUS", "SALES", "BACKLOG", "LAST CONTACT", "ALERTS", "NAME"]);
+            for store in stores {
+                let status = if store.enrolled || store.status != "active" { store.status } else { "not enrolled" };
+                let contact = store.last_contact_ms.map_or("never".to_owned(), |at| ago(now_ms - at));
+                let numbers = [store.applied_sales.to_string(), store.backlog.to_string()];
+                let [sales, backlog] = numbers;
+                let alerts = store.alert_count.to_string();
+                table.row([store.store_id, status.to_owned(), sales, backlog, contact, alerts, store.name]);
+            }
+            table.print()
+        }
+        StoreCommand::Revoke(args) => {
+            let known = registry(config)?.revoke_store(&args.store_id)?;
+            anyhow::ensure!(known, "there is no store {}", args.store_id);
+            if args.output.json {
+                return print(&json!({ "store_id": args.store_id.as_str(), "status": "revoked" }).to_string());
+            }
+            print(&format!("store {} may not come in any more; what it sold stays", args.store_id))
+        }
+    }
+}
+
+fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
+    match command {
+        ParkedCommand::List(args) => {
+            let filter = ParkedFilter { store: args.store.clone(), after: args.after, limit: args.limit };
+            let events = books(config)?.parked(&filter)?;
+            if args.output.json {
+                let events: Vec<_> = events.iter().map(http::parked_to_wire).collect();
+                return print(&json!({ "parked": events }).to_string());
+            }
+            let mut table = Table::new(["NO", "STORE", "PLACE", "REASON", "BYTES", "DETAIL"]);
+            for event in events {
+                let (no, size) = (event.parked_no.to_string(), event.bytes.len().to_string());
+                let place = format!("{}/{}", event.epoch, event.seq);
+                table.row([no, event.store, place, event.reason, size, event.detail]);
+            }
+            table.print()
+        }
+        ParkedCommand::Show(args) => {
+            let event = books(config)?.parked_event(args.parked_no)?;
+            let event = event.with_context(|| format!("no event {} is parked", args.parked_no))?;
+            let wire = http::parked_to_wire(&event);
+            if args.output.json {
+                return print(&serde_json::to_string(&wire).context("write JSON")?);
+            }
+            print(&format!(
+                "parked event {}\nstore:   {}\nplace:   {}/{}\nhash:    {}\nreason:  {}\ndetail:  {}\nbytes:   {}",
+                wire.parked_no,
+                wire.store_id,
+                wire.epoch,
+                wire.seq,
+                wire.hash,
+                wire.reason,
+                wire.detail,
+                wire.bytes_hex
+            ))
+        }
+    }
+}
+
+fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
+    let filter = TotalsFilter { store: args.store.clone(), from: args.from, to: args.to };
+    let days = books(config)?.totals(&filter)?;
+    if args.output.json {
+        return print(&serde_json::to_string(&http::totals_to_wire(days)).context("write JSON")?);
+    }
+    let mut table = Table::new(["STORE", "DATE", "SALES", "LINES", "UNITS", "GROSS", "TAX", "NET", ""]);
+    for day in days {
+        let amount = |minor: i64| match day.currency.parse::<Currency>() {
+            Ok(currency) => Money::from_minor(minor).display(currency).to_string(),
+            Err(_) => minor.to_string(),
+        };
+        let (gross, tax, net) = (amount(day.gross_minor), amount(day.tax_minor), amount(day.net_minor));
+        let units = Quantity::from_micro(day.quantity_micro).to_string();
+        let (sales, lines) = (day.sales.to_string(), day.lines.to_string());
+        table.row([day.store, day.business_date.to_string(), sales, lines, units, gross, tax, net, day.currency]);
+    }
+    table.print()
+}
+
+fn verify(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
+    let report = books(config)?.verify()?;
+    let balance = report.differences_total == 0;
+    if output.json {
+        let differences: Vec<_> = report
+            .differences
+            .iter()
+            .map(|one| json!({ "what": one.what, "held": one.held, "computed": one.computed }))
+            .collect();
+        print(
+            &json!({
+                "balance": balance, "events": report.events, "sales": report.sales, "compared": report.counters,
+                "differences_total": report.differences_total, "differences": differences,
+            })
+            .to_string(),
+        )?;
+    } else {
+        for one in &report.differences {
+            print(&format!("{}: the ledger holds {}, the events give {}", one.what, one.held, one.computed))?;
+        }
+        let (events, sales, compared) = (report.events, report.sales, report.counters);
+        let result =
+            if balance { "the books balance".to_owned() } else { format!("{} differences", report.differences_total) };
+        print(&format!("{result}: {events} events, {sales} sales, {compared} comparisons"))?;
+    }
+    Ok(if balance { ExitCode::SUCCESS } else { ExitCode::from(BOOKS_DIFFER) })
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("write to standard output")
+}
+
+fn ago(ms: i64) -> String {
+    match ms / 1000 {
+        ..120 => format!("{} s ago", (ms / 1000).max(0)),
+        seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// A table for people: columns as wide as what stands in them.
+struct Table<const N: usize> {
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    fn new(head: [&str; N]) -> Self {
+        Self { rows: vec![head.map(str::to_owned)] }
+    }
+
+    fn row(&mut self, cells: [String; N]) {
+        self.rows.push(cells);
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        let mut widths = [0; N];
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        for row in &self.rows {
+            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            print(cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}

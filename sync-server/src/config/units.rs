@@ -1,0 +1,94 @@
+//! Durations and sizes as text with their unit.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::ConfigError;
+
+/// A duration: `500ms`, `30s`, `10m`, `24h`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span(Duration);
+
+/// A size in memory: `512B`, `64KiB`, `64MiB`, `2GiB`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ByteSize(u64);
+
+impl Span {
+    pub(super) fn positive(self, path: &str) -> Result<Duration, ConfigError> {
+        if self.0.is_zero() { Err(ConfigError::Value(format!("{path} is zero"))) } else { Ok(self.0) }
+    }
+
+    pub(super) fn millis(self, path: &str) -> Result<u32, ConfigError> {
+        u32::try_from(self.0.as_millis()).map_err(|_| ConfigError::Value(format!("{path} is too long")))
+    }
+
+    /// Seconds that MQTT can say.
+    pub(super) fn keep_alive(self, path: &str) -> Result<u16, ConfigError> {
+        let seconds = u16::try_from(self.0.as_secs()).ok().filter(|seconds| *seconds > 0);
+        seconds.ok_or_else(|| ConfigError::Value(format!("{path} is not between 1s and 65535s")))
+    }
+}
+
+impl ByteSize {
+    pub(super) fn at_least(self, path: &str, least: usize) -> Result<usize, ConfigError> {
+        match usize::try_from(self.0) {
+            Ok(bytes) if bytes >= least => Ok(bytes),
+            Ok(_) => Err(ConfigError::Value(format!("{path} is below {least} bytes"))),
+            Err(_) => Err(ConfigError::Value(format!("{path} is too large"))),
+        }
+    }
+
+    pub(super) fn kib(self, path: &str) -> Result<u32, ConfigError> {
+        match u32::try_from(self.0 / 1024) {
+            Ok(kib) if kib > 0 => Ok(kib),
+            _ => Err(ConfigError::Value(format!("{path} is not between 1KiB and 4095GiB"))),
+        }
+    }
+}
+
+/// Splits `64MiB` into 64 and the factor of its unit.
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let ms = parse(&text, &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)]);
+        let ms = ms.ok_or_else(|| de::Error::custom(format!("{text:?} is not a duration such as \"30s\"")))?;
+        Ok(Self(Duration::from_millis(ms)))
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = parse(&text, &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]);
+        bytes.map(Self).ok_or_else(|| de::Error::custom(format!("{text:?} is not a size such as \"64MiB\"")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_units() {
+        let check = |text: &str, expected| assert_eq!(parse(text, &[("s", 1000), ("ms", 1)]), expected, "{text:?}");
+        check("30s", Some(30_000));
+        check("30 s", Some(30_000));
+        check("5ms", Some(5));
+        check("30", None);
+        check("s", None);
+        check("-1s", None);
+        check("1.5s", None);
+        check("30S", None);
+        check("", None);
+        check("99999999999999999999s", None);
+        check("9999999999999999999s", None);
+    }
+}

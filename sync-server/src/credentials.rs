@@ -1,0 +1,143 @@
+//! Who may come in, answered from memory.
+//!
+//! Logins are checked against a copy of the ledger's registry. Another process may change the registry (`store add`,
+//! `store revoke`), so a task looks at its version every second, and at once when a login failed that might be new. The
+//! secrets themselves are nowhere: a store's password is hashed and compared.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use pos_model::StoreId;
+use tokio::sync::Notify;
+
+use crate::ledger::{Credential, LedgerError, Registry, SecretHash, StoreStatus};
+use crate::mqtt::{Authenticator, LoginRefused};
+
+/// The copy in memory.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    known: RwLock<Known>,
+    missed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    version: Option<i64>,
+    stores: HashMap<StoreId, (StoreStatus, Option<SecretHash>)>,
+}
+
+/// What a refresh found changed at stores that could log in before.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Their login was taken away.
+    pub revoked: Vec<StoreId>,
+    /// They enrolled again: whoever is connected came in with the old secret.
+    pub renewed: Vec<StoreId>,
+}
+
+impl Credentials {
+    /// Reads the registry if it has changed since the last time.
+    pub fn refresh(&self, registry: &impl Registry) -> Result<Changed, LedgerError> {
+        let version = registry.registry_version()?;
+        if self.known.read().unwrap_or_else(PoisonError::into_inner).version == Some(version) {
+            return Ok(Changed::default());
+        }
+        let stores: HashMap<_, _> = registry
+            .credentials()?
+            .into_iter()
+            .map(|Credential { store, status, secret }| (store, (status, secret)))
+            .collect();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Changed::default();
+        for (store, (status, secret)) in &known.stores {
+            match stores.get(store) {
+                Some((StoreStatus::Active, new)) if new == secret || secret.is_none() => {}
+                Some((StoreStatus::Active, Some(_))) => changed.renewed.push(store.clone()),
+                _ if *status == StoreStatus::Revoked => {}
+                _ => changed.revoked.push(store.clone()),
+            }
+        }
+        *known = Known { version: Some(version), stores };
+        Ok(changed)
+    }
+
+    /// Waits until a login failed that a fresh look at the registry might let in.
+    pub async fn missed(&self) {
+        self.missed.notified().await;
+    }
+
+    /// Whether messages of a store are taken: it is known and not revoked.
+    pub fn is_active(&self, store: &StoreId) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.stores.get(store).is_some_and(|(status, _)| *status == StoreStatus::Active)
+    }
+}
+
+impl Authenticator for Credentials {
+    fn verify(&self, username: &str, password: &[u8]) -> Result<StoreId, LoginRefused> {
+        let refused = LoginRefused::BadUserNameOrPassword;
+        let store = StoreId::new(username).map_err(|_| refused)?;
+        let given = SecretHash::of(password);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match known.stores.get(&store) {
+            Some((StoreStatus::Revoked, _)) => Err(LoginRefused::Revoked),
+            Some((StoreStatus::Active, Some(secret))) if *secret == given => Ok(store),
+            _ => {
+                self.missed.notify_one();
+                Err(refused)
+            }
+        }
+    }
+}
+
+/// For tests and simulations: logins that stand from the beginning.
+impl FromIterator<Credential> for Credentials {
+    fn from_iter<I: IntoIterator<Item = Credential>>(credentials: I) -> Self {
+        let stores = credentials.into_iter().map(|Credential { store, status, secret }| (store, (status, secret)));
+        Self { known: RwLock::new(Known { version: None, stores: stores.collect() }), missed: Notify::new() }
+    }
+}
+
+/// Shared by the listener, the ingest and the task that refreshes it.
+pub type SharedCredentials = Arc<Credentials>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Claim, CodeHash, SqliteLedger};
+
+    fn store(name: &str) -> StoreId {
+        StoreId::new(name).expect("valid")
+    }
+
+    fn enroll(registry: &impl Registry, name: &str, secret: &str) {
+        let code = CodeHash::of(secret.as_bytes());
+        registry.add_store(&store(name), None, Claim { code, expires_at_ms: 10 }, 0).expect("added");
+        let enrolled = registry.enroll(&store(name), code, SecretHash::of(secret.as_bytes()), 1).expect("readable");
+        enrolled.expect("the code holds");
+    }
+
+    #[test]
+    fn logins_follow_the_registry() {
+        let registry = SqliteLedger::in_memory().expect("opens");
+        let credentials = Credentials::default();
+        let login = |name: &str, secret: &str| credentials.verify(name, secret.as_bytes());
+        enroll(&registry, "a", "one");
+        assert_eq!(login("a", "one"), Err(LoginRefused::BadUserNameOrPassword), "not seen yet");
+        assert_eq!(credentials.refresh(&registry).expect("readable"), Changed::default());
+        assert_eq!(login("a", "one"), Ok(store("a")));
+        assert_eq!(login("a", "two"), Err(LoginRefused::BadUserNameOrPassword));
+        assert_eq!(login("b", "one"), Err(LoginRefused::BadUserNameOrPassword));
+        assert_eq!(login("no such id", "one"), Err(LoginRefused::BadUserNameOrPassword));
+        enroll(&registry, "a", "two");
+        let changed = credentials.refresh(&registry).expect("readable");
+        assert_eq!((changed.renewed, changed.revoked), (vec![store("a")], vec![]));
+        assert_eq!((login("a", "two"), login("a", "one").is_err()), (Ok(store("a")), true));
+        registry.revoke_store(&store("a")).expect("writable");
+        let changed = credentials.refresh(&registry).expect("readable");
+        assert_eq!((changed.renewed, changed.revoked), (vec![], vec![store("a")]));
+        assert_eq!(login("a", "two"), Err(LoginRefused::Revoked));
+        assert!(!credentials.is_active(&store("a")));
+        assert_eq!(credentials.refresh(&registry).expect("readable"), Changed::default());
+    }
+}

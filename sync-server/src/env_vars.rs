@@ -1,0 +1,34 @@
+//! The environment variables of this program, each beside the setting that it overrides.
+
+/// A configuration file; the flag `--config` comes before it.
+pub const CONFIG: &str = "BREAKWATER_CONFIG";
+
+/// Variables and the paths of their settings in `default.toml`. A test keeps the two alike.
+pub const SETTINGS: [(&str, &str); 26] = [
+    ("BREAKWATER_DATA_DIR", "data_dir"),
+    ("BREAKWATER_LOG_FILTER", "log.filter"),
+    ("BREAKWATER_LOG_FORMAT", "log.format"),
+    ("BREAKWATER_HTTP_LISTEN", "http.listen"),
+    ("BREAKWATER_HTTP_TLS_CERTIFICATE", "http.tls_certificate"),
+    ("BREAKWATER_HTTP_TLS_KEY", "http.tls_key"),
+    ("BREAKWATER_HTTP_ALLOW_PLAINTEXT", "http.allow_plaintext"),
+    ("BREAKWATER_HTTP_API_TOKEN_FILE", "http.api_token_file"),
+    ("BREAKWATER_MQTT_LISTEN", "mqtt.listen"),
+    ("BREAKWATER_MQTT_TLS_CERTIFICATE", "mqtt.tls_certificate"),
+    ("BREAKWATER_MQTT_TLS_KEY", "mqtt.tls_key"),
+    ("BREAKWATER_MQTT_ALLOW_PLAINTEXT", "mqtt.allow_plaintext"),
+    ("BREAKWATER_MQTT_PUBLIC_URL", "mqtt.public_url"),
+    ("BREAKWATER_MQTT_CONNECTIONS_MAX", "mqtt.connections_max"),
+    ("BREAKWATER_MQTT_CONNECTS_PER_SECOND", "mqtt.connects_per_second"),
+    ("BREAKWATER_MQTT_CONNECTS_BURST", "mqtt.connects_burst"),
+    ("BREAKWATER_MQTT_UPLINK_BYTES_MAX", "mqtt.uplink_bytes_max"),
+    ("BREAKWATER_MQTT_KEEP_ALIVE_MAX", "mqtt.keep_alive_max"),
+    ("BREAKWATER_INGEST_QUEUE_BYTES_MAX", "ingest.queue_bytes_max"),
+    ("BREAKWATER_INGEST_BATCH_EVENTS_MAX", "ingest.batch_events_max"),
+    ("BREAKWATER_INGEST_GROUP_EVENTS_MAX", "ingest.group_events_max"),
+    ("BREAKWATER_INGEST_HOLD_MAX", "ingest.hold_max"),
+    ("BREAKWATER_INGEST_RECONNECT_SPREAD", "ingest.reconnect_spread"),
+    ("BREAKWATER_LEDGER_CACHE", "ledger.cache"),
+    ("BREAKWATER_LEDGER_WAL_MAX", "ledger.wal_max"),
+    ("BREAKWATER_ENROLMENT_CLAIM_CODE_LIFETIME", "enrolment.claim_code_lifetime"),
+];

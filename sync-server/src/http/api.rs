@@ -1,0 +1,138 @@
+//! The reading part of the API.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use pos_model::{BusinessDate, SaleId, StoreId};
+use protocol::latest::local_api::Problem;
+
+use super::problem::ApiError;
+use super::state::Api;
+use super::to_wire;
+use super::wire::{
+    MissingReceipts, ParkedJson, ParkedPage, ParkedQuery, SaleJson, StoreDetail, StoreList, Totals, TotalsQuery,
+};
+use crate::ingest::utc_ms;
+use crate::ledger::{Books, ParkedFilter, TotalsFilter};
+
+const EPOCHS_MAX: u32 = 200;
+const DUPLICATES_MAX: u32 = 200;
+const MISSING_RUNS_MAX: u32 = 1_000;
+const PARKED_PAGE: u32 = 100;
+const PARKED_PAGE_MAX: u32 = 500;
+
+/// All stores.
+#[utoipa::path(get, path = "/api/v1/stores", tag = "stores",
+    responses((status = 200, body = StoreList), (status = 401, body = Problem)))]
+pub(super) async fn stores(State(api): State<Api>) -> Result<Json<StoreList>, ApiError> {
+    let view = api.fleet.view().await?;
+    Ok(Json(StoreList { server_time_ms: view.at_ms, stores: view.stores.clone() }))
+}
+
+/// One store.
+#[utoipa::path(get, path = "/api/v1/stores/{store_id}", tag = "stores",
+    params(("store_id" = String, Path)),
+    responses((status = 200, body = StoreDetail), (status = 404, body = Problem)))]
+pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<StoreDetail>, ApiError> {
+    let id = store_id(&id)?;
+    let connected = api.router.connected(&id);
+    let name = id.clone();
+    let found = api.readers.read(move |books| {
+        let Some(row) = books.store(&id)? else { return Ok(None) };
+        Ok(Some((row, books.epochs(&id, EPOCHS_MAX)?, books.duplicate_receipts(&id, DUPLICATES_MAX)?)))
+    });
+    let (row, epochs, duplicates) = found.await?.ok_or_else(|| no_store(&name))?;
+    let store = to_wire::store(&row, connected, utc_ms());
+    let epochs = epochs.iter().map(|epoch| to_wire::epoch(epoch, store.epoch.as_deref())).collect();
+    let duplicate_receipts = duplicates.into_iter().map(to_wire::duplicate_receipt).collect();
+    Ok(Json(StoreDetail { store, epochs, duplicate_receipts }))
+}
+
+/// The receipt numbers of a store that never arrived.
+#[utoipa::path(get, path = "/api/v1/stores/{store_id}/receipts/missing", tag = "stores",
+    params(("store_id" = String, Path)),
+    responses((status = 200, body = MissingReceipts), (status = 404, body = Problem)))]
+pub(super) async fn missing_receipts(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<MissingReceipts>, ApiError> {
+    let id = store_id(&id)?;
+    let name = id.clone();
+    let found = api.readers.read(move |books| {
+        if books.store(&id)?.is_none() {
+            return Ok(None);
+        }
+        books.receipt_gaps(&id, MISSING_RUNS_MAX).map(Some)
+    });
+    let gaps = found.await?.ok_or_else(|| no_store(&name))?;
+    let missing = gaps.into_iter().map(to_wire::missing_run).collect();
+    Ok(Json(MissingReceipts { store_id: name.to_string(), missing }))
+}
+
+/// One sale.
+#[utoipa::path(get, path = "/api/v1/sales/{sale_id}", tag = "sales",
+    params(("sale_id" = String, Path)),
+    responses((status = 200, body = SaleJson), (status = 404, body = Problem)))]
+pub(super) async fn sale(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<SaleJson>, ApiError> {
+    let uuid = uuid::Uuid::try_parse(&id).map_err(|_| ApiError::malformed("the sale id is not a UUID"))?;
+    let found = api.readers.read(move |books| books.sale(&SaleId::new(uuid))).await?;
+    let record = found.ok_or_else(|| ApiError::not_found(format!("no sale {uuid} was applied")))?;
+    Ok(Json(to_wire::sale(record)))
+}
+
+/// Totals by store and business date.
+#[utoipa::path(get, path = "/api/v1/totals", tag = "sales", params(TotalsQuery),
+    responses((status = 200, body = Totals), (status = 400, body = Problem)))]
+pub(super) async fn totals(State(api): State<Api>, Query(query): Query<TotalsQuery>) -> Result<Json<Totals>, ApiError> {
+    let date = |name: &str, text: Option<&String>| match text {
+        None => Ok(None),
+        Some(text) => text
+            .parse::<BusinessDate>()
+            .map(Some)
+            .map_err(|_| ApiError::malformed(format!("{name} is not a date of the form YYYY-MM-DD"))),
+    };
+    let filter = TotalsFilter {
+        store: query.store.as_deref().map(store_id).transpose()?,
+        from: date("from", query.from.as_ref())?,
+        to: date("to", query.to.as_ref())?,
+    };
+    let days = api.readers.read(move |books| books.totals(&filter)).await?;
+    Ok(Json(to_wire::totals(days)))
+}
+
+/// Parked events.
+#[utoipa::path(get, path = "/api/v1/parked", tag = "parked", params(ParkedQuery),
+    responses((status = 200, body = ParkedPage), (status = 400, body = Problem)))]
+pub(super) async fn parked(
+    State(api): State<Api>,
+    Query(query): Query<ParkedQuery>,
+) -> Result<Json<ParkedPage>, ApiError> {
+    let limit = query.limit.unwrap_or(PARKED_PAGE).clamp(1, PARKED_PAGE_MAX);
+    let store = query.store.as_deref().map(store_id).transpose()?;
+    let filter = ParkedFilter { store, after: query.after.unwrap_or_default(), limit };
+    let events = api.readers.read(move |books| books.parked(&filter)).await?;
+    let full = events.len() == limit as usize;
+    let next_after = events.last().map(|event| event.parked_no).filter(|_| full);
+    Ok(Json(ParkedPage { parked: events.iter().map(to_wire::parked).collect(), next_after }))
+}
+
+/// One parked event.
+#[utoipa::path(get, path = "/api/v1/parked/{parked_no}", tag = "parked",
+    params(("parked_no" = i64, Path)),
+    responses((status = 200, body = ParkedJson), (status = 404, body = Problem)))]
+pub(super) async fn parked_event(
+    State(api): State<Api>,
+    Path(number): Path<String>,
+) -> Result<Json<ParkedJson>, ApiError> {
+    let number: i64 = number.parse().map_err(|_| ApiError::malformed("the number is not a number"))?;
+    let found = api.readers.read(move |books| books.parked_event(number)).await?;
+    let event = found.ok_or_else(|| ApiError::not_found(format!("no event {number} is parked")))?;
+    Ok(Json(to_wire::parked(&event)))
+}
+
+fn store_id(text: &str) -> Result<StoreId, ApiError> {
+    StoreId::new(text).map_err(|error| ApiError::malformed(error.to_string()))
+}
+
+fn no_store(store: &StoreId) -> ApiError {
+    ApiError::not_found(format!("no store {store}"))
+}

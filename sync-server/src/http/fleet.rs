@@ -1,0 +1,297 @@
+//! The fleet as screens and scrapers see it: read at most once a second, however many look.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::ApiError;
+use super::readers::Readers;
+use super::to_wire;
+use super::wire::StoreSummary;
+use crate::ingest::{IngestState, utc_ms};
+use crate::ledger::{AlertKind, Books, LatestDay};
+use crate::mqtt::Router;
+
+/// How old a view may be.
+const VIEW_AGE_MAX: Duration = Duration::from_millis(900);
+
+/// Stores in a live view: those that need attention come first, and a screen shows no more.
+const LIVE_STORES_MAX: usize = 300;
+
+/// Seconds of which the applied events are remembered, for the curve.
+const PACE_SECONDS: usize = 120;
+
+/// A store that was away for longer than this (10 min) needs somebody now.
+const AWAY_ALARM_MS: i64 = 600_000;
+
+/// Sales that are older than this (30 min) and not here need somebody now; above two minutes they are worth a look.
+const UNSYNCED_ALARM_MS: i64 = 1_800_000;
+const UNSYNCED_WARNING_MS: i64 = 120_000;
+
+/// A disk with less room than this (512 MiB) will stop a store.
+const DISK_FREE_MIN: i64 = 512 << 20;
+
+/// Makes views.
+#[derive(Debug)]
+pub struct Fleet {
+    readers: Readers,
+    router: Router,
+    ingest: IngestState,
+    latest: tokio::sync::Mutex<Option<(Instant, Arc<FleetView>)>>,
+    pace: Mutex<Pace>,
+}
+
+#[derive(Debug, Default)]
+struct Pace {
+    applied: u64,
+    per_second: VecDeque<u64>,
+}
+
+/// The fleet at one moment.
+#[derive(Debug)]
+pub(super) struct FleetView {
+    pub(super) at_ms: i64,
+    pub(super) stores: Vec<StoreSummary>,
+    pub(super) totals: FleetTotals,
+    /// [`Live`] as JSON.
+    pub(super) live: Arc<str>,
+}
+
+/// What `GET /api/v1/live` sends every second.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Live {
+    /// The server's clock.
+    server_time_ms: i64,
+    /// The server's version.
+    server_version: &'static str,
+    /// Sums over the fleet.
+    totals: FleetTotals,
+    /// Events applied in each of the last seconds, oldest first.
+    pace: Vec<u64>,
+    /// The stores, those that need attention first; at most 300.
+    stores: Vec<LiveStore>,
+    /// How many stores are left out.
+    more_stores: usize,
+}
+
+/// Sums over the fleet.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct FleetTotals {
+    /// Stores that may sell.
+    pub(super) stores: usize,
+    /// Those of them that are connected.
+    pub(super) connected: usize,
+    /// Those that have enrolled and are not connected.
+    pub(super) offline: usize,
+    /// Those that have not enrolled.
+    pub(super) not_enrolled: usize,
+    /// Stores whose login was taken away.
+    pub(super) revoked: usize,
+    /// Sales applied.
+    pub(super) applied_sales: i64,
+    /// Events applied.
+    pub(super) applied_events: i64,
+    /// Events applied in the last full second.
+    pub(super) applied_per_second: u64,
+    /// Events that stores hold and that have not arrived.
+    pub(super) backlog: i64,
+    /// The age of the oldest of them.
+    pub(super) oldest_unsynced_age_ms: Option<i64>,
+    /// The store that holds it.
+    pub(super) oldest_unsynced_store: Option<String>,
+    /// Events parked.
+    pub(super) parked: i64,
+    /// Stores that need somebody now.
+    pub(super) alarms: usize,
+    /// Stores that are worth a look.
+    pub(super) warnings: usize,
+    /// Messages that wait for the ledger.
+    pub(super) queued_messages: usize,
+    /// What they occupy in memory.
+    pub(super) queued_bytes: usize,
+    /// How long stores are asked to wait at present.
+    pub(super) hold_ms: u32,
+    /// Whether the last commit succeeded.
+    pub(super) ledger_well: bool,
+    /// The newest business date, by currency.
+    pub(super) latest_day: Vec<LatestDayJson>,
+}
+
+/// What was sold on the newest business date.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct LatestDayJson {
+    business_date: String,
+    currency: String,
+    currency_decimals: u8,
+    sales: i64,
+    gross_minor: i64,
+}
+
+/// A store in the live view.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LiveStore {
+    #[serde(flatten)]
+    store: StoreSummary,
+    /// `alarm`, `warning`, `ok` or `idle`.
+    attention: Attention,
+    /// Why, in words, the worst first.
+    words: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Attention {
+    Alarm,
+    Warning,
+    Ok,
+    Idle,
+}
+
+impl Fleet {
+    pub(crate) fn new(readers: Readers, router: Router, ingest: IngestState) -> Self {
+        let latest = tokio::sync::Mutex::default();
+        Self { readers, router, ingest, latest, pace: Mutex::default() }
+    }
+
+    /// Notes the pace. To be called once a second with the events applied since the start.
+    pub(crate) fn tick(&self, applied: u64) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = applied.saturating_sub(pace.applied);
+        pace.applied = applied;
+        pace.per_second.push_back(since);
+        if pace.per_second.len() > PACE_SECONDS {
+            pace.per_second.pop_front();
+        }
+    }
+
+    /// The view, at most [`VIEW_AGE_MAX`] old. Who comes while it is being made waits for the same one.
+    pub(super) async fn view(&self) -> Result<Arc<FleetView>, ApiError> {
+        let mut latest = self.latest.lock().await;
+        if let Some((made, view)) = &*latest
+            && made.elapsed() < VIEW_AGE_MAX
+        {
+            return Ok(Arc::clone(view));
+        }
+        let now_ms = utc_ms();
+        let (rows, day) = self.readers.read(move |books| Ok((books.stores()?, books.latest_day(now_ms)?))).await?;
+        let connected: HashSet<_> = self.router.connected_stores().into_iter().collect();
+        let stores: Vec<_> =
+            rows.iter().map(|row| to_wire::store(row, connected.contains(&row.store), now_ms)).collect();
+        let view = Arc::new(self.make(stores, day, now_ms));
+        *latest = Some((Instant::now(), Arc::clone(&view)));
+        Ok(view)
+    }
+
+    fn make(&self, stores: Vec<StoreSummary>, day: Vec<LatestDay>, now_ms: i64) -> FleetView {
+        let pace: Vec<u64> =
+            self.pace.lock().unwrap_or_else(PoisonError::into_inner).per_second.iter().copied().collect();
+        let mut live: Vec<_> = stores.iter().map(|store| live_store(store.clone(), now_ms)).collect();
+        let totals = self.totals(&live, day, pace.last().copied().unwrap_or_default());
+        live.sort_by(|a, b| {
+            let rank = |one: &LiveStore| (one.attention, std::cmp::Reverse(one.store.oldest_unsynced_age_ms));
+            rank(a).cmp(&rank(b)).then_with(|| a.store.store_id.cmp(&b.store.store_id))
+        });
+        let more_stores = live.len().saturating_sub(LIVE_STORES_MAX);
+        live.truncate(LIVE_STORES_MAX);
+        let live = Live {
+            server_time_ms: now_ms,
+            server_version: env!("CARGO_PKG_VERSION"),
+            totals: totals.clone(),
+            pace,
+            stores: live,
+            more_stores,
+        };
+        let live = serde_json::to_string(&live).expect("text and numbers").into();
+        FleetView { at_ms: now_ms, stores, totals, live }
+    }
+
+    fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64) -> FleetTotals {
+        let active = || live.iter().filter(|one| one.store.status == "active");
+        let count = |matches: fn(&LiveStore) -> bool| live.iter().filter(|one| matches(one)).count();
+        let sum = |value: fn(&StoreSummary) -> i64| live.iter().map(|one| value(&one.store)).sum();
+        let oldest = live.iter().filter_map(|one| Some((one.store.oldest_unsynced_age_ms?, &one.store.store_id))).max();
+        let (queued_messages, queued_bytes) = self.ingest.queued();
+        FleetTotals {
+            stores: active().count(),
+            connected: active().filter(|one| one.store.connected).count(),
+            offline: active().filter(|one| one.store.enrolled && !one.store.connected).count(),
+            not_enrolled: active().filter(|one| !one.store.enrolled && !one.store.connected).count(),
+            revoked: count(|one| one.store.status != "active"),
+            applied_sales: sum(|store| store.applied_sales),
+            applied_events: sum(|store| store.applied_events),
+            applied_per_second,
+            backlog: sum(|store| store.backlog),
+            oldest_unsynced_age_ms: oldest.map(|(age, _)| age),
+            oldest_unsynced_store: oldest.map(|(_, store)| store.clone()),
+            parked: sum(|store| store.parked),
+            alarms: count(|one| one.attention == Attention::Alarm),
+            warnings: count(|one| one.attention == Attention::Warning),
+            queued_messages,
+            queued_bytes,
+            hold_ms: self.ingest.hold_ms(),
+            ledger_well: self.ingest.ledger_well(),
+            latest_day: day.into_iter().map(latest_day).collect(),
+        }
+    }
+}
+
+fn latest_day(day: LatestDay) -> LatestDayJson {
+    let decimals = day.currency.parse::<pos_model::Currency>().map_or(2, |currency| currency.decimals());
+    LatestDayJson {
+        business_date: day.business_date.to_string(),
+        currency: day.currency,
+        currency_decimals: decimals,
+        sales: day.sales,
+        gross_minor: day.gross_minor,
+    }
+}
+
+/// Judges what a store needs, and says it in words.
+fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
+    let mut found: Vec<(Attention, String)> = Vec::new();
+    if store.status != "active" {
+        return LiveStore { store, attention: Attention::Idle, words: vec!["its login was revoked".to_owned()] };
+    }
+    for alert in &store.alerts {
+        let grave = [AlertKind::Losses, AlertKind::WentBack, AlertKind::Fork].map(AlertKind::as_str);
+        let attention = if grave.contains(&alert.kind) { Attention::Alarm } else { Attention::Warning };
+        found.push((attention, alert.text.clone()));
+    }
+    if !store.connected {
+        match store.last_contact_ms {
+            Some(contact) => {
+                let away_ms = now_ms.saturating_sub(contact).max(0);
+                let attention = if away_ms > AWAY_ALARM_MS { Attention::Alarm } else { Attention::Warning };
+                found.push((attention, format!("not connected, last heard {} ago", duration(away_ms))));
+            }
+            None if store.enrolled => found.push((Attention::Warning, "enrolled and never heard since".to_owned())),
+            None => found.push((Attention::Idle, "not enrolled yet".to_owned())),
+        }
+    }
+    if let Some(age_ms) = store.oldest_unsynced_age_ms
+        && age_ms > UNSYNCED_WARNING_MS
+    {
+        let attention = if age_ms > UNSYNCED_ALARM_MS { Attention::Alarm } else { Attention::Warning };
+        let events = if store.backlog == 1 { "1 event".to_owned() } else { format!("{} events", store.backlog) };
+        found.push((attention, format!("{events} not here yet, the oldest {} old", duration(age_ms))));
+    }
+    if store.disk_free_bytes.is_some_and(|free| free < DISK_FREE_MIN) {
+        let free = store.disk_free_bytes.unwrap_or_default() >> 20;
+        found.push((Attention::Warning, format!("only {free} MiB free on its disk")));
+    }
+    found.sort_by_key(|(attention, _)| *attention);
+    let attention = found.first().map_or(Attention::Ok, |(attention, _)| *attention);
+    LiveStore { store, attention, words: found.into_iter().map(|(_, words)| words).collect() }
+}
+
+fn duration(ms: i64) -> String {
+    match ms / 1000 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,211 @@
+//! For whoever runs the service: is it alive, is it ready, how is it doing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fleet::FleetView;
+use super::problem::ApiError;
+use super::state::Api;
+use crate::ledger::AlertKind;
+use crate::mqtt::ListenerStats;
+
+/// What `/metrics` shows.
+#[derive(Debug)]
+pub struct Exporter {
+    registry: Registry,
+    stores: Family<StateLabel, Gauge>,
+    alerts: Family<KindLabel, Gauge>,
+    backlog: Gauge,
+    oldest: Gauge,
+    parked: Gauge,
+    queued_bytes: Gauge,
+    queued_messages: Gauge,
+    hold: Gauge,
+    ledger_well: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+impl Exporter {
+    /// Takes the registry, with the ingest's counters in it, and adds the listener's and those of the fleet.
+    pub fn new(mut registry: Registry, listener: Arc<ListenerStats>) -> Self {
+        registry.register_collector(Box::new(ListenerCollector(listener)));
+        let mut exporter = Self {
+            registry,
+            stores: Family::default(),
+            alerts: Family::default(),
+            backlog: Gauge::default(),
+            oldest: Gauge::default(),
+            parked: Gauge::default(),
+            queued_bytes: Gauge::default(),
+            queued_messages: Gauge::default(),
+            hold: Gauge::default(),
+            ledger_well: Gauge::default(),
+        };
+        let registry = &mut exporter.registry;
+        registry.register("stores", "Stores by state", exporter.stores.clone());
+        registry.register("alerting_stores", "Stores with an alert of a kind", exporter.alerts.clone());
+        registry.register(
+            "backlog_events",
+            "Events that stores hold and that have not arrived",
+            exporter.backlog.clone(),
+        );
+        registry.register(
+            "oldest_unsynced_age_seconds",
+            "Age of the oldest event that has not arrived",
+            exporter.oldest.clone(),
+        );
+        registry.register("parked_events", "Events parked", exporter.parked.clone());
+        registry.register("queue_bytes", "Memory of messages that wait for the ledger", exporter.queued_bytes.clone());
+        registry.register("queue_messages", "Messages that wait for the ledger", exporter.queued_messages.clone());
+        registry.register("hold_milliseconds", "How long stores are asked to wait", exporter.hold.clone());
+        registry.register("ledger_well", "1 if the last commit succeeded", exporter.ledger_well.clone());
+        exporter
+    }
+
+    fn write(&self, view: &FleetView) -> Result<String, fmt::Error> {
+        let totals = &view.totals;
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        for (state, number) in [
+            ("connected", totals.connected),
+            ("offline", totals.offline),
+            ("not_enrolled", totals.not_enrolled),
+            ("revoked", totals.revoked),
+        ] {
+            self.stores.get_or_create(&StateLabel { state }).set(count(number));
+        }
+        for kind in AlertKind::ALL.map(AlertKind::as_str) {
+            let stores = view.stores.iter().filter(|store| store.alerts.iter().any(|alert| alert.kind == kind));
+            self.alerts.get_or_create(&KindLabel { kind }).set(count(stores.count()));
+        }
+        self.backlog.set(totals.backlog);
+        self.oldest.set(totals.oldest_unsynced_age_ms.unwrap_or_default() / 1000);
+        self.parked.set(totals.parked);
+        self.queued_bytes.set(count(totals.queued_bytes));
+        self.queued_messages.set(count(totals.queued_messages));
+        self.hold.set(i64::from(totals.hold_ms));
+        self.ledger_well.set(i64::from(totals.ledger_well));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// The listener keeps its own counters; this shows them.
+#[derive(Debug)]
+struct ListenerCollector(Arc<ListenerStats>);
+
+impl Collector for ListenerCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let stats = &self.0;
+        for (name, help, gauge) in [
+            ("mqtt_connections", "Open connections", &stats.connections_open),
+            ("mqtt_connecting_connections", "Open connections that have not logged in", &stats.connections_connecting),
+        ] {
+            let value = ConstGauge::new(i64::try_from(gauge.get()).unwrap_or(i64::MAX));
+            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;
+        }
+        for (name, help, counter) in [
+            ("mqtt_connects", "Connections accepted by the socket", &stats.connects),
+            ("mqtt_logins", "Logins that succeeded", &stats.logins),
+            ("mqtt_refused_rate_connections", "Refused: the address connects too often", &stats.refused_rate),
+            ("mqtt_refused_full_connections", "Refused: too many connections", &stats.refused_full),
+            ("mqtt_refused_password_logins", "Refused: name, password or status", &stats.refused_password),
+            ("mqtt_refused_store_full_logins", "Refused: too many connections of a store", &stats.refused_store_full),
+            ("mqtt_refused_version_logins", "Refused: an older version of MQTT", &stats.refused_version),
+            ("mqtt_failed_handshakes", "TLS handshakes that failed", &stats.refused_tls),
+            ("mqtt_connect_timeouts", "Ended: no complete CONNECT in time", &stats.connect_timeouts),
+            ("mqtt_protocol_errors", "Ended: not MQTT as it is allowed here", &stats.protocol_errors),
+            ("mqtt_oversize_packets", "Ended: a packet larger than announced", &stats.oversize),
+            ("mqtt_keep_alive_timeouts", "Ended: silence", &stats.keep_alive_timeouts),
+            ("mqtt_slow_readers", "Ended: a reader too slow", &stats.slow_readers),
+            ("mqtt_takeovers", "Ended: the same client connected again", &stats.takeovers),
+            ("mqtt_denied_topics", "Refused: not this store's topic", &stats.acl_denied),
+            ("mqtt_overloaded_messages", "Refused: no room", &stats.overload),
+            ("mqtt_received_messages", "Messages handed to the service", &stats.messages_in),
+            ("mqtt_sent_messages", "Messages sent to stores", &stats.messages_out),
+            ("mqtt_dropped_messages", "Messages that a client would not take", &stats.downlink_dropped),
+            ("mqtt_received_bytes", "Bytes read", &stats.bytes_in),
+            ("mqtt_sent_bytes", "Bytes written", &stats.bytes_out),
+            ("mqtt_panics", "Connection tasks that died of a bug", &stats.panics),
+        ] {
+            let value = ConstCounter::new(counter.get());
+            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the process answers.
+#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String)))]
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the service does its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Readiness {
+    ready: bool,
+    /// Whether the last commit succeeded and the ledger can be read.
+    ledger: bool,
+    /// Whether stores can connect.
+    listener: bool,
+}
+
+/// Whether stores can connect; false once the listener has ended.
+#[derive(Debug, Clone, Default)]
+pub struct ListenerUp(Arc<AtomicBool>);
+
+impl ListenerUp {
+    /// Notes it.
+    pub fn set(&self, up: bool) {
+        self.0.store(up, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether the service takes sales in.
+#[utoipa::path(get, path = "/readyz", tag = "service",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
+pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    let readable = api.fleet.view().await.is_ok();
+    let (ledger, listener) = (api.ingest.ledger_well() && readable, api.listener_up.get());
+    let ready = ledger && listener;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, ledger, listener })).into_response()
+}
+
+/// Counters and gauges for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String)))]
+pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+    let view = api.fleet.view().await?;
+    let text = api.exporter.write(&view).map_err(|_| ApiError::unavailable("the metrics could not be written"))?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}

@@ -1,0 +1,129 @@
+//! Console, API, enrolment and metrics over HTTP.
+//!
+//! Everything here reads on connections of its own and never holds the ingest up; the one thing that writes is an
+//! enrolment, a transaction of two rows. `wire` is what the API says, `to_wire` converts, `problem` is how every error
+//! looks, `fleet` is the view that console and metrics share.
+
+mod access;
+mod api;
+mod enroll;
+mod fleet;
+mod health;
+mod listen;
+mod live;
+mod problem;
+mod readers;
+mod state;
+mod to_wire;
+pub mod wire;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use utoipa::OpenApi;
+
+pub use access::{ApiToken, TokenError};
+pub use enroll::MqttAddress;
+pub use fleet::Fleet;
+pub use health::{Exporter, ListenerUp};
+pub(crate) use listen::HttpListener;
+pub use readers::Readers;
+pub(crate) use state::cut;
+pub use state::{Api, ApiParts, SharedRegistry};
+pub(crate) use {
+    to_wire::parked as parked_to_wire, to_wire::store as store_to_wire, to_wire::totals as totals_to_wire,
+};
+
+use crate::console;
+
+/// An enrolment is a few hundred bytes; nothing else has a body.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The API as OpenAPI describes it.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Breakwater server", description = "What head office sees of its stores, and how a store enrols."),
+    paths(
+        api::stores,
+        api::store,
+        api::missing_receipts,
+        api::sale,
+        api::totals,
+        api::parked,
+        api::parked_event,
+        enroll::enroll,
+        live::live,
+        health::healthz,
+        health::readyz,
+        health::metrics
+    )
+)]
+struct Description;
+
+/// The routes. Console, health and enrolment ask for no token: the page has no data of its own, and a claim code is one.
+pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
+    let token = Arc::new(token);
+    let guarded = axum::Router::new()
+        .route("/api/v1/stores", get(api::stores))
+        .route("/api/v1/stores/{store_id}", get(api::store))
+        .route("/api/v1/stores/{store_id}/receipts/missing", get(api::missing_receipts))
+        .route("/api/v1/sales/{sale_id}", get(api::sale))
+        .route("/api/v1/totals", get(api::totals))
+        .route("/api/v1/parked", get(api::parked))
+        .route("/api/v1/parked/{parked_no}", get(api::parked_event))
+        .route("/api/v1/live", get(live::live))
+        .route("/api/v1/openapi.json", get(openapi))
+        .route("/metrics", get(health::metrics))
+        .layer(middleware::from_fn_with_state(token, access::require_token));
+    guarded
+        .route("/", get(console::page))
+        .route("/api/v1/enroll", post(enroll::enroll))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(harden))
+        .with_state(api)
+}
+
+/// Serves the routes until `shutdown` resolves.
+pub(crate) async fn serve(
+    listener: HttpListener,
+    router: axum::Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<enroll::Peer>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+}
+
+/// The description of the API.
+pub fn description() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(description())
+}
+
+async fn nothing_here() -> Response {
+    problem::ApiError::not_found("no such path; the API is described at /api/v1/openapi.json").into_response()
+}
+
+async fn wrong_method() -> Response {
+    problem::ApiError::wrong_method().into_response()
+}
+
+/// Answers are for whoever asked, and are what they say they are.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}

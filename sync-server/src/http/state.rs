@@ -1,0 +1,119 @@
+//! What requests work with.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::enroll::{MqttAddress, WrongCodes};
+use super::fleet::Fleet;
+use super::health::{Exporter, ListenerUp};
+use super::problem::ApiError;
+use super::readers::Readers;
+use crate::credentials::{Changed, Credentials};
+use crate::ingest::IngestState;
+use crate::ledger::{LedgerError, SqliteReader};
+use crate::mqtt::{Goodbye, Router};
+use crate::telemetry::Metrics;
+
+/// Shared by all requests; a clone is a handful of pointers.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub(super) readers: Readers,
+    pub(super) registry: SharedRegistry,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) router: Router,
+    pub(super) ingest: IngestState,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) exporter: Arc<Exporter>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) mqtt_address: Arc<MqttAddress>,
+    pub(super) wrong_codes: Arc<WrongCodes>,
+    pub(super) listener_up: ListenerUp,
+}
+
+/// The connection on which stores enrol: one at a time, on a blocking thread.
+#[derive(Debug, Clone)]
+pub struct SharedRegistry(Arc<Mutex<SqliteReader>>);
+
+impl SharedRegistry {
+    /// Shares a connection.
+    pub fn new(registry: SqliteReader) -> Self {
+        Self(Arc::new(Mutex::new(registry)))
+    }
+
+    pub(crate) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&SqliteReader) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let registry = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || {
+            let registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&registry)
+        });
+        task.await.map_err(|_| ApiError::unavailable("the request was given up"))?.map_err(ApiError::from)
+    }
+}
+
+/// Where the parts come from.
+#[derive(Debug)]
+pub struct ApiParts {
+    /// Connections for reading.
+    pub readers: Readers,
+    /// The connection for enrolments.
+    pub registry: SharedRegistry,
+    /// Who may come in.
+    pub credentials: Arc<Credentials>,
+    /// Who is connected.
+    pub router: Router,
+    /// How the ingest is.
+    pub ingest: IngestState,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// What `/metrics` shows.
+    pub exporter: Exporter,
+    /// Where stores connect.
+    pub mqtt_address: MqttAddress,
+    /// Whether stores can connect.
+    pub listener_up: ListenerUp,
+}
+
+impl Api {
+    /// Puts the parts together.
+    pub fn new(parts: ApiParts) -> Self {
+        let ApiParts { readers, registry, credentials, router, ingest, metrics, exporter, mqtt_address, listener_up } =
+            parts;
+        let fleet = Arc::new(Fleet::new(readers.clone(), router.clone(), ingest.clone()));
+        Self {
+            readers,
+            registry,
+            credentials,
+            router,
+            ingest,
+            metrics,
+            exporter: Arc::new(exporter),
+            fleet,
+            mqtt_address: Arc::new(mqtt_address),
+            wrong_codes: Arc::default(),
+            listener_up,
+        }
+    }
+
+    /// To be called once a second.
+    pub fn tick(&self) {
+        self.fleet.tick(self.metrics.applied_events());
+    }
+
+    /// Cuts connections that a change of the registry has overtaken.
+    pub fn cut(&self, changed: &Changed) {
+        cut(&self.router, changed);
+    }
+}
+
+/// Cuts connections that a change of the registry has overtaken.
+pub(crate) fn cut(router: &Router, changed: &Changed) {
+    for store in &changed.revoked {
+        tracing::info!(store_id = %store, "store revoked");
+        router.disconnect_store(store, Goodbye::Revoked);
+    }
+    for store in &changed.renewed {
+        router.disconnect_store(store, Goodbye::Administrative);
+    }
+}

@@ -1,0 +1,205 @@
+//! From the ledger's rows to the API's JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use pos_model::Quantity;
+use protocol::latest::{SaleCompleted, SaleLine};
+
+use super::wire::{
+    AdjustmentJson, AlertJson, ConsumptionJson, DuplicateReceiptJson, EpochJson, ImportedJson, LineJson, MissingRun,
+    OptionJson, ParkedJson, PlaceJson, SaleJson, StoreSummary, TenderJson, Totals, TotalsRow, TotalsSum,
+};
+use crate::ledger::{DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedEvent, ReceiptGap, SaleRecord, StoreRow};
+
+pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummary {
+    let health = row.health.as_ref();
+    let of = |read: fn(&HealthRow) -> i64| health.map(read);
+    let oldest_unsynced_ms = health.and_then(|health| health.outbox_oldest_ms);
+    // The store's clock said when; its error is known and taken out.
+    let ahead_ms = of(|health| health.clock_ahead_ms).unwrap_or_default();
+    let age_ms = oldest_unsynced_ms.map(|oldest| now_ms.saturating_add(ahead_ms).saturating_sub(oldest).max(0));
+    StoreSummary {
+        store_id: row.store.to_string(),
+        name: row.name.clone(),
+        status: row.status.as_str(),
+        enrolled: row.enrolled,
+        connected,
+        last_contact_ms: row.last_contact_ms,
+        last_sale_at_ms: row.last_sale_at_ms,
+        applied_sales: row.applied_sales,
+        applied_events: row.applied_events,
+        backlog: of(|health| health.backlog_events).unwrap_or_default(),
+        backlog_reported: of(|health| health.outbox_events).unwrap_or_default(),
+        reported_at_ms: of(|health| health.at_ms),
+        oldest_unsynced_ms,
+        oldest_unsynced_age_ms: age_ms,
+        epoch: health.map(|health| health.epoch.to_string()),
+        head: health.map(|health| health.head.get()),
+        agent_version: health.map(|health| health.agent_version.clone()),
+        clock_skew_ms: of(|health| health.clock_ahead_ms),
+        disk_free_bytes: health.and_then(|health| health.disk_free_bytes),
+        parked: row.parked_events,
+        alert_count: row.alerts.len(),
+        alerts: row
+            .alerts
+            .iter()
+            .map(|alert| AlertJson { kind: alert.kind.as_str(), count: alert.count, text: alert.text.clone() })
+            .collect(),
+    }
+}
+
+pub(crate) fn epoch(row: &EpochRow, current: Option<&str>) -> EpochJson {
+    let epoch = row.epoch.to_string();
+    EpochJson {
+        current: current == Some(epoch.as_str()),
+        epoch,
+        applied: row.applied.get(),
+        applied_hash: row.applied_hash.to_string(),
+        reported_head: row.reported_head.get(),
+        first_seen_ms: row.first_seen_ms,
+        opened_at_ms: row.opened_at_ms,
+        opened_why: row.opened_why.clone(),
+        previous: row.previous.map(|(epoch, seq)| PlaceJson { epoch: epoch.to_string(), seq: seq.get() }),
+        successors: row.successors,
+    }
+}
+
+pub(crate) fn duplicate_receipt(row: DuplicateReceipt) -> DuplicateReceiptJson {
+    DuplicateReceiptJson { till_id: row.till_id, receipt_no: row.receipt_no, sale_id: row.sale_id.to_string() }
+}
+
+pub(crate) fn missing_run(gap: ReceiptGap) -> MissingRun {
+    MissingRun { till_id: gap.till_id, first_no: gap.first_no, last_no: gap.last_no }
+}
+
+pub(crate) fn sale(record: SaleRecord) -> SaleJson {
+    let SaleRecord { store, epoch, seq, event_id, hash, received_at_ms, sale } = record;
+    let SaleCompleted {
+        sale_id,
+        till_id,
+        operator_id,
+        channel,
+        member_tag,
+        receipt_no,
+        pickup_no,
+        sold_at,
+        business_date,
+        currency,
+        lines,
+        tenders,
+        change_minor,
+        totals,
+        price_book_version,
+        imported,
+        traceparent,
+    } = sale;
+    let tenders = tenders.into_iter();
+    SaleJson {
+        sale_id: sale_id.to_string(),
+        store_id: store.to_string(),
+        epoch: epoch.to_string(),
+        seq: seq.get(),
+        event_id: event_id.to_string(),
+        hash: hash.to_string(),
+        received_at_ms,
+        sold_at_ms: sold_at.utc_ms,
+        sold_offset_s: sold_at.offset_s,
+        business_date: business_date.to_string(),
+        till_id: till_id.to_string(),
+        operator_id: operator_id.map(|operator| operator.to_string()),
+        channel: channel.to_string(),
+        member_tag,
+        receipt_no,
+        pickup_no,
+        currency: currency.to_string(),
+        lines: lines.into_iter().map(line).collect(),
+        tenders: tenders
+            .map(|tender| TenderJson { kind: tender.kind.to_string(), amount_minor: tender.amount_minor.minor() })
+            .collect(),
+        change_minor: change_minor.minor(),
+        gross_minor: totals.gross_minor.minor(),
+        tax_minor: totals.tax_minor.minor(),
+        net_minor: totals.net_minor.minor(),
+        price_book_version,
+        imported: imported.map(|imported| ImportedJson { source: imported.source, reference: imported.reference }),
+        traceparent,
+    }
+}
+
+fn line(line: SaleLine) -> LineJson {
+    let (options, adjustments) = (line.options.into_iter(), line.adjustments.into_iter());
+    LineJson {
+        sku: line.sku.to_string(),
+        name: line.name,
+        quantity: line.quantity.into(),
+        unit_price_minor: line.unit_price_minor.minor(),
+        options: options
+            .map(|option| OptionJson {
+                code: option.code.to_string(),
+                name: option.name,
+                price_minor: option.price_minor.minor(),
+            })
+            .collect(),
+        adjustments: adjustments
+            .map(|adjustment| AdjustmentJson {
+                reason: adjustment.reason.to_string(),
+                promotion_id: adjustment.promotion_id,
+                amount_minor: adjustment.amount_minor.minor(),
+            })
+            .collect(),
+        gross_minor: line.gross_minor.minor(),
+        tax_minor: line.tax_minor.minor(),
+        tax_group: line.tax_group.to_string(),
+        tax_rate_ppm: line.tax_rate_ppm,
+        consumption: line
+            .consumption
+            .into_iter()
+            .map(|used| ConsumptionJson { item_id: used.item_id.to_string(), quantity: used.quantity.into() })
+            .collect(),
+    }
+}
+
+pub(crate) fn totals(days: Vec<DayTotals>) -> Totals {
+    // Sums over many stores and years stay inside 64 bits by far; one that does not is held at the end.
+    let mut sums: BTreeMap<String, [i64; 6]> = BTreeMap::new();
+    let mut rows = Vec::with_capacity(days.len());
+    for day in days {
+        let values = [day.sales, day.lines, day.quantity_micro, day.gross_minor, day.tax_minor, day.net_minor];
+        let sum = sums.entry(day.currency.clone()).or_default();
+        for (sum, value) in sum.iter_mut().zip(values) {
+            *sum = sum.saturating_add(value);
+        }
+        let business_date = day.business_date.to_string();
+        rows.push(TotalsRow { store_id: day.store, business_date, sum: totals_sum(day.currency, values) });
+    }
+    Totals { rows, sums: sums.into_iter().map(|(currency, values)| totals_sum(currency, values)).collect() }
+}
+
+fn totals_sum(currency: String, values: [i64; 6]) -> TotalsSum {
+    let [sales, lines, quantity_micro, gross_minor, tax_minor, net_minor] = values;
+    let units = Quantity::from_micro(quantity_micro).into();
+    TotalsSum { currency, sales, lines, units, gross_minor, tax_minor, net_minor }
+}
+
+pub(crate) fn parked(event: &ParkedEvent) -> ParkedJson {
+    ParkedJson {
+        parked_no: event.parked_no,
+        store_id: event.store.clone(),
+        epoch: event.epoch.to_string(),
+        seq: event.seq.get(),
+        hash: event.hash.to_string(),
+        parked_at_ms: event.parked_at_ms,
+        reason: event.reason.clone(),
+        detail: event.detail.clone(),
+        size: event.bytes.len(),
+        bytes_hex: hex(&event.bytes),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes all");
+        text
+    })
+}

@@ -1,0 +1,400 @@
+//! From the listener to the ledger and back: three threads, each with one thing to do.
+//!
+//! - *decode* opens envelopes, checks whose they are, hashes and decodes events, and queues the message or refuses it;
+//! - *ledger* takes the next group, commits it, and reports what became of it. It owns the writing connection;
+//! - *answer* seals the answers, confirms the receipts, and frees what the messages occupied.
+//!
+//! While a group commits, the next one gathers. Everything between the threads is bounded: the queue by
+//! [`ServerLimits`], the answers by [`ANSWERS_WAITING`]. What to queue, group, confirm and say is decided by `ServerSync`.
+//!
+//! A group that fails is forgotten: its stores are told so by their PUBACK, hear nothing else, and send again.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use pos_model::StoreId;
+use protocol::envelope::{open_uplink, seal_downlink};
+use protocol::latest::{Downlink as Answer, Uplink};
+use protocol::topic;
+use sync_core::ServerLimits;
+use sync_core::server::{Admission, Outcome, Route, ServerEffect, ServerSync, Ticket};
+use tokio::sync::mpsc;
+
+use crate::credentials::Credentials;
+use crate::ledger::{Job, Ledger, Message};
+use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Uplinked};
+use crate::telemetry::Metrics;
+
+/// Messages that the listener may hand over before they are looked at. Their bytes are bounded by the listener's budget.
+pub const HANDED_OVER_MAX: usize = 1_024;
+
+/// Groups whose answers may wait to be sent. More would only mean that answering is the bottleneck.
+const ANSWERS_WAITING: usize = 2;
+
+/// How long the ledger thread sleeps when nothing comes, before it looks for housekeeping.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Pauses after a failed commit: doubled from the first to the last.
+const FAILURE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What the ingest works with.
+pub struct IngestParts {
+    /// Messages of the stores.
+    pub messages: mpsc::Receiver<Uplinked>,
+    /// The writer.
+    pub ledger: Box<dyn Ledger>,
+    /// The bounds.
+    pub limits: ServerLimits,
+    /// A random number of this run.
+    pub server_epoch: u64,
+    /// Who may say something.
+    pub credentials: Arc<Credentials>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for IngestParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IngestParts").finish_non_exhaustive()
+    }
+}
+
+/// The running ingest.
+#[derive(Debug)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What others may know of it.
+#[derive(Debug, Clone)]
+pub struct IngestState {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Signalled when a message was queued, or the last one has come.
+    queued: Condvar,
+    credentials: Arc<Credentials>,
+    metrics: Arc<Metrics>,
+    ledger_well: AtomicBool,
+    /// A thread ended that should not have.
+    broken: tokio::sync::Notify,
+}
+
+#[derive(Debug)]
+struct Queue {
+    sync: ServerSync,
+    waiting: HashMap<Ticket, Waiting>,
+    tickets: u64,
+    /// No more messages will come.
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    job: Job,
+    receipt: Receipt,
+}
+
+/// A group on its way through the ledger.
+struct Group {
+    jobs: Vec<Job>,
+    receipts: Vec<(Ticket, Receipt)>,
+}
+
+/// What is left to do after a group.
+struct Answers {
+    effects: Vec<ServerEffect>,
+    group: Group,
+}
+
+impl Ingest {
+    /// Starts the threads.
+    pub fn start(parts: IngestParts) -> std::io::Result<Self> {
+        let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics } = parts;
+        let queue =
+            Queue { sync: ServerSync::new(server_epoch, limits), waiting: HashMap::new(), tickets: 0, closed: false };
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            queued: Condvar::new(),
+            credentials,
+            metrics,
+            ledger_well: AtomicBool::new(true),
+            broken: tokio::sync::Notify::new(),
+        });
+        let (answers, to_answer) = sync_channel(ANSWERS_WAITING);
+        let threads = vec![
+            spawn("decode", &shared, move |shared| decode(shared, messages))?,
+            spawn("ledger", &shared, move |shared| write(shared, ledger, &answers))?,
+            spawn("answer", &shared, move |shared| answer(shared, &to_answer))?,
+        ];
+        Ok(Self { shared, threads })
+    }
+
+    /// What others may know of it.
+    pub fn state(&self) -> IngestState {
+        IngestState { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Waits until all that was handed over is committed and answered. The listener must have ended.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A panic has been reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl IngestState {
+    /// Whether the last group was committed.
+    pub fn ledger_well(&self) -> bool {
+        self.shared.ledger_well.load(Ordering::Relaxed)
+    }
+
+    /// Messages and bytes that wait for the ledger.
+    pub fn queued(&self) -> (usize, usize) {
+        let queue = self.shared.lock();
+        (queue.sync.queued_jobs(), queue.sync.queued_bytes())
+    }
+
+    /// How long stores are asked to wait at present, in milliseconds.
+    pub fn hold_ms(&self) -> u32 {
+        self.shared.lock().sync.credit().hold_ms
+    }
+
+    /// Resolves when a thread died: a bug, after which the service must be started again.
+    pub async fn broken(&self) {
+        self.shared.broken.notified().await;
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spawn(
+    name: &str,
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if std::panic::catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
+            shared.lock().closed = true;
+            shared.queued.notify_all();
+            shared.broken.notify_one();
+        }
+    })
+}
+
+fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
+    while let Some(message) = messages.blocking_recv() {
+        let Uplinked { connection, store, kind, payload, receipt } = message;
+        let job = match open(shared, &store, kind.as_str(), &payload) {
+            Ok(job) => job,
+            Err(refusal) => {
+                receipt.refuse(refusal);
+                continue;
+            }
+        };
+        drop(payload);
+        let question = job.question();
+        let bytes = job.memory_bytes();
+        let mut queue = shared.lock();
+        queue.tickets += 1;
+        let ticket = Ticket(queue.tickets);
+        match queue.sync.handle_message(ticket, Route(connection.0), store, question, bytes) {
+            Admission::Queued => {
+                queue.waiting.insert(ticket, Waiting { job, receipt });
+                shared.queued.notify_one();
+            }
+            Admission::Refused(overload) => {
+                drop(queue);
+                shared.metrics.overloaded(&job.store, overload);
+                receipt.refuse(Refusal::Busy);
+            }
+        }
+    }
+    shared.lock().closed = true;
+    shared.queued.notify_all();
+}
+
+/// Checks that login, topic and envelope say the same, and makes a message of the bytes.
+fn open(shared: &Shared, store: &StoreId, kind: &str, payload: &[u8]) -> Result<Job, Refusal> {
+    if !shared.credentials.is_active(store) {
+        shared.metrics.revoked(store);
+        return Err(Refusal::NotAuthorized);
+    }
+    let unreadable = |error: &dyn std::error::Error| {
+        shared.metrics.unreadable(store, error);
+        Refusal::Unreadable
+    };
+    let (named, message) = open_uplink(payload).map_err(|error| unreadable(&error))?;
+    if named != *store {
+        shared.metrics.wrong_store(store, &named);
+        return Err(Refusal::NotAuthorized);
+    }
+    if kind_of(&message) != topic::UplinkKind::parse(kind) {
+        return Err(unreadable(&topic::TopicError::Kind));
+    }
+    Job::new(named, message).map_err(|error| unreadable(&error))
+}
+
+fn kind_of(message: &Uplink) -> Option<topic::UplinkKind> {
+    Some(match message {
+        Uplink::Hello(_) => topic::UplinkKind::Hello,
+        Uplink::Batch(_) => topic::UplinkKind::Batch,
+        Uplink::Heartbeat(_) => topic::UplinkKind::Heartbeat,
+    })
+}
+
+fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answers>) {
+    let mut pause = FAILURE_PAUSES.0;
+    loop {
+        let Some(group) = next_group(shared) else { return };
+        if !group.jobs.is_empty() {
+            let well = commit(shared, &mut *ledger, group, answers);
+            shared.ledger_well.store(well, Ordering::Relaxed);
+            if !well {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(FAILURE_PAUSES.1);
+                continue;
+            }
+            pause = FAILURE_PAUSES.0;
+        }
+        if let Err(error) = ledger.tidy() {
+            shared.metrics.group_failed(0, &error);
+        }
+    }
+}
+
+/// The next group; an empty one when it is time for housekeeping, none when no more will come.
+fn next_group(shared: &Shared) -> Option<Group> {
+    let mut queue = shared.lock();
+    let tickets = loop {
+        if let Some(tickets) = queue.sync.poll_group() {
+            break tickets;
+        }
+        if queue.closed {
+            return None;
+        }
+        let (woken, timeout) = shared.queued.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+        queue = woken;
+        if timeout.timed_out() {
+            break Vec::new();
+        }
+    };
+    let mut group = Group { jobs: Vec::with_capacity(tickets.len()), receipts: Vec::with_capacity(tickets.len()) };
+    for ticket in tickets {
+        let Waiting { job, receipt } = queue.waiting.remove(&ticket).expect("a queued ticket has its message");
+        group.jobs.push(job);
+        group.receipts.push((ticket, receipt));
+    }
+    Some(group)
+}
+
+/// Commits a group and passes its answers on; says whether it was committed.
+fn commit(shared: &Shared, ledger: &mut dyn Ledger, group: Group, answers: &SyncSender<Answers>) -> bool {
+    let started = Instant::now();
+    let result = ledger.apply(&group.jobs, utc_ms());
+    let took = started.elapsed();
+    match &result {
+        Ok(outcomes) => note_committed(shared, &group.jobs, outcomes, took),
+        Err(error) => shared.metrics.group_failed(group.jobs.len(), error),
+    }
+    let well = result.is_ok();
+    let effects = {
+        let mut queue = shared.lock();
+        match result {
+            Ok(outcomes) => {
+                let commit_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                queue.sync.handle_committed(outcomes, commit_ms, utc_ms());
+            }
+            Err(_) => queue.sync.handle_commit_failed(),
+        }
+        std::iter::from_fn(|| queue.sync.poll_effect()).collect()
+    };
+    // Fails only if the thread died, which has been reported.
+    let _ = answers.send(Answers { effects, group });
+    well
+}
+
+fn note_committed(shared: &Shared, jobs: &[Job], outcomes: &[Outcome], took: Duration) {
+    let mut events = 0;
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        if let Message::Batch(batch) = &job.message {
+            events += batch.events.len();
+        }
+        if let Outcome::Batch(outcome) = outcome
+            && !outcome.parked.is_empty()
+        {
+            shared.metrics.events_parked(&job.store, outcome.parked.len(), outcome.forked);
+        }
+    }
+    shared.metrics.group_committed(outcomes, events, took);
+}
+
+fn answer(shared: &Shared, to_answer: &Receiver<Answers>) {
+    while let Ok(Answers { effects, group }) = to_answer.recv() {
+        // Effects come in the order of the group, an answer right behind its confirmation.
+        let mut receipts = group.receipts.into_iter();
+        let mut confirmed: Option<Receipt> = None;
+        for effect in effects {
+            match effect {
+                ServerEffect::Confirm(ticket) => {
+                    if let Some(receipt) = confirmed.take() {
+                        receipt.accept();
+                    }
+                    confirmed = receipts.find(|(of, _)| *of == ticket).map(|(_, receipt)| receipt);
+                }
+                ServerEffect::Send { store, message, .. } => {
+                    if let Some(receipt) = confirmed.take() {
+                        send(shared, &store, &message, receipt);
+                    }
+                }
+                ServerEffect::Forget(ticket) => {
+                    if let Some((_, receipt)) = receipts.find(|(of, _)| *of == ticket) {
+                        receipt.refuse(Refusal::Failed);
+                    }
+                }
+            }
+        }
+        if let Some(receipt) = confirmed {
+            receipt.accept();
+        }
+        drop(group.jobs);
+    }
+}
+
+fn send(shared: &Shared, store: &StoreId, message: &Answer, receipt: Receipt) {
+    match seal_downlink(store, message) {
+        Ok(bytes) => {
+            let payload = Bytes::from(bytes);
+            // A lost answer costs a repetition, so it needs no PUBACK of the store.
+            let qos = DownlinkQos::AtMostOnce;
+            // Whether it reaches the store, the store will say.
+            receipt.accept_with(Downlink { topic: &topic::downlink(store), payload: &payload, qos });
+        }
+        Err(error) => {
+            shared.metrics.answer_failed(store, &error);
+            receipt.accept();
+        }
+    }
+}
+
+/// The time of day in milliseconds since 1970; 0 on a machine whose clock stands before that.
+pub fn utc_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

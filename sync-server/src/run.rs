@@ -1,0 +1,268 @@
+//! The running service: what is started, in which order, and how it ends.
+//!
+//! Order at the start: data folder, ledger, listener (which refuses nobody before the ingest takes messages, because the
+//! channel between them has room), ingest, HTTP. At the end the stores are told first, then the ingest commits and
+//! answers what it was handed, then HTTP stops.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry as MetricsRegistry;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::config::{Config, TlsFiles};
+use crate::credentials::Credentials;
+use crate::data_dir::{self, DataDirError};
+use crate::http::{self, Api, ApiParts, ApiToken, Exporter, ListenerUp, MqttAddress, Readers, SharedRegistry};
+use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
+use crate::ledger::{LedgerError, SqliteLedger, SqliteReader};
+use crate::mqtt::{BindError, Listener, ListenerConfig, Router, TlsError, load_tls};
+use crate::telemetry::{self, Metrics};
+
+/// How often the registry's version is looked at.
+const REGISTRY_PERIOD: Duration = Duration::from_secs(1);
+
+/// The least time between two looks, however many logins fail.
+const REGISTRY_PERIOD_MIN: Duration = Duration::from_millis(100);
+
+/// How long requests may take to end at shutdown; a console's stream never does by itself.
+const HTTP_SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// How long the ingest may take to commit what it was handed.
+const INGEST_SHUTDOWN: Duration = Duration::from_secs(20);
+
+/// The service could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The data folder.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The MQTT address.
+    #[error(transparent)]
+    Mqtt(#[from] BindError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The API's token.
+    #[error(transparent)]
+    Token(#[from] http::TokenError),
+    /// The HTTP address.
+    #[error("listen for HTTP on {address}")]
+    Http {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system refused something that never is.
+    #[error("{0}")]
+    System(&'static str, #[source] std::io::Error),
+    /// No random numbers.
+    #[error("get random numbers from the system")]
+    Random(#[source] getrandom::Error),
+    /// A part of the service died.
+    #[error("{0} ended unexpectedly")]
+    Died(&'static str),
+}
+
+/// A service that is bound and waits to be run.
+#[derive(Debug)]
+pub struct Service {
+    addresses: Addresses,
+    listener: Listener,
+    router: Router,
+    listener_up: ListenerUp,
+    ingest: Ingest,
+    http_socket: TcpListener,
+    http_tls: Option<Arc<rustls::ServerConfig>>,
+    api: Api,
+    token: Option<ApiToken>,
+    credentials: Arc<Credentials>,
+    registry: SharedRegistry,
+    _lock: data_dir::DataDirLock,
+}
+
+/// Where the service listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Console and API.
+    pub http: SocketAddr,
+    /// Stores.
+    pub mqtt: SocketAddr,
+}
+
+impl Service {
+    /// Opens the ledger and binds the addresses. Everything that can be wrong is found here.
+    pub async fn start(config: Config) -> Result<Self, RunError> {
+        let lock = data_dir::lock(&config.data_dir)?;
+        let http_tls = load(config.http.tls.as_ref())?;
+        let mqtt_tls = load(config.mqtt.tls.as_ref())?;
+        let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
+        let path = config.ledger_path();
+        let ledger = SqliteLedger::open(&path, &config.ledger)?;
+        let registry = SqliteReader::open_registry(&path)?;
+        let readers = Readers::open(&path)?;
+        let credentials = Arc::new(Credentials::default());
+        credentials.refresh(&registry)?;
+
+        let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
+        let metrics = Arc::new(Metrics::new(&mut metrics_registry));
+        let (sender, messages) = mpsc::channel(HANDED_OVER_MAX);
+        let tls = mqtt_tls.is_some();
+        let listener_config =
+            ListenerConfig { address: config.mqtt.listen, tls: mqtt_tls, limits: config.mqtt.limits.clone() };
+        let authenticator: Arc<Credentials> = Arc::clone(&credentials);
+        let listener = Listener::bind(listener_config, authenticator, sender).await?;
+        let address = config.http.listen;
+        let http_failed = |source| RunError::Http { address, source };
+        let http_socket = TcpListener::bind(address).await.map_err(http_failed)?;
+        let addresses = Addresses { http: http_socket.local_addr().map_err(http_failed)?, mqtt: listener.local_addr() };
+
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(RunError::Random)?;
+        let ingest = Ingest::start(IngestParts {
+            messages,
+            ledger: Box::new(ledger),
+            limits: config.ingest.clone(),
+            server_epoch: u64::from_le_bytes(random),
+            credentials: Arc::clone(&credentials),
+            metrics: Arc::clone(&metrics),
+        })
+        .map_err(|source| RunError::System("start the threads of the ingest", source))?;
+        let registry = SharedRegistry::new(registry);
+        let listener_up = ListenerUp::default();
+        let api = Api::new(ApiParts {
+            readers,
+            registry: registry.clone(),
+            credentials: Arc::clone(&credentials),
+            router: listener.router(),
+            ingest: ingest.state(),
+            metrics,
+            exporter: Exporter::new(metrics_registry, listener.stats()),
+            mqtt_address: MqttAddress { public_url: config.mqtt.public_url, bound: addresses.mqtt, tls },
+            listener_up: listener_up.clone(),
+        });
+        let router = listener.router();
+        Ok(Self {
+            addresses,
+            listener,
+            router,
+            listener_up,
+            ingest,
+            http_socket,
+            http_tls,
+            api,
+            token,
+            credentials,
+            registry,
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `shutdown` resolves, then ends in order.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let Self { listener, router, listener_up, ingest, http_socket, http_tls, api, token, addresses, .. } = self;
+        let (stop_listener, mut listener_stopped) = watch::channel(());
+        let (stop_http, mut http_stopped) = watch::channel(());
+        let http_failed = |source| RunError::Http { address: addresses.http, source };
+        let http_listener = http::HttpListener::start(http_socket, http_tls).map_err(http_failed)?;
+        let mut helpers = JoinSet::new();
+        helpers.spawn(watch_registry(self.credentials, self.registry, router));
+        helpers.spawn(tick(api.clone()));
+        let state = ingest.state();
+
+        listener_up.set(true);
+        let mut listening = tokio::spawn(listener.run(async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = listener_stopped.changed().await;
+        }));
+        let mut serving = tokio::spawn(http::serve(http_listener, http::router(api, token), async move {
+            let _ = http_stopped.changed().await;
+        }));
+        let died = tokio::select! {
+            () = shutdown => None,
+            () = state.broken() => Some("the ingest"),
+            _ = &mut listening => Some("the MQTT listener"),
+            _ = &mut serving => Some("the HTTP server"),
+            _ = helpers.join_next() => Some("a helper task"),
+        };
+        listener_up.set(false);
+        tracing::info!("stopping");
+        drop(stop_listener);
+        if !listening.is_finished() {
+            let _ = (&mut listening).await;
+        }
+        // The listener has let go of the channel, so the ingest ends when it has done what it holds.
+        let ended = timeout(INGEST_SHUTDOWN, tokio::task::spawn_blocking(move || ingest.join())).await;
+        if ended.is_err() {
+            tracing::error!("the ingest did not end in time; what it had not committed will be sent again");
+        }
+        drop(stop_http);
+        if !serving.is_finished() && timeout(HTTP_SHUTDOWN, &mut serving).await.is_err() {
+            serving.abort();
+        }
+        helpers.shutdown().await;
+        died.map_or(Ok(()), |part| Err(RunError::Died(part)))
+    }
+}
+
+fn load(files: Option<&TlsFiles>) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
+    files.map(|files| load_tls(&files.certificate, &files.key)).transpose()
+}
+
+/// Follows what other processes change in the registry.
+async fn watch_registry(credentials: Arc<Credentials>, registry: SharedRegistry, router: Router) {
+    loop {
+        let looked = Instant::now();
+        let fresh = Arc::clone(&credentials);
+        // A failure has been logged; the next look may succeed.
+        if let Ok(changed) = registry.with(move |registry| fresh.refresh(registry)).await {
+            http::cut(&router, &changed);
+        }
+        let _ = timeout(REGISTRY_PERIOD, credentials.missed()).await;
+        sleep_until(looked + REGISTRY_PERIOD_MIN).await;
+    }
+}
+
+async fn tick(api: Api) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        seconds.tick().await;
+        api.tick();
+    }
+}
+
+/// Resolves when the process is asked to stop.
+pub async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Sets the log up.
+pub fn start_log(filter: &str, json: bool) -> Result<(), String> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| telemetry::chain(&error))?;
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let started = if json { builder.json().try_init() } else { builder.try_init() };
+    started.map_err(|error| error.to_string())
+}

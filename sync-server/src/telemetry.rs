@@ -1,0 +1,191 @@
+//! The service's noteworthy events: each writes its log line and moves its metric. And the one place where an error is
+//! written out with what caused it.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use pos_model::StoreId;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use sync_core::server::{Outcome, Overload};
+
+use crate::ledger::EnrollRefused;
+
+/// The counters of the ingest. Labels come from small sets; never a store, a sale or a SKU.
+#[derive(Debug)]
+pub struct Metrics {
+    messages: Family<MessageLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
+    applied: Counter,
+    parked: Counter,
+    rewinds: Counter,
+    forks: Counter,
+    commits: Histogram,
+    group_events: Histogram,
+    commit_failures: Counter,
+    enrolments: Family<EnrolmentLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MessageLabels {
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Kind {
+    #[expect(non_camel_case_types, reason = "it is the label's text")]
+    batch,
+    #[expect(non_camel_case_types, reason = "it is the label's text")]
+    hello,
+    #[expect(non_camel_case_types, reason = "it is the label's text")]
+    heartbeat,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EnrolmentLabels {
+    result: &'static str,
+}
+
+/// From half a millisecond, which a commit to memory takes, to seconds, which an overloaded disk takes.
+const COMMIT_SECONDS: [f64; 12] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
+
+const GROUP_EVENTS: [f64; 9] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0];
+
+impl Metrics {
+    /// Makes the counters and enters them in a registry.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            messages: Family::default(),
+            refused: Family::default(),
+            applied: Counter::default(),
+            parked: Counter::default(),
+            rewinds: Counter::default(),
+            forks: Counter::default(),
+            commits: Histogram::new(COMMIT_SECONDS),
+            group_events: Histogram::new(GROUP_EVENTS),
+            commit_failures: Counter::default(),
+            enrolments: Family::default(),
+        };
+        let Self { messages, refused, applied, parked, rewinds, forks, .. } = &metrics;
+        registry.register("ingest_messages", "Messages of stores that were answered", messages.clone());
+        registry.register("ingest_refused_messages", "Messages of stores that were refused", refused.clone());
+        registry.register("ingest_applied_events", "Events applied, replays not counted", applied.clone());
+        registry.register("ingest_parked_events", "Events parked", parked.clone());
+        registry.register("ingest_rewound_batches", "Batches that began beyond the cursor", rewinds.clone());
+        registry.register("ingest_forked_batches", "Batches of another history", forks.clone());
+        let seconds = || Unit::Seconds;
+        registry.register_with_unit("ledger_commit", "Time for one group", seconds(), metrics.commits.clone());
+        registry.register("ledger_group_events", "Events in one group", metrics.group_events.clone());
+        registry.register("ledger_failed_commits", "Groups that failed", metrics.commit_failures.clone());
+        registry.register("enrolments", "Enrolments by their result", metrics.enrolments.clone());
+        metrics
+    }
+
+    /// Events applied since the start.
+    pub fn applied_events(&self) -> u64 {
+        self.applied.get()
+    }
+
+    /// A group is durable.
+    pub fn group_committed(&self, outcomes: &[Outcome], events: usize, took: Duration) {
+        self.commits.observe(took.as_secs_f64());
+        self.group_events.observe(f64::from(u32::try_from(events).unwrap_or(u32::MAX)));
+        for outcome in outcomes {
+            let kind = match outcome {
+                Outcome::Batch(batch) => {
+                    self.applied.inc_by(batch.applied);
+                    self.parked.inc_by(batch.parked.len() as u64);
+                    self.rewinds.inc_by(u64::from(batch.rewind));
+                    self.forks.inc_by(u64::from(batch.forked));
+                    Kind::batch
+                }
+                Outcome::Hello(_) => Kind::hello,
+                Outcome::Noted => Kind::heartbeat,
+            };
+            self.messages.get_or_create(&MessageLabels { kind }).inc();
+        }
+        tracing::debug!(messages = outcomes.len(), events, took_ms = took.as_millis(), "group committed");
+    }
+
+    /// A group failed, through no fault of any message in it.
+    pub fn group_failed(&self, messages: usize, error: &dyn Error) {
+        self.commit_failures.inc();
+        tracing::error!(messages, error = chain(error), "group could not be committed; its stores will send again");
+    }
+
+    /// Events were parked: a person has to look.
+    pub fn events_parked(&self, store: &StoreId, events: usize, forked: bool) {
+        tracing::warn!(store_id = %store, events, forked, "events parked");
+    }
+
+    /// A message was refused for want of room.
+    pub fn overloaded(&self, store: &StoreId, overload: Overload) {
+        let reason = match overload {
+            Overload::Queue => "queue_full",
+            Overload::Store => "store_full",
+        };
+        self.refused.get_or_create(&RefusedLabels { reason }).inc();
+        tracing::debug!(store_id = %store, reason, "message refused");
+    }
+
+    /// A message cannot be read, or is none that an agent sends.
+    pub fn unreadable(&self, store: &StoreId, error: &dyn Error) {
+        self.refused.get_or_create(&RefusedLabels { reason: "unreadable" }).inc();
+        tracing::warn!(store_id = %store, error = chain(error), "message cannot be read");
+    }
+
+    /// A message names another store than its sender's login.
+    pub fn wrong_store(&self, store: &StoreId, named: &StoreId) {
+        self.refused.get_or_create(&RefusedLabels { reason: "wrong_store" }).inc();
+        tracing::warn!(store_id = %store, %named, "message names another store than its login");
+    }
+
+    /// A message of a store whose login was taken away while it was on its way.
+    pub fn revoked(&self, store: &StoreId) {
+        self.refused.get_or_create(&RefusedLabels { reason: "revoked" }).inc();
+        tracing::info!(store_id = %store, "message of a revoked store refused");
+    }
+
+    /// An answer could not be built.
+    pub fn answer_failed(&self, store: &StoreId, error: &dyn Error) {
+        tracing::error!(store_id = %store, error = chain(error), "answer could not be built");
+    }
+
+    /// A store has enrolled.
+    pub fn enrolled(&self, store: &StoreId) {
+        self.enrolments.get_or_create(&EnrolmentLabels { result: "accepted" }).inc();
+        tracing::info!(store_id = %store, "store enrolled");
+    }
+
+    /// A claim code did not hold.
+    pub fn enrolment_refused(&self, store: &StoreId, reason: EnrollRefused) {
+        self.enrolments.get_or_create(&EnrolmentLabels { result: "refused" }).inc();
+        tracing::warn!(store_id = %store, reason = %reason, "enrolment refused");
+    }
+
+    /// Too many claim codes did not hold.
+    pub fn enrolment_throttled(&self) {
+        self.enrolments.get_or_create(&EnrolmentLabels { result: "throttled" }).inc();
+        tracing::debug!("enrolment refused unseen: too many wrong claim codes");
+    }
+}
+
+/// An error with its causes, as one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(text, ": {cause}").expect("a string takes all");
+        source = cause.source();
+    }
+    text
+}
