@@ -19,6 +19,7 @@ use crate::clock::{Clock, NoRandomness, StoreClock, SystemClock, random_epoch, r
 use crate::config::Config;
 use crate::db::{self, Head, Store};
 use crate::folder::{Folder, FolderError};
+use crate::http::listener::Bounded;
 use crate::http::{ApiParts, router};
 use crate::identity::{Identity, IdentityError};
 use crate::readers::Readers;
@@ -150,7 +151,7 @@ async fn serve(listener: TcpListener, router: Router, mut ended: watch::Receiver
         // An error means that the sender is gone, and with it the agent.
         let _ = ended.wait_for(|&ending| ending).await;
     };
-    axum::serve(listener, router).with_graceful_shutdown(ending).await
+    axum::serve(Bounded::new(listener), router).with_graceful_shutdown(ending).await
 }
 
 struct Drain {

@@ -46,6 +46,11 @@ pub(crate) fn command_failed(failure: Failure, error: &str) {
     }
 }
 
+/// A till could not connect; the next try may succeed.
+pub(crate) fn accept_failed(error: &std::io::Error) {
+    tracing::warn!(%error, "a connection was not accepted");
+}
+
 /// Somebody who listens to the changes reads too slowly.
 pub(crate) fn listener_lagged(missed: u64) {
     tracing::debug!(missed, "a listener fell behind and gets the state afresh");

@@ -268,6 +268,24 @@ async fn the_description_names_every_path_and_type() {
 }
 
 #[tokio::test]
+async fn connections_are_bounded_and_room_is_given_back() {
+    let store = Store::open().await;
+    let address = store.running.as_ref().expect("runs").address;
+    let mut idle = Vec::new();
+    for _ in 0..256 {
+        idle.push(tokio::net::TcpStream::connect(address).await.expect("connects"));
+    }
+    let url = format!("{}/healthz", store.url);
+    let mut asked = tokio::spawn(store.client.get(url).send());
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut asked).await;
+    assert!(early.is_err(), "one more than there may be is answered");
+    drop(idle);
+    let answer = tokio::time::timeout(PATIENCE, asked).await.expect("in time").expect("no panic").expect("answers");
+    assert_eq!(answer.status(), StatusCode::OK);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_second_agent_on_the_folder_is_refused() {
     let store = Store::open().await;
     let sources = Sources {

@@ -7,6 +7,7 @@
 
 mod events;
 pub mod from_wire;
+pub(crate) mod listener;
 mod problem;
 mod routes;
 mod to_wire;
