@@ -71,7 +71,7 @@ fn sums(value: &Value) -> Sums {
 }
 
 fn total(sales: &[PlannedSale]) -> Sums {
-    sales.iter().fold([0; 4], |sums, sale| add(sums, sale))
+    sales.iter().fold([0; 4], add)
 }
 
 fn add(sums: Sums, sale: &PlannedSale) -> Sums {

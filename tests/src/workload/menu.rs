@@ -61,8 +61,11 @@ pub struct Menu {
     pub toppings: Vec<Choice>,
 }
 
+/// Items with their millilitres.
+type Poured = &'static [(&'static str, i64)];
+
 /// Bases with their price, and what is poured: item and millilitres.
-const BASES: [(&str, &str, i64, &[(&str, i64)]); 8] = [
+const BASES: [(&str, &str, i64, Poured); 8] = [
     ("milk-tea", "Milk Tea", 1_400, &[("black-tea", 200), ("milk", 150)]),
     ("green-tea", "Green Tea", 1_100, &[("green-tea", 350)]),
     ("oolong-milk", "Oolong Milk Tea", 1_600, &[("oolong-tea", 220), ("milk", 130)]),
@@ -109,10 +112,8 @@ impl Menu {
                 }
             }
             // A few drinks make most of the sales, as everywhere: the weight falls with the rank.
-            let mut rank = 3;
-            for drink in &mut drinks {
+            for (rank, drink) in (3..).zip(&mut drinks) {
                 drink.weight = 10_000 / rank;
-                rank += 1;
             }
             Self {
                 drinks,
@@ -168,6 +169,6 @@ fn sku(text: &str) -> Sku {
     Sku::new(text).expect("the menu's codes are short and printable")
 }
 
-pub(super) fn item(text: &str) -> ItemId {
+pub(in crate::workload) fn item(text: &str) -> ItemId {
     ItemId::new(text).expect("the menu's ingredients are short and printable")
 }
