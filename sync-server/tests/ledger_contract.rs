@@ -106,6 +106,28 @@ fn another_history_at_the_same_place_is_parked_beside_it() {
 }
 
 #[test]
+fn the_longer_history_of_a_fork_is_parked_batch_by_batch() {
+    each_home(|ledger| {
+        let mut a = History::open("a", 1, None);
+        a.sell_many(1, 2);
+        let mut twin = a.clone();
+        a.sell_many(3, 1);
+        twin.sell_many(103, 6);
+        apply_batch(ledger, a.all());
+        let ahead = apply_batch(ledger, twin.batch(6, 7));
+        assert_eq!((ahead.rewind, ahead.forked), (true, false), "what lies between is not there");
+        for (first, last, parked) in [(3, 5, 2), (6, 7, 2), (8, 9, 2), (6, 7, 2)] {
+            let fork = apply_batch(ledger, twin.batch(first, last));
+            assert_eq!((fork.forked, fork.rewind, fork.applied, fork.parked.len()), (true, false, 0, parked));
+            assert_eq!(fork.through.seq.get(), last);
+        }
+        assert_eq!(parked_reasons(ledger).len(), 6, "doubles are absorbed");
+        assert_eq!(alerts(ledger, "a"), [(AlertKind::Fork, 6), (AlertKind::Parked, 6)]);
+        books_balance(ledger);
+    });
+}
+
+#[test]
 fn poison_is_parked_and_the_rest_flows() {
     each_home(|ledger| {
         let mut a = History::open("a", 1, None);

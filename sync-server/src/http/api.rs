@@ -1,6 +1,7 @@
 //! The reading part of the API.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use pos_model::{BusinessDate, SaleId, StoreId};
 use protocol::latest::local_api::Problem;
@@ -104,8 +105,9 @@ pub(super) async fn totals(State(api): State<Api>, Query(query): Query<TotalsQue
     responses((status = 200, body = ParkedPage), (status = 400, body = Problem)))]
 pub(super) async fn parked(
     State(api): State<Api>,
-    Query(query): Query<ParkedQuery>,
+    query: Result<Query<ParkedQuery>, QueryRejection>,
 ) -> Result<Json<ParkedPage>, ApiError> {
+    let Query(query) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
     let limit = query.limit.unwrap_or(PARKED_PAGE).clamp(1, PARKED_PAGE_MAX);
     let store = query.store.as_deref().map(store_id).transpose()?;
     let filter = ParkedFilter { store, after: query.after.unwrap_or_default(), limit };

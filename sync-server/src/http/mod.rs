@@ -58,6 +58,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         api::parked_event,
         enroll::enroll,
         live::live,
+        openapi,
         health::healthz,
         health::readyz,
         health::metrics
@@ -107,6 +108,8 @@ pub fn description() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
+/// This description.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "service", responses((status = 200, body = Object)))]
 async fn openapi() -> Json<utoipa::openapi::OpenApi> {
     Json(description())
 }

@@ -255,7 +255,7 @@ impl Talk<'_> {
         match self.context.ingress.try_reserve() {
             Ok(place) => {
                 let slot = packet_id.map(|packet_id| mailbox.open_slot(packet_id));
-                let receipt = Receipt::new(Arc::clone(mailbox), slot, permit);
+                let receipt = Receipt::new(Arc::clone(mailbox), self.context.router.clone(), slot, permit);
                 let store = mailbox.store.clone();
                 place.send(Uplinked { connection: mailbox.id, store, kind, payload, receipt });
                 self.context.stats.messages_in.one();

@@ -108,6 +108,13 @@ impl Router {
         send_all(&mailboxes, Downlink { topic: &name, payload, qos })
     }
 
+    /// Sends to the other connections of a connection's store.
+    pub(crate) fn send_beside(&self, asking: &Mailbox, message: Downlink<'_>) -> Delivery {
+        let mut mailboxes = self.read().by_store.get(&asking.store).cloned().unwrap_or_default();
+        mailboxes.retain(|mailbox| mailbox.id != asking.id);
+        if send_all(&mailboxes, message) > 0 { Delivery::Queued } else { Delivery::NotSubscribed }
+    }
+
     /// Sends to all connections that listen to the group; returns how many have it queued.
     pub fn broadcast(&self, group: &str, payload: &Bytes, qos: DownlinkQos) -> usize {
         let mailboxes: Vec<_> = self.read().by_connection.values().cloned().collect();
@@ -214,6 +221,7 @@ fn send_all(mailboxes: &[Arc<Mailbox>], message: Downlink<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::mailbox::Subscription;
+    use super::super::uplink::Receipt;
     use super::*;
 
     fn router() -> Router {
@@ -269,6 +277,29 @@ mod tests {
         drop(s);
         assert_eq!(router.waiting_bytes(), 0);
         assert_eq!(router.send(id, "bw1/d/s", &payload, DownlinkQos::AtMostOnce), Delivery::NotConnected);
+    }
+
+    #[test]
+    fn an_answer_goes_to_whoever_listens() {
+        let router = router();
+        let payload = Bytes::from_static(b"x");
+        let (asks, listens) = (router.register(store("s"), "a".into()), router.register(store("s"), "b".into()));
+        let (asks, listens) = (asks.expect("room"), listens.expect("room"));
+        let other = router.register(store("t"), "a".into()).expect("room");
+        let answer = || {
+            let receipt =
+                Receipt::new(Arc::clone(&asks.mailbox), router.clone(), None, Budget::new(1).take(1).expect("room"));
+            receipt.accept_with(Downlink { topic: "bw1/d/s", payload: &payload, qos: DownlinkQos::AtMostOnce })
+        };
+        assert_eq!(answer(), Delivery::NotSubscribed);
+        subscribe(&listens, "bw1/d/s");
+        subscribe(&other, "bw1/d/s");
+        assert_eq!(answer(), Delivery::Queued);
+        assert!(listens.mailbox.lock().take_next().is_some());
+        subscribe(&asks, "bw1/d/s");
+        assert_eq!(answer(), Delivery::Queued);
+        let taken = [&asks, &listens, &other].map(|held| held.mailbox.lock().take_next().is_some());
+        assert_eq!(taken, [true, false, false], "whoever asks and listens is answered alone");
     }
 
     #[test]

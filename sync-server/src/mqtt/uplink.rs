@@ -9,7 +9,7 @@ use pos_model::StoreId;
 use super::acl::Kind;
 use super::budget::Permit;
 use super::mailbox::{Downlink, Mailbox};
-use super::router::{ConnectionId, Delivery};
+use super::router::{ConnectionId, Delivery, Router};
 
 /// A message from a store, as it was published.
 #[derive(Debug)]
@@ -60,13 +60,14 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Receipt {
     mailbox: Arc<Mailbox>,
+    router: Router,
     slot: Option<u64>,
     _permit: Permit,
 }
 
 impl Receipt {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, slot: Option<u64>, permit: Permit) -> Self {
-        Self { mailbox, slot, _permit: permit }
+    pub(crate) fn new(mailbox: Arc<Mailbox>, router: Router, slot: Option<u64>, permit: Permit) -> Self {
+        Self { mailbox, router, slot, _permit: permit }
     }
 
     /// PUBACK with success: the message is durable.
@@ -75,7 +76,8 @@ impl Receipt {
     }
 
     /// As [`Receipt::accept`], and a message to the same connection right behind the PUBACK. One wake-up and one write
-    /// for both, and no look-up: the cheap way to ack.
+    /// for both, and no look-up: the cheap way to ack. A connection that does not listen has another one do it, as
+    /// mosquitto_pub beside mosquitto_sub: then the message goes to the store's connections that do.
     pub fn accept_with(mut self, message: Downlink<'_>) -> Delivery {
         self.decide(PubackReasonCode::Success, Some(message))
     }
@@ -95,7 +97,11 @@ impl Receipt {
         if slot.is_none() && message.is_none() {
             return Delivery::Queued;
         }
-        self.mailbox.decide(slot, code, message)
+        let delivery = self.mailbox.decide(slot, code, message);
+        match (delivery, message) {
+            (Delivery::NotSubscribed, Some(message)) => self.router.send_beside(&self.mailbox, message),
+            _ => delivery,
+        }
     }
 }
 

@@ -117,6 +117,8 @@ pub struct History {
     pub base: ChainHash,
     pub events: Vec<Vec<u8>>,
     pub hashes: Vec<ChainHash>,
+    /// What the store's clock shows in its reports.
+    pub clock_ms: i64,
 }
 
 impl History {
@@ -124,7 +126,7 @@ impl History {
     pub fn open(store: &str, epoch: u64, previous: Option<&Self>) -> Self {
         let base = previous.map_or(ChainHash::GENESIS, |previous| previous.mark().hash);
         let epoch = Epoch::new(epoch);
-        let mut history = Self { store: store_id(store), epoch, base, events: vec![], hashes: vec![] };
+        let mut history = Self { store: store_id(store), epoch, base, events: vec![], hashes: vec![], clock_ms: NOW };
         let previous = previous.map(|previous| Predecessor {
             epoch: previous.epoch,
             seq: previous.mark().seq,
@@ -168,14 +170,17 @@ impl History {
     }
 
     /// Events `from` up to `to`, both included.
-    pub fn batch(&self, from: usize, to: usize) -> Job {
-        let batch = Batch {
+    pub fn batch_message(&self, from: usize, to: usize) -> Uplink {
+        Uplink::Batch(Batch {
             epoch: self.epoch,
             first_seq: Seq::new(from as u64),
             prev_hash: self.mark_at(from - 1).hash,
             events: self.events[from - 1..to].iter().map(|bytes| bytes.clone().into()).collect(),
-        };
-        Job::new(self.store.clone(), Uplink::Batch(batch)).expect("fit")
+        })
+    }
+
+    pub fn batch(&self, from: usize, to: usize) -> Job {
+        Job::new(self.store.clone(), self.batch_message(from, to)).expect("fit")
     }
 
     pub fn all(&self) -> Job {
@@ -194,7 +199,7 @@ impl History {
 
     pub fn health(&self, outbox_events: u64) -> StoreHealth {
         StoreHealth {
-            clock: stamp(),
+            clock: Stamp { utc_ms: self.clock_ms, offset_s: 28_800 },
             agent_version: "0.1.0".into(),
             epoch: self.epoch,
             head: self.mark().seq,
@@ -213,9 +218,12 @@ impl History {
         Job::new(self.store.clone(), Uplink::Heartbeat(Heartbeat { health })).expect("fit")
     }
 
+    pub fn hello_message(&self, epochs: Vec<EpochReport>, outbox_events: u64) -> Uplink {
+        Uplink::Hello(Hello { session: 5, version: 1, epochs, health: self.health(outbox_events) })
+    }
+
     pub fn hello(&self, epochs: Vec<EpochReport>) -> Job {
-        let hello = Hello { session: 5, version: 1, epochs, health: self.health(0) };
-        Job::new(self.store.clone(), Uplink::Hello(hello)).expect("fit")
+        Job::new(self.store.clone(), self.hello_message(epochs, 0)).expect("fit")
     }
 }
 

@@ -2,12 +2,12 @@
 
 use pos_model::{ChainHash, Epoch, Seq};
 use protocol::latest::{DecodeError, EpochOpened, Event, EventBody, Mark, OpenReason, SaleCompleted, decode_event};
-use sync_core::server::{BatchOutcome, Verdict, judge};
+use sync_core::server::{BatchOutcome, Held, Verdict, judge};
 
 use super::apply::{Care, Group};
 use super::fault::{During, Fault, is_known_key};
-use super::rows::{Parking, SaleRow, StreamRow};
-use crate::ledger::{ReceivedBatch, ReceivedEvent};
+use super::rows::{Parking, Rows, SaleRow, StreamRow};
+use crate::ledger::{LedgerError, ReceivedBatch, ReceivedEvent};
 
 /// Lines are numbered `1024 * event_no + position`. An event of the largest size holds some 600 lines.
 pub(super) const LINES_MAX: i64 = 1024;
@@ -22,6 +22,24 @@ struct Place {
     hash: ChainHash,
 }
 
+/// What the tables hold of a stream.
+struct HeldRows<'r, 'c> {
+    rows: &'r mut Rows<'c>,
+    stream_no: Option<i64>,
+}
+
+impl Held for HeldRows<'_, '_> {
+    type Error = LedgerError;
+
+    fn at(&mut self, seq: Seq) -> Result<Option<ChainHash>, LedgerError> {
+        self.stream_no.map_or(Ok(None), |stream_no| self.rows.held(stream_no, seq))
+    }
+
+    fn is_beside(&mut self, mark: Mark) -> Result<bool, LedgerError> {
+        self.stream_no.map_or(Ok(false), |stream_no| self.rows.is_parked(stream_no, mark))
+    }
+}
+
 impl<'g> Group<'_, 'g> {
     pub(super) fn batch(&mut self, store_no: i64, batch: &'g ReceivedBatch) -> Result<BatchOutcome, Fault> {
         let stream = self.rows.stream(store_no, batch.epoch)?;
@@ -29,10 +47,8 @@ impl<'g> Group<'_, 'g> {
         let cursor = stream.as_ref().map(|stream| stream.applied).filter(|applied| applied.seq > Seq::ZERO);
         let shape = batch.shape();
         let end = shape.end();
-        let verdict = judge(cursor, shape, |seq| match &stream {
-            Some(stream) => self.rows.held(stream.stream_no, seq),
-            None => Ok(None),
-        })?;
+        let stream_no = stream.as_ref().map(|stream| stream.stream_no);
+        let verdict = judge(cursor, shape, &mut HeldRows { rows: &mut self.rows, stream_no })?;
         match verdict {
             Verdict::Ahead => {
                 let hash = stream.map_or(ChainHash::GENESIS, |stream| stream.base_hash);

@@ -84,6 +84,7 @@ statements! {
         JOIN streams USING (stream_no) JOIN events USING (event_no) WHERE sale_id = ?1";
     park: "INSERT INTO parked (store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
+    is_parked: "SELECT EXISTS (SELECT 1 FROM parked WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3)";
     add_loss: "INSERT INTO losses (stream_no, from_seq, to_seq, noticed_at_ms) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT DO NOTHING";
     report_receipt: "INSERT INTO receipt_heads (store_no, till_id, receipt_no) VALUES (?1, ?2, ?3)
@@ -310,6 +311,12 @@ impl Rows<'_> {
         let (seq, hash) = (seq.to_sql(), hash.as_bytes());
         let row = params![store_no, stream_no, seq, hash, now_ms, parking.reason, detail, event_no, bytes];
         self.park.execute(row).during("park event").map(|rows| rows > 0)
+    }
+
+    /// Whether an event at this place with this history is parked.
+    pub(super) fn is_parked(&mut self, stream_no: i64, mark: Mark) -> Result<bool, LedgerError> {
+        let place = params![stream_no, mark.seq.to_sql(), mark.hash.as_bytes()];
+        self.is_parked.query_row(place, |row| row.get(0)).during("look for a parked event")
     }
 
     pub(super) fn add_loss(&mut self, stream_no: i64, from: Seq, to: Seq, now_ms: i64) -> Result<(), LedgerError> {
