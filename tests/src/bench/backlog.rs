@@ -1,9 +1,7 @@
 //! Encoded events for a load: sales of the generator, with ids of their own.
 
 use pos_model::{Epoch, EventId, SaleId, Stamp};
-use protocol::latest::{
-    EpochOpened, Event, EventBody, OpenReason, SaleCompleted, encode_event,
-};
+use protocol::latest::{EpochOpened, Event, EventBody, OpenReason, SaleCompleted, encode_event};
 use sync_core::Random;
 use uuid::Uuid;
 

@@ -51,7 +51,10 @@ pub fn run(settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<R
     for number in 1..=settings.rounds {
         let folder = folder()?;
         machine.get_or_insert_with(|| Machine::here(folder.path()));
-        eprintln!("round {number}/{}: making a backlog of {total} sales in {} stores", settings.rounds, settings.stores);
+        eprintln!(
+            "round {number}/{}: making a backlog of {total} sales in {} stores",
+            settings.rounds, settings.stores
+        );
         let outboxes: Vec<_> = (0..settings.stores)
             .map(|store| backlog::outbox(store, settings.sales_per_store, templates, settings.seed))
             .collect();
@@ -128,7 +131,10 @@ fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::R
     server.stop()?;
     let connection = Connection::open(&ledger).context("open the ledger")?;
     let applied: i64 = connection.query_row("SELECT count(*) FROM sales", [], |row| row.get(0)).context("count")?;
-    ensure!(u64::try_from(applied) == Ok(settings.stores * settings.sales_per_store), "{applied} sales are in the ledger");
+    ensure!(
+        u64::try_from(applied) == Ok(settings.stores * settings.sales_per_store),
+        "{applied} sales are in the ledger"
+    );
     Ok(Drained {
         elapsed,
         batches: progress.batches.load(Ordering::Relaxed),

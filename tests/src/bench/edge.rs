@@ -118,9 +118,8 @@ fn sell(
     let next = AtomicU64::new(BACKLOG);
     let stop = Arc::new(AtomicBool::new(false));
     let result = runtime.block_on(async {
-        let syncing = settings.syncing.then(|| {
-            tokio::spawn(sync_backlog(Readers::new(path), writer.clone(), Arc::clone(&stop)))
-        });
+        let syncing =
+            settings.syncing.then(|| tokio::spawn(sync_backlog(Readers::new(path), writer.clone(), Arc::clone(&stop))));
         let before = *writer.commits().borrow();
         let started = Instant::now();
         let deadline = started + Duration::from_secs(settings.seconds);

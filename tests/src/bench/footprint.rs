@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use agent::db::Durability;
 use agent::clock::{StoreClock, SystemClock, random_epoch, random_event_id};
+use agent::db::Durability;
 use anyhow::Context;
 use jiff::tz::TimeZone;
 use protocol::latest::OpenReason;

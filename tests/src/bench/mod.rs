@@ -102,9 +102,10 @@ pub fn per_second(count: u64, elapsed: Duration) -> u64 {
 /// A fresh folder for a case, on the disk that is to be measured: `BREAKWATER_BENCH_DIR`, or the system's temporary one.
 pub fn folder() -> anyhow::Result<tempfile::TempDir> {
     let base = std::env::var_os("BREAKWATER_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    tempfile::Builder::new().prefix("breakwater-bench-").tempdir_in(&base).with_context(|| {
-        format!("make a folder in {}", base.display())
-    })
+    tempfile::Builder::new()
+        .prefix("breakwater-bench-")
+        .tempdir_in(&base)
+        .with_context(|| format!("make a folder in {}", base.display()))
 }
 
 #[cfg(test)]

@@ -18,6 +18,9 @@ struct Cli {
     /// Stay up afterwards, selling slowly, until Ctrl-C
     #[arg(long)]
     keep: bool,
+    /// Take the programs as they lie beside this one, without building them first
+    #[arg(long)]
+    no_build: bool,
     /// Seed of the sales
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -43,8 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn demo(cli: &Cli) -> anyhow::Result<Balance> {
-    eprintln!("building the programs");
-    build_programs()?;
+    if !cli.no_build {
+        eprintln!("building the programs");
+        build_programs()?;
+    }
     let folder = tempfile::Builder::new().prefix("breakwater-demo-").tempdir()?;
     let settings = Settings { selling: Duration::from_secs(cli.seconds), keep: cli.keep, seed: cli.seed };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

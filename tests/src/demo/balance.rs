@@ -40,7 +40,7 @@ impl Balance {
         }
         #[derive(Deserialize)]
         struct Totals {
-            totals: Vec<Row>,
+            rows: Vec<Row>,
         }
         let distinct: BTreeSet<_> = sold.iter().map(|sale| sale.sale_id).collect();
         let mut found = 0;
@@ -58,14 +58,14 @@ impl Balance {
             .json()
             .await
             .context("understand the totals")?;
-        let applied = totals.totals.iter().map(|row| row.sales).sum();
+        let applied = totals.rows.iter().map(|row| row.sales).sum();
         Ok(Self {
             sold: distinct.len() as u64,
             applied,
             lost: distinct.len() as u64 - found,
             doubled: u64::saturating_sub(applied, found),
             sold_minor: sold.iter().map(|sale| sale.total_minor).sum(),
-            applied_minor: totals.totals.iter().map(|row| row.gross_minor).sum(),
+            applied_minor: totals.rows.iter().map(|row| row.gross_minor).sum(),
         })
     }
 }

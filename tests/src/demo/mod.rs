@@ -62,7 +62,7 @@ struct Row {
 
 /// Runs the demonstration in a folder; returns the balance.
 pub async fn run(folder: &Path, settings: &Settings) -> anyhow::Result<Balance> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().context("make an HTTP client")?;
+    let client = agent::trust::http_client(None)?;
     let mut server = Server::start(&folder.join("server"))?;
     let page = server.url("/");
     eprintln!("the live page is at {page}");

@@ -18,6 +18,9 @@ const PAUSE_MS_MAX: u64 = 400;
 /// Between two tries of a sale that got no answer.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How long a till waits for an answer before it asks again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a till is.
 #[derive(Debug)]
 pub(super) struct TillPlan {
@@ -30,11 +33,11 @@ pub(super) struct TillPlan {
 
 /// A sale that was answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Sold {
+pub(super) struct Sold {
     /// Its id.
-    pub sale_id: SaleId,
+    pub(super) sale_id: SaleId,
     /// Its total in minor units.
-    pub total_minor: i64,
+    pub(super) total_minor: i64,
 }
 
 /// A running till.
@@ -100,7 +103,7 @@ async fn sell(
 /// Asks until there is an answer. The till keeps the command, so nothing depends on whether an earlier try arrived.
 async fn complete(client: &reqwest::Client, url: &str, command: &CompleteSale) -> anyhow::Result<SaleReceipt> {
     loop {
-        match client.post(url).json(command).send().await {
+        match client.post(url).timeout(ANSWER_TIMEOUT).json(command).send().await {
             Ok(response) if response.status().is_success() => {
                 if let Ok(receipt) = response.json().await {
                     return Ok(receipt);
