@@ -61,10 +61,8 @@ pub struct ServerLimits {
     pub group_jobs_max: usize,
     /// Events that a store may send in one batch when nothing holds it back.
     pub batch_events_max: u32,
-    /// The longest hold that the centre asks for, in milliseconds, when its queue is full.
+    /// The longest hold that the centre asks for, in milliseconds, however slow its ledger is.
     pub hold_ms_max: u32,
-    /// A commit that takes longer than this, in milliseconds, makes stores wait longer.
-    pub commit_target_ms: u64,
     /// How wide stores spread when they come back after a loss, in milliseconds.
     pub reconnect_spread_ms: u32,
 }
@@ -78,7 +76,6 @@ impl ServerLimits {
         group_jobs_max: 2_000,
         batch_events_max: 500,
         hold_ms_max: 5_000,
-        commit_target_ms: 200,
         reconnect_spread_ms: 2_000,
     };
 }

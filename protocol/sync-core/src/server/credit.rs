@@ -1,8 +1,9 @@
 //! How fast stores may send.
 //!
-//! An idle centre lets each store send every sale at once. A busy one asks for fewer and larger batches by a longer hold:
-//! the fuller its queue and the slower its commits, the longer. Holds are integers of milliseconds and never above
-//! [`ServerLimits::hold_ms_max`], so a store comes back by itself when the cause is gone.
+//! An idle centre lets each store send every sale at once. A busy one asks for fewer and larger batches: a store waits
+//! for as long as the ledger needs for what waits already, at the pace of its newest groups. So the queue neither runs
+//! dry while stores hold back nor grows while they do not, and a ledger that becomes slow makes them wait by itself. Holds
+//! are never above [`ServerLimits::hold_ms_max`], so every store comes back when the cause is gone.
 
 use protocol::latest::Credit;
 
@@ -11,52 +12,88 @@ use crate::ServerLimits;
 /// Below this fill of the queue, in parts per thousand, nobody waits.
 const CALM_PERMILLE: u64 = 100;
 
+/// The first hold after a failed commit, in milliseconds; it doubles with each further one.
+const FAILURE_HOLD_MS: u64 = 500;
+
 /// How the centre is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// Bytes that wait for a commit.
-    pub queued_bytes: usize,
-    /// How long the newest commit took, in milliseconds.
-    pub commit_ms: u64,
+    /// Bytes that wait for a commit or are in one.
+    pub queued_bytes: u64,
+    /// The ledger's pace; none before its first group.
+    pub pace: Option<Pace>,
     /// Commits that failed since the last that did not.
     pub failures: u32,
 }
 
-/// Grants credit under a load.
-pub fn grant(load: Load, limits: &ServerLimits) -> Credit {
-    let fill_permille = permille(load.queued_bytes as u64, limits.queue_bytes_max as u64);
-    let slow_permille = permille(load.commit_ms, limits.commit_target_ms).saturating_sub(1000);
-    let broken_permille = u64::from(load.failures) * 250;
-    let pressure = fill_permille.saturating_sub(CALM_PERMILLE).max(slow_permille / 4).max(broken_permille).min(1000);
-    let hold_ms = u64::from(limits.hold_ms_max) * pressure / 1000;
-    Credit { events: limits.batch_events_max, hold_ms: u32::try_from(hold_ms).unwrap_or(limits.hold_ms_max) }
+/// How fast the ledger takes groups in: a running mean that forgets half of the past with each group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    bytes_per_s: u64,
 }
 
-fn permille(part: u64, whole: u64) -> u64 {
-    part.saturating_mul(1000).checked_div(whole).unwrap_or(0)
+impl Pace {
+    /// The pace after one more group.
+    pub fn after(before: Option<Self>, bytes: u64, commit_ms: u64) -> Self {
+        let newest = bytes.saturating_mul(1000) / commit_ms.max(1);
+        let bytes_per_s = before.map_or(newest, |before| before.bytes_per_s.midpoint(newest));
+        Self { bytes_per_s: bytes_per_s.max(1) }
+    }
+
+    /// How long so many bytes take, in milliseconds.
+    fn ms_for(self, bytes: u64) -> u64 {
+        bytes.saturating_mul(1000) / self.bytes_per_s
+    }
+}
+
+/// Grants credit under a load.
+pub fn grant(load: Load, limits: &ServerLimits) -> Credit {
+    let calm_bytes = limits.queue_bytes_max as u64 * CALM_PERMILLE / 1000;
+    let queue_ms = match load.pace {
+        Some(pace) if load.queued_bytes > calm_bytes => pace.ms_for(load.queued_bytes),
+        _ => 0,
+    };
+    let failure_ms = match load.failures {
+        0 => 0,
+        failures => FAILURE_HOLD_MS.saturating_mul(1 << (failures - 1).min(32)),
+    };
+    let hold_ms = queue_ms.max(failure_ms).min(u64::from(limits.hold_ms_max));
+    Credit { events: limits.batch_events_max, hold_ms: u32::try_from(hold_ms).unwrap_or(limits.hold_ms_max) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1024 * 1024;
+
     #[test]
     fn holds() {
         #[track_caller]
-        fn check(fill_permille: usize, commit_ms: u64, failures: u32, hold_ms: u32) {
+        fn check(queued_mib: u64, mib_per_s: u64, failures: u32, hold_ms: u32) {
             let limits = ServerLimits::PRODUCTION;
-            let load = Load { queued_bytes: limits.queue_bytes_max / 1000 * fill_permille, commit_ms, failures };
-            let credit = grant(load, &limits);
-            assert!(credit.hold_ms.abs_diff(hold_ms) <= 5, "{credit:?}, expected {hold_ms}");
-            assert_eq!(credit.events, 500);
+            let pace = Some(Pace::after(None, mib_per_s * MIB, 1000));
+            let credit = grant(Load { queued_bytes: queued_mib * MIB, pace, failures }, &limits);
+            assert_eq!((credit.events, credit.hold_ms), (500, hold_ms));
         }
-        check(0, 0, 0, 0);
-        check(100, 200, 0, 0);
-        check(300, 20, 0, 1000);
-        check(1000, 20, 0, 4500);
-        check(0, 400, 0, 1250);
-        check(0, 60_000, 0, 5000);
-        check(0, 20, 1, 1250);
-        check(0, 20, 100, 5000);
+        check(0, 100, 0, 0);
+        check(6, 100, 0, 0);
+        check(10, 100, 0, 100);
+        check(64, 100, 0, 640);
+        // A slow ledger slows the stores down.
+        check(10, 10, 0, 1_000);
+        check(64, 1, 0, 5_000);
+        check(0, 100, 1, 500);
+        check(0, 100, 3, 2_000);
+        check(0, 100, 1_000, 5_000);
+    }
+
+    #[test]
+    fn the_pace_follows_the_newest_groups() {
+        let fast = Pace::after(None, 10 * MIB, 100);
+        let slow = (0..10).fold(fast, |pace, _| Pace::after(Some(pace), MIB, 1_000));
+        assert!(slow.ms_for(MIB) > 900, "{slow:?}");
+        // A group of nothing in no time is no pace to count on, and no division by zero.
+        assert_eq!(Pace::after(None, 0, 0).ms_for(1), 1_000);
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use pos_model::{Epoch, StoreId};
 use protocol::latest::{Ack, Credit, Downlink, Pulse, Welcome};
 
-use super::credit::{Load, grant};
+use super::credit::{Load, Pace, grant};
 use super::outcome::Outcome;
 use crate::ServerLimits;
 
@@ -97,7 +97,7 @@ pub struct ServerSync {
     queued_bytes: usize,
     jobs_of_store: BTreeMap<StoreId, usize>,
     committing: Vec<Job>,
-    commit_ms: u64,
+    pace: Option<Pace>,
     failures: u32,
     effects: VecDeque<ServerEffect>,
 }
@@ -112,7 +112,7 @@ impl ServerSync {
             queued_bytes: 0,
             jobs_of_store: BTreeMap::new(),
             committing: Vec::new(),
-            commit_ms: 0,
+            pace: None,
             failures: 0,
             effects: VecDeque::new(),
         }
@@ -165,9 +165,13 @@ impl ServerSync {
     /// If the number of outcomes is not that of the group: answering the wrong store would lose sales.
     pub fn handle_committed(&mut self, outcomes: Vec<Outcome>, commit_ms: u64, server_time_ms: i64) {
         assert_eq!(outcomes.len(), self.committing.len(), "one outcome for each message of the group");
-        self.commit_ms = commit_ms;
         self.failures = 0;
         let jobs = self.take_committing();
+        let bytes: usize = jobs.iter().map(|job| job.bytes).sum();
+        // A small group says how long a commit takes at the least, not how much fits into one.
+        if bytes >= self.limits.queue_bytes_max / PACED_GROUP_SHARE {
+            self.pace = Some(Pace::after(self.pace, bytes as u64, commit_ms));
+        }
         let credit = self.credit();
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
             let message = self.answer(job.question, outcome, credit, server_time_ms);
@@ -190,7 +194,7 @@ impl ServerSync {
 
     /// The credit that an answer would carry at present.
     pub fn credit(&self) -> Credit {
-        let load = Load { queued_bytes: self.queued_bytes, commit_ms: self.commit_ms, failures: self.failures };
+        let load = Load { queued_bytes: self.queued_bytes as u64, pace: self.pace, failures: self.failures };
         grant(load, &self.limits)
     }
 
@@ -248,6 +252,9 @@ impl ServerSync {
         }
     }
 }
+
+/// A group tells the ledger's pace if it holds at least this part of a full queue: a hundredth, some hundred events.
+const PACED_GROUP_SHARE: usize = 100;
 
 /// How many parked events an ack names. The count of all stands in the centre's API.
 const PARKED_IN_ACK_MAX: usize = 100;
