@@ -47,20 +47,30 @@ pub enum Verdict {
     },
 }
 
+/// What the centre holds of an epoch. Errors are passed on.
+pub trait Held {
+    /// It could not be read.
+    type Error;
+
+    /// The hash of the followed history at a number up to the cursor, if the event there was taken in.
+    fn at(&mut self, seq: Seq) -> Result<Option<ChainHash>, Self::Error>;
+
+    /// Whether an event with this place and this history is parked as part of another history.
+    fn is_beside(&mut self, mark: Mark) -> Result<bool, Self::Error>;
+}
+
 /// Judges a batch.
 ///
 /// `cursor` is the highest contiguous event applied or parked in that epoch, with its hash; none for an epoch never
-/// heard of. `held` returns the hash that the centre holds at a number up to the cursor. Its errors are passed on.
-pub fn judge<E>(
-    cursor: Option<Mark>,
-    batch: Shape<'_>,
-    mut held: impl FnMut(Seq) -> Result<Option<ChainHash>, E>,
-) -> Result<Verdict, E> {
+/// heard of.
+pub fn judge<H: Held>(cursor: Option<Mark>, batch: Shape<'_>, held: &mut H) -> Result<Verdict, H::Error> {
     let Some(cursor) = cursor else {
         return Ok(if batch.first_seq <= Seq::FIRST { Verdict::Apply { skip: 0 } } else { Verdict::Ahead });
     };
     if batch.first_seq > cursor.seq.next() {
-        return Ok(Verdict::Ahead);
+        // The other history of a fork may be longer than the followed one: it is parked to its end, batch by batch.
+        let before = Mark { seq: batch.first_seq.previous(), hash: batch.prev_hash };
+        return Ok(if held.is_beside(before)? { Verdict::Fork { skip: 0 } } else { Verdict::Ahead });
     }
     // How many of the events lie at or before the cursor.
     let known = usize::try_from(cursor.seq.next().since(batch.first_seq)).unwrap_or(usize::MAX).min(batch.hashes.len());
@@ -69,9 +79,9 @@ pub fn judge<E>(
         return Ok(if joins { Verdict::Apply { skip: 0 } } else { Verdict::Fork { skip: 0 } });
     }
     // A hash stands for all before it, so the newest known event decides for the others.
-    let mut is_shared = |index: usize| -> Result<bool, E> {
+    let mut is_shared = |index: usize| -> Result<bool, H::Error> {
         let seq = batch.seq(index);
-        let ours = if seq == cursor.seq { Some(cursor.hash) } else { held(seq)? };
+        let ours = if seq == cursor.seq { Some(cursor.hash) } else { held.at(seq)? };
         Ok(ours == Some(batch.hashes[index]))
     };
     if is_shared(known - 1)? {
@@ -101,21 +111,50 @@ mod tests {
             .collect()
     }
 
-    /// The centre holds `held` from number 1; a batch of the history `history` from number `first` arrives.
+    /// A centre that holds one history from number 1 on, and has parked another one up to some place.
+    #[derive(Default)]
+    struct Centre {
+        followed: Vec<ChainHash>,
+        beside: Vec<ChainHash>,
+    }
+
+    impl Held for Centre {
+        type Error = Infallible;
+
+        fn at(&mut self, seq: Seq) -> Result<Option<ChainHash>, Infallible> {
+            Ok(hash_at(&self.followed, seq))
+        }
+
+        fn is_beside(&mut self, mark: Mark) -> Result<bool, Infallible> {
+            Ok(hash_at(&self.beside, mark.seq) == Some(mark.hash))
+        }
+    }
+
+    fn hash_at(history: &[ChainHash], seq: Seq) -> Option<ChainHash> {
+        let place = usize::try_from(seq.get()).expect("small").checked_sub(1)?;
+        history.get(place).copied()
+    }
+
+    /// The centre holds `held` from number 1, and `beside` of another history; a batch of the history `history` from
+    /// number `first` arrives.
     #[track_caller]
-    fn check(held: &[&str], history: &[&str], first: usize, expected: Verdict) {
-        let centre = chain(ChainHash::GENESIS, held);
-        let store = chain(ChainHash::GENESIS, history);
-        let cursor = centre.last().map(|hash| Mark { seq: Seq::new(held.len() as u64), hash: *hash });
+    fn check_beside(held: &[&str], beside: &[&str], history: &[&str], first: usize, expected: Verdict) {
+        let start = ChainHash::GENESIS;
+        let mut centre = Centre { followed: chain(start, held), beside: chain(start, beside) };
+        let store = chain(start, history);
+        let cursor = centre.followed.last().map(|hash| Mark { seq: Seq::new(held.len() as u64), hash: *hash });
         let shape = Shape {
             first_seq: Seq::new(first as u64),
-            prev_hash: if first <= 1 { ChainHash::GENESIS } else { store[first - 2] },
+            prev_hash: if first <= 1 { start } else { store[first - 2] },
             hashes: &store[first.max(1) - 1..],
         };
-        let lookup =
-            |seq: Seq| Ok::<_, Infallible>(centre.get(usize::try_from(seq.get()).expect("small") - 1).copied());
-        let Ok(verdict) = judge(cursor, shape, lookup);
+        let Ok(verdict) = judge(cursor, shape, &mut centre);
         assert_eq!(verdict, expected);
+    }
+
+    #[track_caller]
+    fn check(held: &[&str], history: &[&str], first: usize, expected: Verdict) {
+        check_beside(held, &[], history, first, expected);
     }
 
     #[test]
@@ -137,10 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn the_longer_history_of_a_fork_is_parked_to_its_end() {
+        use Verdict::{Ahead, Apply, Fork};
+        let held = ["a", "b"];
+        let history = ["a", "x", "y", "z"];
+        check_beside(&held, &[], &history, 2, Fork { skip: 0 });
+        check_beside(&held, &["a", "x", "y"], &history, 4, Fork { skip: 0 });
+        check_beside(&held, &["a", "x"], &history, 4, Ahead);
+        check_beside(&held, &["a", "w", "y"], &history, 4, Ahead);
+        // The followed history is not parked, and goes on as ever.
+        check_beside(&held, &["a", "x", "y"], &["a", "b", "c"], 3, Apply { skip: 0 });
+    }
+
+    #[test]
     fn an_empty_batch_changes_nothing() {
         let cursor = Mark { seq: Seq::new(3), hash: ChainHash::GENESIS.then(b"c") };
         let shape = Shape { first_seq: Seq::new(4), prev_hash: cursor.hash, hashes: &[] };
-        let Ok(verdict) = judge(Some(cursor), shape, |_| Ok::<_, Infallible>(None));
+        let Ok(verdict) = judge(Some(cursor), shape, &mut Centre::default());
         assert_eq!(verdict, Verdict::Apply { skip: 0 });
     }
 
@@ -149,7 +201,7 @@ mod tests {
         let store = chain(ChainHash::GENESIS, &["a", "b"]);
         let cursor = Mark { seq: Seq::new(9), hash: ChainHash::GENESIS };
         let shape = Shape { first_seq: Seq::FIRST, prev_hash: ChainHash::GENESIS, hashes: &store };
-        let Ok(verdict) = judge(Some(cursor), shape, |_| Ok::<_, Infallible>(None));
+        let Ok(verdict) = judge(Some(cursor), shape, &mut Centre::default());
         assert_eq!(verdict, Verdict::Fork { skip: 0 });
     }
 }

@@ -6,6 +6,6 @@ mod judge;
 mod outcome;
 mod sync;
 
-pub use judge::{Shape, Verdict, judge};
+pub use judge::{Held, Shape, Verdict, judge};
 pub use outcome::{BatchOutcome, HelloOutcome, Outcome};
 pub use sync::{Admission, Overload, Question, Route, ServerEffect, ServerSync, Ticket};
