@@ -1,0 +1,155 @@
+//! Tests of the writer: groups, bounds, the end.
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::db::testing::{RULES, command, digest, draft, open_epoch, sale_id, store};
+use crate::readers::Readers;
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn start(mut store: Store) -> (Writer, WriterThread) {
+    let head = open_epoch(&mut store, 1);
+    let clock = StoreClock::new(Arc::new(SystemClock), TimeZone::UTC);
+    Writer::start(store, head, clock, broadcast::Sender::new(64)).expect("starts")
+}
+
+async fn finish(writer: Writer, thread: WriterThread) {
+    writer.close().await;
+    tokio::task::spawn_blocking(|| thread.join()).await.expect("joins");
+}
+
+/// Holds the thread until the returned sender is dropped, so that commands gather behind it.
+async fn hold(writer: &Writer) -> std::sync::mpsc::SyncSender<()> {
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(0);
+    let (began, begun) = oneshot::channel();
+    let work = Box::new(move |_: &mut Store| {
+        let _ = began.send(());
+        let _ = held.recv();
+    });
+    assert!(writer.commands.send(Command::Alone(work)).await.is_ok());
+    begun.await.expect("the thread runs");
+    release
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_tills_and_a_double_tap() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("books.sqlite3");
+    let (writer, thread) = start(Store::open(&path, RULES).expect("opens"));
+    // Eight tills sell forty sales each, and each tap arrives twice.
+    let mut tills = tokio::task::JoinSet::new();
+    for till in 0..8u64 {
+        for number in 0..40 {
+            for _ in 0..2 {
+                let writer = writer.clone();
+                tills.spawn(async move {
+                    let mut command = command(till * 1000 + number);
+                    command.till_id = format!("T{till}").parse().expect("valid");
+                    writer.record_sale(draft(command), digest(1)).await.expect("records")
+                });
+            }
+        }
+    }
+    let mut new = Vec::new();
+    let mut replayed = 0;
+    while let Some(recorded) = tills.join_next().await {
+        match recorded.expect("no panic") {
+            Recorded::New(receipt) => new.push((receipt.till_id.to_string(), receipt.receipt_no)),
+            Recorded::Replayed(_) => replayed += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((new.len(), replayed), (320, 320));
+    new.sort();
+    let expected = (0..8).flat_map(|till| (1..=40).map(move |number| (format!("T{till}"), number)));
+    assert_eq!(new, expected.collect::<Vec<_>>(), "numbers without gaps and without doubles");
+    assert_eq!(writer.head().borrow().place.seq.get(), 321);
+
+    let verified = Readers::new(&path).read(|view| view.verify()).await.expect("reads");
+    assert_eq!(verified.expect("sound").sales, 320);
+    finish(writer, thread).await;
+    assert!(!folder.path().join("books.sqlite3-wal").exists(), "the log went into the file");
+}
+
+#[tokio::test]
+async fn one_that_fails_does_not_touch_the_others_of_its_group() {
+    let (writer, thread) = start(store());
+    let release = hold(&writer).await;
+    let sell = |number| {
+        let writer = writer.clone();
+        async move { writer.record_sale(draft(command(number)), digest(1)).await }
+    };
+    let before = *writer.commits().borrow();
+    let (first, failed, second, ()) = tokio::join!(
+        sell(1),
+        writer.run(Durability::Hint, |store| {
+            store.raise_receipts(&[])?;
+            Err::<(), _>(db::Error::Damaged("on purpose".to_owned()))
+        }),
+        sell(2),
+        async {
+            tokio::task::yield_now().await;
+            drop(release);
+        }
+    );
+    assert!(matches!(first, Ok(Recorded::New(_))) && matches!(second, Ok(Recorded::New(_))));
+    assert!(matches!(failed, Err(WriteError::Failed { .. })));
+    assert_eq!(*writer.commits().borrow(), before + 1, "all three shared one commit");
+    finish(writer, thread).await;
+}
+
+#[tokio::test]
+async fn when_too_many_wait_a_sale_is_told_so_at_once() {
+    let (writer, thread) = start(store());
+    let release = hold(&writer).await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..WAITING_COMMANDS_MAX {
+        let writer = writer.clone();
+        waiting.spawn(async move { writer.note_running(0).await });
+    }
+    while writer.commands.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let refused = writer.record_sale(draft(command(1)), digest(1)).await;
+    assert_eq!(refused, Err(WriteError::Busy));
+    drop(release);
+    while let Some(done) = waiting.join_next().await {
+        done.expect("no panic").expect("carried out");
+    }
+    assert!(matches!(writer.record_sale(draft(command(1)), digest(1)).await, Ok(Recorded::New(_))));
+    finish(writer, thread).await;
+}
+
+#[tokio::test]
+async fn what_waits_at_the_end_is_carried_out_and_later_commands_are_refused() {
+    let (writer, thread) = start(store());
+    let release = hold(&writer).await;
+    let late = writer.clone();
+    let waiting = tokio::spawn(async move { late.record_sale(draft(command(1)), digest(1)).await });
+    while writer.commands.capacity() == writer.commands.max_capacity() {
+        tokio::task::yield_now().await;
+    }
+    writer.close().await;
+    drop(release);
+    assert!(matches!(waiting.await.expect("no panic"), Ok(Recorded::New(_))));
+    tokio::task::spawn_blocking(|| thread.join()).await.expect("joins");
+    assert_eq!(writer.record_sale(draft(command(2)), digest(1)).await, Err(WriteError::Closed));
+}
+
+#[tokio::test]
+async fn a_new_sale_is_announced_once() {
+    let mut books = store();
+    let head = open_epoch(&mut books, 1);
+    let changes = broadcast::Sender::new(8);
+    let mut heard = changes.subscribe();
+    let clock = StoreClock::new(Arc::new(SystemClock), TimeZone::UTC);
+    let (writer, thread) = Writer::start(books, head, clock, changes).expect("starts");
+    for _ in 0..2 {
+        writer.record_sale(draft(command(1)), digest(1)).await.expect("records");
+    }
+    let change = tokio::time::timeout(Duration::from_secs(5), heard.recv()).await.expect("in time");
+    assert!(matches!(change, Ok(Change::SaleCompleted(receipt)) if receipt.sale_id == sale_id(1)));
+    assert!(heard.try_recv().is_err());
+    finish(writer, thread).await;
+}
