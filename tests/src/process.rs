@@ -302,7 +302,7 @@ impl Agent {
 
     /// Its database file.
     pub fn database(&self) -> PathBuf {
-        self.data_dir().join("store.db")
+        agent::folder::books(&self.data_dir())
     }
 
     /// What it said on standard error.

@@ -1,0 +1,259 @@
+//! What a world's books must show, compared with the reference: read from the tables, by nobody's code but this.
+//!
+//! `world` checks at every step what is cheap: acks, cursors, numbers, answers, what the centre takes in. Here is what
+//! looks at everything.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use agent::db::View;
+use pos_model::{ChainHash, Epoch, Seq, StoreId};
+use rusqlite::{Connection, Params, Row};
+
+use crate::reference::{Key, Reference, Rule, Sums, Violation, What, must, violated};
+
+/// Checks both ends when everything has drained.
+pub fn at_the_end<'c>(
+    reference: &Reference,
+    centre: &Connection,
+    stores: &[StoreId],
+    machines: impl Iterator<Item = (usize, &'c Connection, View<'c>)>,
+) -> Result<(), Violation> {
+    let (taken, parked) = (taken(centre)?, parked(centre)?);
+    everything_is_there(reference, &taken)?;
+    parked_for_a_cause(reference, &parked)?;
+    each_sale_once(reference, &taken, &parked)?;
+    centre_balances(reference, centre, stores)?;
+    centre_chains(centre)?;
+    for (number, books, view) in machines {
+        local_balances(reference, number, books)?;
+        local_chain(reference, number, books, view)?;
+    }
+    Ok(())
+}
+
+// ---- the centre ----
+
+/// Every event that the centre holds, with how often.
+fn taken(centre: &Connection) -> Result<BTreeMap<Key, u64>, Violation> {
+    let sql = "SELECT hash FROM events UNION ALL SELECT hash FROM parked WHERE event_no IS NULL";
+    let mut taken = BTreeMap::new();
+    for key in rows(centre, sql, [], key)? {
+        *taken.entry(key).or_default() += 1;
+    }
+    Ok(taken)
+}
+
+fn parked(centre: &Connection) -> Result<BTreeMap<Key, String>, Violation> {
+    let parked = rows(centre, "SELECT hash, reason FROM parked", [], |row| Ok((key(row)?, row.get(1)?)))?;
+    Ok(parked.into_iter().collect())
+}
+
+/// Nothing is lost, doubled or made up.
+fn everything_is_there(reference: &Reference, taken: &BTreeMap<Key, u64>) -> Result<(), Violation> {
+    for key in reference.owed() {
+        let place = reference.fact(&key).map(|fact| (fact.store, fact.place));
+        let times = taken.get(&key).copied().unwrap_or(0);
+        must(times > 0, Rule::Lost, || format!("event {place:?} is not at the centre"))?;
+        must(times == 1, Rule::Doubled, || format!("event {place:?} is at the centre {times} times"))?;
+    }
+    for key in taken.keys() {
+        must(reference.fact(key).is_some(), Rule::Invented, || format!("no store committed {key:?}"))?;
+    }
+    let gone = reference.centre().iter().find(|key| !taken.contains_key(*key));
+    must(gone.is_none(), Rule::Lost, || format!("the centre no longer holds {gone:?}"))
+}
+
+fn parked_for_a_cause(reference: &Reference, parked: &BTreeMap<Key, String>) -> Result<(), Violation> {
+    for (key, reason) in parked {
+        let fact = reference.fact(key);
+        must(reference.may_be_parked(key), Rule::ParkedWithoutCause, || format!("{fact:?} is parked as {reason}"))?;
+    }
+    let is_poison = |key: &Key| reference.fact(key).is_some_and(|fact| fact.what == What::Poison);
+    let understood = reference.centre().iter().find(|key| is_poison(key) && !parked.contains_key(*key));
+    must(understood.is_none(), Rule::Invented, || {
+        format!("{:?} is applied, and nobody can know what it means", understood.and_then(|key| reference.fact(key)))
+    })
+}
+
+/// A sale is applied at most once, and exactly once if any of its events has a place in an unforked history.
+fn each_sale_once(
+    reference: &Reference,
+    taken: &BTreeMap<Key, u64>,
+    parked: &BTreeMap<Key, String>,
+) -> Result<(), Violation> {
+    for sale_id in reference.sale_ids() {
+        let events: Vec<Key> = reference.events_of_sale(sale_id).filter(|key| taken.contains_key(key)).collect();
+        let applied = events.iter().filter(|key| !parked.contains_key(*key)).count();
+        must(applied <= 1, Rule::Doubled, || format!("sale {sale_id} is applied {applied} times"))?;
+        let clear = events.iter().any(|key| !reference.is_forked(key));
+        must(applied == 1 || !clear, Rule::Lost, || format!("sale {sale_id} is parked each time it came"))?;
+    }
+    Ok(())
+}
+
+/// Totals and stock at the centre are the sums over the applied sales.
+pub fn centre_balances(reference: &Reference, centre: &Connection, stores: &[StoreId]) -> Result<(), Violation> {
+    if rows(centre, "SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))?.is_empty() {
+        return Ok(());
+    }
+    let mut totals: BTreeMap<(String, i32), Sums> = BTreeMap::new();
+    let mut used: BTreeMap<(String, i32, String), i64> = BTreeMap::new();
+    let applied = rows(centre, "SELECT hash FROM sales JOIN events USING (event_no)", [], key)?;
+    for key in &applied {
+        let Some((fact, sold)) = reference.fact(key).zip(reference.sold(key)) else {
+            return violated(Rule::Invented, format!("{key:?} is no sale of a store"));
+        };
+        let store = stores[fact.store].to_string();
+        totals.entry((store.clone(), sold.day)).or_default().add(sold.sums);
+        for (item, micro) in sold.used.iter().filter(|(_, micro)| **micro != 0) {
+            *used.entry((store.clone(), sold.day, item.clone())).or_default() += micro;
+        }
+    }
+    let held = rows(
+        centre,
+        "SELECT store_id, business_date, sales, lines, quantity_micro, gross_minor, tax_minor
+         FROM day_totals JOIN stores USING (store_no)",
+        [],
+        |row| Ok(((row.get(0)?, row.get(1)?), sums(row, 2)?)),
+    )?;
+    same(Rule::Totals, "day totals at the centre", &held.into_iter().collect(), &totals)?;
+    let held = rows(
+        centre,
+        "SELECT store_id, stock_used.business_date, item_id, sum(used_micro) FROM stock_used
+         JOIN streams USING (stream_no) JOIN stores USING (store_no) GROUP BY 1, 2, 3",
+        [],
+        |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)),
+    )?;
+    let held: BTreeMap<_, i64> = held.into_iter().filter(|(_, micro)| *micro != 0).collect();
+    same(Rule::Totals, "stock used at the centre", &held, &used)
+}
+
+/// Each history that the centre follows has no gap but those that it wrote down as lost, and its hashes are right.
+fn centre_chains(centre: &Connection) -> Result<(), Violation> {
+    type Stream = (i64, i64, [u8; 32], [u8; 32]);
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let streams: Vec<Stream> =
+        rows(centre, "SELECT stream_no, applied_seq, applied_hash, base_hash FROM streams", [], read)?;
+    for (stream_no, applied_seq, applied_hash, base_hash) in streams {
+        let lost = rows(centre, "SELECT from_seq, to_seq FROM losses WHERE stream_no = ?1", [stream_no], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })?;
+        let (mut seq, mut hash) = (0, Some(ChainHash::from_bytes(base_hash)));
+        let batches = rows(
+            centre,
+            "SELECT first_seq, first_event_no, events FROM batches WHERE stream_no = ?1 ORDER BY first_seq",
+            [stream_no],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+        )?;
+        for (first_seq, first_event_no, events) in batches {
+            if first_seq != seq + 1 {
+                let known = (seq + 1..first_seq).all(|gone| lost.iter().any(|(from, to)| (from..=to).contains(&&gone)));
+                must(known, Rule::Chain, || format!("stream {stream_no} goes on with {first_seq} after {seq}"))?;
+                hash = None;
+            }
+            let held = rows(
+                centre,
+                "SELECT hash, bytes FROM events WHERE event_no >= ?1 AND event_no < ?1 + ?2 ORDER BY event_no",
+                [first_event_no, events],
+                |row| Ok((key(row)?, row.get::<_, Vec<u8>>(1)?)),
+            )?;
+            must(held.len().try_into() == Ok(events), Rule::Chain, || format!("stream {stream_no} has holes"))?;
+            for (stated, bytes) in held {
+                let holds = hash.is_none_or(|hash| hash.then(&bytes) == stated);
+                must(holds, Rule::Chain, || format!("stream {stream_no} breaks after {seq}"))?;
+                (seq, hash) = (seq + 1, Some(stated));
+            }
+            seq = first_seq + events - 1;
+        }
+        let ends = seq == applied_seq && hash.is_none_or(|hash| hash.as_bytes() == &applied_hash);
+        let gone = (seq + 1..=applied_seq).all(|gone| lost.iter().any(|(from, to)| (from..=to).contains(&&gone)));
+        must(ends || (seq < applied_seq && gone), Rule::Chain, || {
+            format!("the cursor of stream {stream_no} is {applied_seq}, its history ends at {seq}")
+        })?;
+    }
+    Ok(())
+}
+
+// ---- a store ----
+
+/// An agent's own sums and watermarks.
+fn local_balances(reference: &Reference, agent: usize, books: &Connection) -> Result<(), Violation> {
+    let held = rows(
+        books,
+        "SELECT business_date, sales, lines, units_micro, gross_minor, tax_minor FROM day_total",
+        [],
+        |row| Ok((row.get(0)?, sums(row, 1)?)),
+    )?;
+    let what = format!("day totals of agent {agent}");
+    same(Rule::Totals, &what, &held.into_iter().collect(), &reference.local_totals(agent))?;
+    let acked = rows(books, "SELECT epoch, acked FROM epoch", [], |row| {
+        Ok((Epoch::from_sql(row.get(0)?), Seq::from_sql(row.get(1)?)))
+    })?;
+    for (epoch, acked) in acked {
+        let expected = reference.watermark(agent, epoch);
+        must(acked == expected, Rule::AckAhead, || {
+            format!("agent {agent} has {epoch} confirmed through {acked}, and was told {expected}")
+        })?;
+    }
+    Ok(())
+}
+
+/// An agent's history: positions without gaps, hashes that follow from the bytes, and the agent's own verdict.
+fn local_chain(reference: &Reference, agent: usize, books: &Connection, view: View<'_>) -> Result<(), Violation> {
+    let sql = "SELECT hash, position, bytes FROM event ORDER BY position";
+    let held = rows(books, sql, [], |row| Ok((key(row)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?)))?;
+    for pair in held.windows(2) {
+        let ((before, at, _), (hash, next, bytes)) = (&pair[0], &pair[1]);
+        let follows = *next == at + 1 && before.then(bytes) == *hash;
+        must(follows, Rule::Chain, || format!("agent {agent} has a break after position {at}"))?;
+    }
+    let poisoned = held.iter().any(|(key, ..)| reference.fact(key).is_some_and(|fact| fact.what == What::Poison));
+    if poisoned {
+        return Ok(());
+    }
+    let verified = view.verify();
+    must(matches!(verified, Ok(Ok(_))), Rule::Chain, || format!("agent {agent} does not verify: {verified:?}"))
+}
+
+// ---- reading ----
+
+fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
+    row.get(0).map(ChainHash::from_bytes)
+}
+
+fn sums(row: &Row<'_>, from: usize) -> rusqlite::Result<Sums> {
+    Ok(Sums {
+        sales: row.get(from)?,
+        lines: row.get(from + 1)?,
+        quantity_micro: row.get(from + 2)?,
+        gross_minor: row.get(from + 3)?,
+        tax_minor: row.get(from + 4)?,
+    })
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Violation> {
+    let read = || connection.prepare_cached(sql)?.query_map(values, read)?.collect::<rusqlite::Result<Vec<T>>>();
+    read().or_else(|error| violated(Rule::Failed, format!("read {sql}: {error}")))
+}
+
+/// Two maps are equal; otherwise the first differences are told.
+fn same<K: Ord + Debug, V: PartialEq + Debug>(
+    rule: Rule,
+    what: &str,
+    held: &BTreeMap<K, V>,
+    expected: &BTreeMap<K, V>,
+) -> Result<(), Violation> {
+    let only = |these: &BTreeMap<K, V>, those: &BTreeMap<K, V>| -> Vec<String> {
+        let only = these.iter().filter(|(key, value)| those.get(key) != Some(value));
+        only.take(3).map(|entry| format!("{entry:?}")).collect()
+    };
+    must(held == expected, rule, || {
+        format!("{what}: held {:?}, expected {:?}", only(held, expected), only(expected, held))
+    })
+}
