@@ -25,7 +25,7 @@ def main(host, port, store, seconds, up, down, path):
         done.set()
 
     def on_connect(client, userdata, flags, reason, properties=None):
-        if reason.is_failure if hasattr(reason, "is_failure") else reason.value >= 128:
+        if reason.value >= 128:
             end(failure=f"the login was refused: {reason}")
         else:
             client.subscribe(down, qos=1)

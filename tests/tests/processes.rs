@@ -1,0 +1,21 @@
+//! Runs of the real programs: `breakwater-server` and `breakwater-agent` as processes, the network between them through a
+//! proxy that can be cut, kill -9, folders put back and copied, disks that fill up.
+//!
+//! The rules of these tests: wait for a condition with a deadline, never for luck; print the seed; leave the folder with the
+//! logs behind when something fails and say where it is. They take turns (see `.config/nextest.toml`).
+
+mod processes {
+    mod apis;
+    mod away;
+    mod chaos;
+    mod clients;
+    mod coffee;
+    mod counter;
+    mod disk_full;
+    mod hostile;
+    mod kill_loop;
+    mod mqtt;
+    mod put_back;
+    mod same_folder;
+    mod site;
+}
