@@ -123,6 +123,8 @@ fn the_longer_history_of_a_fork_is_parked_batch_by_batch() {
         }
         assert_eq!(parked_reasons(ledger).len(), 6, "doubles are absorbed");
         assert_eq!(alerts(ledger, "a"), [(AlertKind::Fork, 6), (AlertKind::Parked, 6)]);
+        let answer = apply_hello(ledger, a.hello(vec![a.report(1)]));
+        assert_eq!(answer.receipts, [receipt_head("t1", 108)], "a parked sale's receipt is printed too");
         books_balance(ledger);
     });
 }

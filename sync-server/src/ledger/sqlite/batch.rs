@@ -6,11 +6,15 @@ use sync_core::server::{BatchOutcome, Held, Verdict, judge};
 
 use super::apply::{Care, Group};
 use super::fault::{During, Fault, is_known_key};
-use super::rows::{Parking, Rows, SaleRow, StreamRow};
-use crate::ledger::{LedgerError, ReceivedBatch, ReceivedEvent};
+use super::frames;
+use super::rows::{BatchRow, Parking, Rows, SaleRow, StreamRow};
+use crate::ledger::{LedgerError, ReceivedBatch};
 
 /// Lines are numbered `1024 * event_no + position`. An event of the largest size holds some 600 lines.
 pub(super) const LINES_MAX: i64 = 1024;
+
+/// An event, if this program understands it.
+type Received = Result<Event, DecodeError>;
 
 /// Where an event of the followed history stands.
 #[derive(Debug, Clone, Copy)]
@@ -95,13 +99,14 @@ impl<'g> Group<'_, 'g> {
             }
         }
         let events = self.next_event_no - first_event_no;
-        self.rows.add_batch(stream_no, shape.seq(skip), first_event_no, events, self.now_ms)?;
+        let first_seq = shape.seq(skip);
+        self.rows.add_batch(&BatchRow { first_event_no, stream_no, first_seq, events, skip, frame: &batch.frame }, self.now_ms)?;
         let applied = (batch.events.len() - skip - parked.len()) as u64;
         Ok(BatchOutcome { through: end, cursor: end, applied, parked, forked: false, rewind: false })
     }
 
     /// Applies an event, or parks it; says which.
-    fn take_in(&mut self, place: Place, received: &'g ReceivedEvent) -> Result<bool, Fault> {
+    fn take_in(&mut self, place: Place, received: &'g Received) -> Result<bool, Fault> {
         if self.care != Care::Events {
             return self.record(place, received);
         }
@@ -113,8 +118,8 @@ impl<'g> Group<'_, 'g> {
         }
     }
 
-    fn record(&mut self, place: Place, received: &'g ReceivedEvent) -> Result<bool, Fault> {
-        let refused = match &received.event {
+    fn record(&mut self, place: Place, received: &'g Received) -> Result<bool, Fault> {
+        let refused = match received {
             Ok(Event { body: EventBody::SaleCompleted(sale), .. }) => self.sale(place, sale)?,
             Ok(Event { body: EventBody::EpochOpened(opened), at, .. }) => self.epoch(place, opened, at.utc_ms)?,
             Err(DecodeError::UnknownKind(kind)) => Some(("unknown_kind", format!("kind {kind:?}"))),
@@ -122,7 +127,7 @@ impl<'g> Group<'_, 'g> {
         };
         match refused {
             None => {
-                self.rows.add_event(self.next_event_no, &place.hash, &received.bytes)?;
+                self.rows.add_event(self.next_event_no, &place.hash)?;
                 self.next_event_no += 1;
                 self.effects.applied_event(place.store_no);
                 Ok(true)
@@ -154,16 +159,22 @@ impl<'g> Group<'_, 'g> {
     /// A sale of this id is in the ledger already, at another place: a till posted it again to an agent that had been
     /// restored, or two sales share an id.
     fn sale_id_known(&mut self, sale: &SaleCompleted) -> Result<(&'static str, String), Fault> {
-        let (store, epoch, seq, bytes) = self.rows.sale_place(&sale.sale_id)?;
-        let same = match decode_event(&bytes) {
-            Ok(Event { body: EventBody::SaleCompleted(held), .. }) => {
+        let (store, epoch, seq, event_no) = self.rows.sale_place(&sale.sale_id)?;
+        let same = match self.held_event(event_no)? {
+            Some(Event { body: EventBody::SaleCompleted(held), .. }) => {
                 held.lines == sale.lines && held.tenders == sale.tenders && held.totals == sale.totals
             }
-            Ok(_) | Err(_) => false,
+            _ => false,
         };
         let (reason, what) =
             if same { ("sale_id_known", "the same sale") } else { ("sale_id_conflict", "another sale") };
         Ok((reason, format!("{what} with id {} is event {epoch}/{seq} of store {store}", sale.sale_id)))
+    }
+
+    /// An event that is held, or that this group brought: its batch is not written before its last event.
+    fn held_event(&mut self, event_no: i64) -> Result<Option<Event>, Fault> {
+        let bytes = frames::event_bytes(self.connection, event_no)?;
+        Ok(bytes.and_then(|bytes| decode_event(&bytes).ok()))
     }
 
     fn epoch(
@@ -193,13 +204,21 @@ impl<'g> Group<'_, 'g> {
     }
 
     /// Parks an event that has its place in the history.
-    fn park(&mut self, place: Place, received: &ReceivedEvent, parking: Parking<'_>) -> Result<(), Fault> {
+    fn park(&mut self, place: Place, received: &Received, parking: Parking<'_>) -> Result<(), Fault> {
         let event_no = self.next_event_no;
-        self.rows.add_event(event_no, &place.hash, &received.bytes)?;
+        self.rows.add_event(event_no, &place.hash)?;
         self.next_event_no += 1;
         let Place { store_no, stream_no, seq, hash, .. } = place;
         self.rows.park(store_no, stream_no, seq, &hash, self.now_ms, parking, Some(event_no), None)?;
         self.effects.parked(store_no, 1);
+        self.receipt_of_parked(store_no, received)
+    }
+
+    /// The number of a parked sale is on a printed receipt too: a store that was put back goes on above it.
+    fn receipt_of_parked(&mut self, store_no: i64, received: &Received) -> Result<(), Fault> {
+        if let Ok(Event { body: EventBody::SaleCompleted(sale), .. }) = received {
+            self.known_receipt(store_no, &sale.till_id, sale.receipt_no)?;
+        }
         Ok(())
     }
 
@@ -212,15 +231,17 @@ impl<'g> Group<'_, 'g> {
         skip: usize,
     ) -> Result<BatchOutcome, Fault> {
         let shape = batch.shape();
+        let frame = frames::open(&batch.frame)?;
         let mut parked = Vec::new();
         for (index, received) in batch.events.iter().enumerate().skip(skip) {
             let seq = shape.seq(index);
             let parking = Parking { reason: "fork", detail: "another event is at this place" };
             let hash = &batch.hashes[index];
-            let bytes = Some(received.bytes.as_slice());
+            let bytes = Some(frame.events[index].as_slice());
             let stream_no = stream.stream_no;
             if self.rows.park(store_no, stream_no, seq, hash, self.now_ms, parking, None, bytes)? {
                 self.effects.forked(store_no);
+                self.receipt_of_parked(store_no, received)?;
             }
             parked.push(seq);
         }

@@ -86,11 +86,7 @@ impl<'g> Group<'_, 'g> {
         }
         self.report_health_head(store_no, health.epoch, health.head)?;
         for head in &health.receipts {
-            if let Ok(receipt_no) = i64::try_from(head.receipt_no)
-                && head.receipt_no <= RECEIPT_NO_MAX
-            {
-                self.rows.report_receipt(store_no, &head.till_id, receipt_no)?;
-            }
+            self.known_receipt(store_no, &head.till_id, head.receipt_no)?;
         }
         let agent_version: String = health.agent_version.chars().take(AGENT_VERSION_CHARS_MAX).collect();
         self.rows
@@ -110,6 +106,16 @@ impl<'g> Group<'_, 'g> {
                 health.disk_free_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             ])
             .during("note the store's state")?;
+        Ok(())
+    }
+
+    /// Keeps a receipt number that a store has given, whatever becomes of its sale.
+    pub(super) fn known_receipt(&mut self, store_no: i64, till_id: &TillId, receipt_no: u64) -> Result<(), Fault> {
+        if let Ok(number) = i64::try_from(receipt_no)
+            && receipt_no <= RECEIPT_NO_MAX
+        {
+            self.rows.report_receipt(store_no, till_id, number)?;
+        }
         Ok(())
     }
 
