@@ -23,6 +23,8 @@ struct Known {
     position: Position,
     /// The centre holds another history of this epoch.
     forked: bool,
+    /// A run of the centre, and up to where it has taken our own history.
+    answered: Option<(u64, Seq)>,
 }
 
 /// All epochs that the outbox holds, in order of birth.
@@ -47,6 +49,7 @@ impl Epochs {
                 acked: report.acked,
                 position: Position::Unknown,
                 forked: false,
+                answered: None,
             });
         }
     }
@@ -107,13 +110,30 @@ impl Epochs {
         went_back.then_some(was_acked)
     }
 
-    /// The histories differ: all that is held is sent. Returns true when that is new.
-    pub(super) fn differs(&mut self, epoch: Epoch) -> bool {
+    /// The histories differ: all that is held is sent, but for what this run of the centre has taken. Returns true when
+    /// that is new.
+    pub(super) fn differs(&mut self, epoch: Epoch, run: Option<u64>) -> bool {
         let Some(known) = self.find(epoch) else { return false };
         if !matches!(known.position, Position::Next(_)) {
-            known.position = Position::Next(known.first_held.max(Seq::FIRST));
+            let taken = known.answered.filter(|(by, _)| Some(*by) == run).map_or(Seq::ZERO, |(_, seq)| seq);
+            known.position = Position::Next(known.first_held.max(taken.next()));
         }
         !std::mem::replace(&mut known.forked, true)
+    }
+
+    /// A run of the centre has taken our own history up to `seq`. While it runs, it forgets nothing.
+    pub(super) fn answered(&mut self, epoch: Epoch, run: u64, seq: Seq) {
+        if let Some(known) = self.find(epoch) {
+            known.answered = Some((run, seq));
+        }
+    }
+
+    /// The centre does not know what comes before the batch that it was sent.
+    pub(super) fn unanswered(&mut self, epoch: Epoch) {
+        if let Some(known) = self.find(epoch) {
+            known.answered = None;
+            known.position = Position::Unknown;
+        }
     }
 
     /// The centre has parked or applied what we sent up to `seq`, on our own history.

@@ -256,8 +256,8 @@ impl StoreSync {
             }
             Confirmed::Differs => {
                 // Another history stands at the centre. It can only tell ours apart event by event, so it gets all
-                // that we hold of the epoch; what it shares is skipped there.
-                if self.epochs.differs(epoch) {
+                // that we hold of the epoch, but for what it has taken in this run; what it shares is skipped there.
+                if self.epochs.differs(epoch, self.server_epoch) {
                     self.effects.push_back(Effect::Notify(Notice::Forked { epoch }));
                 }
             }
@@ -339,7 +339,7 @@ impl StoreSync {
         if ack.rewind && ack.through.seq < sent.first {
             // Asking at once could turn a stream of late duplicates into a stream of questions.
             let wait_ms = self.backoff.next_ms(0, &self.limits, &mut self.random);
-            self.epochs.forget_position(ack.epoch);
+            self.epochs.unanswered(ack.epoch);
             self.state = State::Paused { until: now.after_ms(wait_ms) };
             return;
         }
@@ -349,6 +349,7 @@ impl StoreSync {
         }
         self.timeouts = 0;
         self.backoff.reset();
+        self.epochs.answered(ack.epoch, ack.server_epoch, ack.through.seq);
         self.credit = ack.credit;
         self.events_max = self.events_max.saturating_mul(2).min(self.limits.batch_events_max);
         self.effects.push_back(Effect::Confirm { epoch: ack.epoch, mark: ack.through });
@@ -358,7 +359,7 @@ impl StoreSync {
             open += 1;
         }
         if ack.forked {
-            let newly = self.epochs.differs(ack.epoch);
+            let newly = self.epochs.differs(ack.epoch, self.server_epoch);
             self.epochs.sent_beyond(ack.epoch, ack.through.seq);
             if newly {
                 self.effects.push_back(Effect::Notify(Notice::Forked { epoch: ack.epoch }));

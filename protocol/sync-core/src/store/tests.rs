@@ -225,6 +225,52 @@ fn a_history_that_differs_is_sent_whole() {
 }
 
 #[test]
+fn a_history_that_differs_goes_on_where_this_run_of_the_centre_has_it() {
+    /// The centre, in a run, answers the question that waits; its history differs from ours. Returns what is sent next.
+    fn ask_again(sync: &mut StoreSync, session: u64, run: u64) -> Vec<Effect> {
+        let mut answer = welcome(session, vec![(EPOCH, 3, 3)], credit(4, 0));
+        if let Downlink::Welcome(welcome) = &mut answer {
+            welcome.server_epoch = run;
+        }
+        sync.handle_downlink(answer, AT);
+        effects(sync);
+        sync.handle_confirmed(EPOCH, mark(3), Confirmed::Differs, AT);
+        effects(sync).into_iter().filter(|effect| matches!(effect, Effect::SendBatch { .. })).collect()
+    }
+    /// Nobody answers what was sent; returns the session of the next question.
+    fn silence(sync: &mut StoreSync) -> u64 {
+        let (at, _) = sync.poll_timeout().expect("something is due");
+        sync.handle_timeout(at);
+        let asked = effects(sync);
+        let [Effect::SayHello { session, .. }] = asked[..] else { panic!("{asked:?}") };
+        session
+    }
+    let (mut sync, session) = greeting(&[report(EPOCH, 10, 3)]);
+    assert_eq!(ask_again(&mut sync, session, 1), [send(1, 4)]);
+    sync.handle_sent(sent(1, 4), AT);
+    sync.handle_downlink(Downlink::Ack(Ack { forked: true, credit: credit(4, 0), ..ack(4, 3) }), AT);
+    effects(&mut sync);
+    sync.handle_confirmed(EPOCH, mark(4), Confirmed::Agreed, AT);
+    assert_eq!(effects(&mut sync), [send(5, 4)]);
+    sync.handle_sent(sent(5, 8), AT);
+    let session = silence(&mut sync);
+    assert_eq!(ask_again(&mut sync, session, 1), [send(5, 4)], "the same run has the first four");
+    sync.handle_sent(sent(5, 8), AT);
+    let session = silence(&mut sync);
+    assert_eq!(ask_again(&mut sync, session, 2), [send(1, 4)], "another run may have been restored");
+
+    // The centre cannot join what it was sent to anything.
+    sync.handle_sent(sent(1, 4), AT);
+    sync.handle_downlink(Downlink::Ack(Ack { server_epoch: 2, forked: true, credit: credit(4, 0), ..ack(4, 3) }), AT);
+    sync.handle_confirmed(EPOCH, mark(4), Confirmed::Agreed, AT);
+    effects(&mut sync);
+    sync.handle_sent(sent(5, 8), AT);
+    sync.handle_downlink(Downlink::Ack(Ack { server_epoch: 2, rewind: true, ..ack(3, 3) }), AT);
+    let session = silence(&mut sync);
+    assert_eq!(ask_again(&mut sync, session, 2), [send(1, 4)]);
+}
+
+#[test]
 fn a_gap_at_the_centre_leads_back_to_a_question() {
     let mut sync = online(10, 4);
     effects(&mut sync);
