@@ -1,16 +1,18 @@
 //! How fast stores may send.
 //!
-//! An idle centre lets each store send every sale at once. A busy one asks for fewer and larger batches: a store waits
-//! for as long as the ledger needs for what waits already, at the pace of its newest groups. So the queue neither runs
-//! dry while stores hold back nor grows while they do not, and a ledger that becomes slow makes them wait by itself. Holds
-//! are never above [`ServerLimits::hold_ms_max`], so every store comes back when the cause is gone.
+//! An idle centre lets each store send every sale at once, and as many as a batch holds. The fuller its queue, the smaller
+//! the batches that it grants, so that all stores together settle below what it can hold and none has to be refused.
+//! Beyond half of the queue a store also waits for as long as the ledger needs for what lies above that half, at the
+//! pace of its newest groups: the queue does not run dry while stores hold back, and a ledger that becomes slow slows
+//! them down by itself. Holds are never above [`ServerLimits::hold_ms_max`], so every store comes back when the cause is
+//! gone.
 
 use protocol::latest::Credit;
 
 use crate::ServerLimits;
 
-/// Below this fill of the queue, in parts per thousand, nobody waits.
-const CALM_PERMILLE: u64 = 100;
+/// The smallest batch that is granted: smaller ones cost more to carry than they bring.
+const EVENTS_MIN: u64 = 10;
 
 /// The first hold after a failed commit, in milliseconds; it doubles with each further one.
 const FAILURE_HOLD_MS: u64 = 500;
@@ -48,17 +50,20 @@ impl Pace {
 
 /// Grants credit under a load.
 pub fn grant(load: Load, limits: &ServerLimits) -> Credit {
-    let calm_bytes = limits.queue_bytes_max as u64 * CALM_PERMILLE / 1000;
-    let queue_ms = match load.pace {
-        Some(pace) if load.queued_bytes > calm_bytes => pace.ms_for(load.queued_bytes),
-        _ => 0,
-    };
+    let full_bytes = limits.queue_bytes_max as u64;
+    let excess_bytes = load.queued_bytes.saturating_sub(full_bytes / 2);
+    let queue_ms = load.pace.map_or(0, |pace| pace.ms_for(excess_bytes));
     let failure_ms = match load.failures {
         0 => 0,
         failures => FAILURE_HOLD_MS.saturating_mul(1 << (failures - 1).min(32)),
     };
     let hold_ms = queue_ms.max(failure_ms).min(u64::from(limits.hold_ms_max));
-    Credit { events: limits.batch_events_max, hold_ms: u32::try_from(hold_ms).unwrap_or(limits.hold_ms_max) }
+    let room_bytes = full_bytes.saturating_sub(load.queued_bytes);
+    let share = u64::from(limits.batch_events_max).saturating_mul(room_bytes).checked_div(full_bytes).unwrap_or(0);
+    Credit {
+        events: u32::try_from(share.max(EVENTS_MIN)).unwrap_or(limits.batch_events_max).min(limits.batch_events_max),
+        hold_ms: u32::try_from(hold_ms).unwrap_or(limits.hold_ms_max),
+    }
 }
 
 #[cfg(test)]
@@ -68,24 +73,25 @@ mod tests {
     const MIB: u64 = 1024 * 1024;
 
     #[test]
-    fn holds() {
+    fn grants() {
         #[track_caller]
-        fn check(queued_mib: u64, mib_per_s: u64, failures: u32, hold_ms: u32) {
+        fn check(queued_mib: u64, mib_per_s: u64, failures: u32, events: u32, hold_ms: u32) {
             let limits = ServerLimits::PRODUCTION;
             let pace = Some(Pace::after(None, mib_per_s * MIB, 1000));
             let credit = grant(Load { queued_bytes: queued_mib * MIB, pace, failures }, &limits);
-            assert_eq!((credit.events, credit.hold_ms), (500, hold_ms));
+            assert_eq!((credit.events, credit.hold_ms), (events, hold_ms));
         }
-        check(0, 100, 0, 0);
-        check(6, 100, 0, 0);
-        check(10, 100, 0, 100);
-        check(64, 100, 0, 640);
+        check(0, 100, 0, 500, 0);
+        check(16, 100, 0, 375, 0);
+        check(32, 100, 0, 250, 0);
+        check(48, 100, 0, 125, 160);
+        check(64, 100, 0, 10, 320);
         // A slow ledger slows the stores down.
-        check(10, 10, 0, 1_000);
-        check(64, 1, 0, 5_000);
-        check(0, 100, 1, 500);
-        check(0, 100, 3, 2_000);
-        check(0, 100, 1_000, 5_000);
+        check(48, 10, 0, 125, 1_600);
+        check(64, 1, 0, 10, 5_000);
+        check(0, 100, 1, 500, 500);
+        check(0, 100, 3, 500, 2_000);
+        check(0, 100, 1_000, 500, 5_000);
     }
 
     #[test]
