@@ -20,6 +20,9 @@ pub struct StoreLimits {
     /// The largest back-off window, in milliseconds. The jitter is drawn from the capped window, never added before the
     /// cap: otherwise every store that reached the cap would come at the same moment.
     pub backoff_cap_ms: u64,
+    /// The largest back-off window after a batch was refused for overload, in milliseconds. The refusal is cheap for the
+    /// centre, and the batch comes back smaller, so there is no reason to stay away for long.
+    pub refusal_backoff_cap_ms: u64,
     /// The back-off window after a refused login, in milliseconds: nothing but a person can change that.
     pub refused_backoff_ms: u64,
     /// The shortest pause that a store keeps when the centre grants no events, in milliseconds.
@@ -41,6 +44,7 @@ impl StoreLimits {
         timeouts_max: 3,
         backoff_base_ms: 500,
         backoff_cap_ms: 60_000,
+        refusal_backoff_cap_ms: 4_000,
         refused_backoff_ms: 300_000,
         pause_ms_min: 1_000,
         hold_ms_max: 300_000,

@@ -164,7 +164,7 @@ fn enroll(ledger: &Path, settings: &Settings) -> anyhow::Result<Vec<(StoreId, St
 fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64> {
     let sales = usize::try_from(total).unwrap_or(usize::MAX).min(BARE_SALES_MAX);
     let from = Connection::open(ledger).context("open the ledger")?;
-    // Sales by the number of their event: events of the sales, the sales, their lines.
+    // Sales by the number of their event: the messages that brought them, their events, the sales, their lines.
     from.execute_batch(&format!(
         "CREATE TEMP TABLE pick AS
          SELECT row_number() OVER (ORDER BY event_no) - 1 AS n, event_no FROM sales ORDER BY event_no LIMIT {sales};
@@ -172,6 +172,12 @@ fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64>
     ))
     .context("pick sales")?;
     let tables = [
+        bare::Rows::read(
+            &from,
+            "batches",
+            "SELECT (SELECT min(n) FROM pick WHERE event_no >= first_event_no) AS n, batches.* FROM batches
+             WHERE n IS NOT NULL ORDER BY n",
+        )?,
         bare::Rows::read(&from, "events", "SELECT n, events.* FROM pick JOIN events USING (event_no) ORDER BY n")?,
         bare::Rows::read(&from, "sales", "SELECT n, sales.* FROM pick JOIN sales USING (event_no) ORDER BY n")?,
         bare::Rows::read(

@@ -14,11 +14,22 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// The wait after one more failure, in milliseconds; at least `floor_window_ms` wide.
+    /// The wait after one more failure, in milliseconds, drawn from a window at least `floor_window_ms` wide.
     pub(super) fn next_ms(&mut self, floor_window_ms: u64, limits: &StoreLimits, random: &mut Random) -> u64 {
+        let window = self.window_ms(limits.backoff_cap_ms, limits).max(floor_window_ms);
+        random.below(window.saturating_add(1))
+    }
+
+    /// As [`Backoff::next_ms`], after a refusal for overload: the centre is there, and soon has room again.
+    pub(super) fn next_after_refusal_ms(&mut self, limits: &StoreLimits, random: &mut Random) -> u64 {
+        let window = self.window_ms(limits.refusal_backoff_cap_ms, limits);
+        random.below(window.saturating_add(1))
+    }
+
+    fn window_ms(&mut self, cap_ms: u64, limits: &StoreLimits) -> u64 {
         let doubled = limits.backoff_base_ms.saturating_mul(1 << self.failures.min(32));
         self.failures = self.failures.saturating_add(1);
-        random.below(doubled.min(limits.backoff_cap_ms).max(floor_window_ms).saturating_add(1))
+        doubled.min(cap_ms)
     }
 }
 

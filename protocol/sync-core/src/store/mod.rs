@@ -219,26 +219,31 @@ impl StoreSync {
 
     /// The other side of the link refused what was sent last.
     pub fn handle_refused(&mut self, refusal: Refusal, now: Instant) {
-        let wait_ms = self.backoff.next_ms(0, &self.limits, &mut self.random);
         match (refusal, &self.state) {
             (Refusal::NotAuthorized, _) => {
                 self.effects.push_back(Effect::Disconnect);
                 self.go_offline(Loss::LoginRefused, now);
             }
-            (Refusal::TooLarge, State::Waiting { sent, .. }) => {
-                if sent.through.seq == sent.first {
-                    let (epoch, seq) = (sent.epoch, sent.first);
-                    self.effects.push_back(Effect::Notify(Notice::TooLarge { epoch, seq }));
-                    self.state = State::Paused { until: now.after_ms(self.limits.refused_backoff_ms) };
-                } else {
-                    let events = sent.through.seq.since(sent.first) + 1;
-                    self.events_max = u32::try_from(events / 2).unwrap_or(u32::MAX).max(1);
-                    self.state = State::Ready { hold_until: now };
-                    self.pump(now);
-                }
+            (Refusal::TooLarge, State::Waiting { sent, .. }) if sent.through.seq == sent.first => {
+                let (epoch, seq) = (sent.epoch, sent.first);
+                self.effects.push_back(Effect::Notify(Notice::TooLarge { epoch, seq }));
+                self.state = State::Paused { until: now.after_ms(self.limits.refused_backoff_ms) };
             }
-            (_, State::Waiting { .. }) => self.state = State::Ready { hold_until: now.after_ms(wait_ms) },
-            (_, State::Greeting { .. }) => self.state = State::Paused { until: now.after_ms(wait_ms) },
+            (_, State::Waiting { sent, .. }) => {
+                // Too large for the link, or for the room that the centre has: either way half of it may go.
+                let events = sent.through.seq.since(sent.first) + 1;
+                self.events_max = u32::try_from(events / 2).unwrap_or(u32::MAX).max(1);
+                let wait_ms = match refusal {
+                    Refusal::TooLarge => 0,
+                    _ => self.backoff.next_after_refusal_ms(&self.limits, &mut self.random),
+                };
+                self.state = State::Ready { hold_until: now.after_ms(wait_ms) };
+                self.pump(now);
+            }
+            (_, State::Greeting { .. }) => {
+                let wait_ms = self.backoff.next_after_refusal_ms(&self.limits, &mut self.random);
+                self.state = State::Paused { until: now.after_ms(wait_ms) };
+            }
             // A heartbeat, or something that is over: there is nothing to send again.
             (_, _) => {}
         }

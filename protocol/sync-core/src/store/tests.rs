@@ -289,14 +289,19 @@ fn refusals_of_the_link() {
     sync.handle_refused(Refusal::TooLarge, AT);
     assert_eq!(effects(&mut sync), [send(1, 5)]);
 
+    // An overloaded centre gets half as much, soon; what it then takes is doubled again.
     sync.handle_sent(sent(1, 5), AT);
     sync.handle_refused(Refusal::Overloaded, AT);
-    assert_eq!(effects(&mut sync), []);
     let (at, _) = sync.poll_timeout().expect("it tries again");
+    assert!(at <= AT.after_ms(StoreLimits::PRODUCTION.refusal_backoff_cap_ms));
     sync.handle_timeout(at);
-    assert_eq!(effects(&mut sync), [send(1, 5)]);
+    assert_eq!(effects(&mut sync), [send(1, 2)]);
+    sync.handle_sent(sent(1, 2), at);
+    sync.handle_downlink(Downlink::Ack(ack(2, 2)), at);
+    sync.handle_confirmed(EPOCH, mark(2), Confirmed::Agreed, at);
+    assert_eq!(effects(&mut sync)[1..], [send(3, 4)]);
 
-    sync.handle_sent(sent(1, 5), AT);
+    sync.handle_sent(sent(3, 6), AT);
     sync.handle_refused(Refusal::NotAuthorized, AT);
     assert_eq!(effects(&mut sync), [Effect::Disconnect, Effect::Notify(Notice::Refused)]);
 }
