@@ -12,6 +12,7 @@ mod processes {
     mod coffee;
     mod counter;
     mod disk_full;
+    mod duplicates;
     mod hostile;
     mod kill_loop;
     mod mqtt;

@@ -89,6 +89,13 @@ impl Scene {
         Ok(())
     }
 
+    /// Logs in, which must be refused.
+    async fn is_refused(&self, store: &str, secret: &str) -> anyhow::Result<()> {
+        let (_, code) = Client::connect(self.server, &login_packet(store, secret, "test", 60)?).await?;
+        ensure!(code == ConnectReturnCode::BadUserNamePassword, "the login was answered by {code:?}");
+        Ok(())
+    }
+
     /// Sends bytes on a fresh connection, which must be closed.
     async fn send_raw(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let mut client = Client::open(self.server, HOME).await?;
@@ -180,31 +187,21 @@ async fn logins_and_strangers(scene: &mut Scene, random: &mut Random) -> anyhow:
         .await?;
     scene
         .check("a login cut off in its middle", "mqtt_connect_timeouts_total", 1, async |scene| {
-            let whole = login_packet(scene.a.store_id.as_str(), &scene.a.secret, 60)?;
+            let whole = login_packet(scene.a.store_id.as_str(), &scene.a.secret, "test", 60)?;
             scene.send_raw(&whole[..whole.len() / 2]).await
         })
         .await?;
     let refused = "mqtt_refused_password_logins_total";
     scene
-        .check("a wrong password", refused, 1, async |scene| {
-            let (_, code) = Client::connect(scene.server, scene.a.store_id.as_str(), "wrong", 60).await?;
-            ensure!(code == ConnectReturnCode::BadUserNamePassword, "answered {code:?}");
-            Ok(())
-        })
+        .check("a wrong password", refused, 1, async |scene| scene.is_refused(scene.a.store_id.as_str(), "wrong").await)
         .await?;
     scene
         .check("another store's password", refused, 1, async |scene| {
-            let (_, code) = Client::connect(scene.server, scene.a.store_id.as_str(), &scene.b.secret, 60).await?;
-            ensure!(code == ConnectReturnCode::BadUserNamePassword, "answered {code:?}");
-            Ok(())
+            scene.is_refused(scene.a.store_id.as_str(), &scene.b.secret).await
         })
         .await?;
     scene
-        .check("a store that nobody knows", refused, 1, async |scene| {
-            let (_, code) = Client::connect(scene.server, "NOBODY", &scene.b.secret, 60).await?;
-            ensure!(code == ConnectReturnCode::BadUserNamePassword, "answered {code:?}");
-            Ok(())
-        })
+        .check("a store that nobody knows", refused, 1, async |scene| scene.is_refused("NOBODY", &scene.b.secret).await)
         .await
 }
 

@@ -38,14 +38,9 @@ impl Client {
     }
 
     /// Opens a socket and logs in; returns how that was answered.
-    pub(super) async fn connect(
-        server: SocketAddr,
-        store: &str,
-        secret: &str,
-        keep_alive: u16,
-    ) -> anyhow::Result<(Self, ConnectReturnCode)> {
+    pub(super) async fn connect(server: SocketAddr, login: &[u8]) -> anyhow::Result<(Self, ConnectReturnCode)> {
         let mut client = Self::open(server, [127, 0, 0, 1]).await?;
-        client.send(&login_packet(store, secret, keep_alive)?).await?;
+        client.send(login).await?;
         match client.receive().await? {
             Some(Packet::ConnAck(ack)) => Ok((client, ack.code)),
             other => bail!("the login was answered by {other:?}"),
@@ -54,7 +49,16 @@ impl Client {
 
     /// As [`Client::connect`], and it must succeed.
     pub(super) async fn log_in(server: SocketAddr, identity: &Identity, keep_alive: u16) -> anyhow::Result<Self> {
-        let (client, code) = Self::connect(server, identity.store_id.as_str(), &identity.secret, keep_alive).await?;
+        let login = login_packet(identity.store_id.as_str(), &identity.secret, "test", keep_alive)?;
+        let (client, code) = Self::connect(server, &login).await?;
+        ensure!(code == ConnectReturnCode::Success, "the login was answered by {code:?}");
+        Ok(client)
+    }
+
+    /// As [`Client::log_in`], under a name of its own: several such connections stand side by side.
+    pub(super) async fn log_in_as(server: SocketAddr, identity: &Identity, client_id: &str) -> anyhow::Result<Self> {
+        let login = login_packet(identity.store_id.as_str(), &identity.secret, client_id, 60)?;
+        let (client, code) = Self::connect(server, &login).await?;
         ensure!(code == ConnectReturnCode::Success, "the login was answered by {code:?}");
         Ok(client)
     }
@@ -104,8 +108,9 @@ impl Client {
     }
 }
 
-pub(super) fn login_packet(store: &str, secret: &str, keep_alive: u16) -> anyhow::Result<Vec<u8>> {
-    let connect = Connect { keep_alive, client_id: format!("hostile-{store}"), clean_start: true, properties: None };
+/// A CONNECT with a store's login.
+pub(super) fn login_packet(store: &str, secret: &str, client_id: &str, keep_alive: u16) -> anyhow::Result<Vec<u8>> {
+    let connect = Connect { keep_alive, client_id: client_id.to_owned(), clean_start: true, properties: None };
     let login = Login { username: store.to_owned(), password: secret.to_owned() };
     encode(&Packet::Connect(connect, None, Some(login)))
 }
