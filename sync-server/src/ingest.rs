@@ -19,8 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use pos_model::StoreId;
-use protocol::envelope::{open_uplink, seal_downlink};
-use protocol::latest::{Downlink as Answer, Uplink};
+use protocol::envelope::seal_downlink;
+use protocol::latest::Downlink as Answer;
 use protocol::topic;
 use sync_core::ServerLimits;
 use sync_core::server::{Admission, Outcome, Route, ServerEffect, ServerSync, Ticket};
@@ -201,14 +201,13 @@ fn spawn(
 fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
     while let Some(message) = messages.blocking_recv() {
         let Uplinked { connection, store, kind, payload, receipt } = message;
-        let job = match open(shared, &store, kind.as_str(), &payload) {
+        let job = match open(shared, &store, kind.as_str(), payload) {
             Ok(job) => job,
             Err(refusal) => {
                 receipt.refuse(refusal);
                 continue;
             }
         };
-        drop(payload);
         let question = job.question();
         let bytes = job.memory_bytes();
         let mut queue = shared.lock();
@@ -231,7 +230,7 @@ fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
 }
 
 /// Checks that login, topic and envelope say the same, and makes a message of the bytes.
-fn open(shared: &Shared, store: &StoreId, kind: &str, payload: &[u8]) -> Result<Job, Refusal> {
+fn open(shared: &Shared, store: &StoreId, kind: &str, payload: Bytes) -> Result<Job, Refusal> {
     if !shared.credentials.is_active(store) {
         shared.metrics.revoked(store);
         return Err(Refusal::NotAuthorized);
@@ -240,23 +239,15 @@ fn open(shared: &Shared, store: &StoreId, kind: &str, payload: &[u8]) -> Result<
         shared.metrics.unreadable(store, error);
         Refusal::Unreadable
     };
-    let (named, message) = open_uplink(payload).map_err(|error| unreadable(&error))?;
-    if named != *store {
-        shared.metrics.wrong_store(store, &named);
+    let job = Job::open(payload).map_err(|error| unreadable(&error))?;
+    if job.store != *store {
+        shared.metrics.wrong_store(store, &job.store);
         return Err(Refusal::NotAuthorized);
     }
-    if kind_of(&message) != topic::UplinkKind::parse(kind) {
+    if topic::UplinkKind::parse(kind) != Some(job.kind()) {
         return Err(unreadable(&topic::TopicError::Kind));
     }
-    Job::new(named, message).map_err(|error| unreadable(&error))
-}
-
-fn kind_of(message: &Uplink) -> Option<topic::UplinkKind> {
-    Some(match message {
-        Uplink::Hello(_) => topic::UplinkKind::Hello,
-        Uplink::Batch(_) => topic::UplinkKind::Batch,
-        Uplink::Heartbeat(_) => topic::UplinkKind::Heartbeat,
-    })
+    Ok(job)
 }
 
 fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answers>) {

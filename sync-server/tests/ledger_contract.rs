@@ -501,10 +501,13 @@ fn wrong_books_are_found() {
     check(&a, "DELETE FROM sales WHERE seq = 2", "sales of store a");
     check(
         &a,
-        "UPDATE events SET bytes = (SELECT bytes FROM events WHERE event_no = 3) WHERE event_no = 2",
+        "UPDATE events SET hash = (SELECT hash FROM events WHERE event_no = 3) WHERE event_no = 2",
         "hash of event",
     );
-    check(&a, "DELETE FROM events WHERE event_no = 4", "events from");
+    check(&a, "DELETE FROM events WHERE event_no = 4", "hash of event");
+    check(&a, "UPDATE batches SET events = 3", "events from");
+    check(&a, "UPDATE streams SET base_hash = randomblob(32)", "hash before event");
+    check(&a, "DELETE FROM batches", "cursor of epoch");
 }
 
 #[test]

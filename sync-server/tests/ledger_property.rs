@@ -89,7 +89,7 @@ fn state(ledger: SqliteLedger) -> Vec<String> {
             .to_owned(),
         "SELECT store_id, epoch, seq, sale_id, receipt_no, gross_minor FROM v_sales".to_owned(),
         "SELECT store_id, sale_id, position, sku, gross_minor FROM v_sale_lines".to_owned(),
-        "SELECT store_id, epoch, seq, reason, hex(bytes) FROM v_parked".to_owned(),
+        "SELECT store_id, epoch, seq, reason, detail FROM v_parked".to_owned(),
         "SELECT store_id, applied_events, applied_sales, parked_events, forked_events FROM store_state JOIN stores
             USING (store_no)"
             .to_owned(),

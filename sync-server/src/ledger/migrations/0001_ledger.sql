@@ -1,7 +1,7 @@
 -- The central ledger. For reading, start with the views at the end: v_sales, v_sale_lines, v_day_totals, v_stock_used.
 --
--- Everything that arrives gets a number, event_no, from one counter, and all large tables grow at their right end only:
--- that is what makes them fast to write. Amounts are integers of the currency's minor unit, quantities integers of a
+-- Every event gets a number, event_no, from one counter, and all large tables grow at their right end only: that is what
+-- makes them fast to write. Amounts are integers of the currency's minor unit, quantities integers of a
 -- millionth, times milliseconds since 1970 (UTC), business dates days since 1970-01-01.
 
 CREATE TABLE stores (
@@ -84,23 +84,26 @@ CREATE INDEX streams_went_back ON streams (store_no) WHERE applied_seq > continu
 CREATE INDEX streams_forked ON streams (store_no) WHERE successors > 1;
 CREATE INDEX streams_behind ON streams (store_no) WHERE reported_head > applied_seq;
 
--- Which events a message brought: event first_event_no + n is number first_seq + n of the stream.
+-- What a message brought: event first_event_no + n is number first_seq + n of the stream, and stands at place
+-- frame_skip + n in the frame.
 CREATE TABLE batches (
+    first_event_no  INTEGER PRIMARY KEY,
     stream_no       INTEGER NOT NULL,
     first_seq       INTEGER NOT NULL,
-    first_event_no  INTEGER NOT NULL,
     events          INTEGER NOT NULL,
     received_at_ms  INTEGER NOT NULL,
-    PRIMARY KEY (stream_no, first_seq)
-) STRICT, WITHOUT ROWID;
+    -- Events at the frame's beginning that were there already.
+    frame_skip      INTEGER NOT NULL,
+    -- The message as it came over the wire, compressed: it holds every event's bytes as the store committed them.
+    frame           BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX batches_by_place ON batches (stream_no, first_seq);
 
--- Every event of every history that was taken in, with its bytes as the store committed them.
+-- Every event of every history that is followed.
 CREATE TABLE events (
     event_no  INTEGER PRIMARY KEY,
-    -- BLAKE3(hash of the event before, bytes).
-    hash      BLOB NOT NULL,
-    -- MessagePack.
-    bytes     BLOB NOT NULL
+    -- BLAKE3(hash of the event before, bytes of the event).
+    hash      BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE sales (
@@ -161,7 +164,7 @@ CREATE TABLE parked (
     parked_at_ms  INTEGER NOT NULL,
     reason        TEXT NOT NULL,
     detail        TEXT NOT NULL,
-    -- Where its bytes are, if it has a place in the history that the ledger follows; else the bytes themselves.
+    -- Its number, if it has a place in the history that the ledger follows: its bytes are in the frame. Else the bytes.
     event_no      INTEGER,
     bytes         BLOB,
     UNIQUE (stream_no, seq, hash)
@@ -267,6 +270,5 @@ GROUP BY stores.store_id, stock_used.business_date, stock_used.item_id;
 
 CREATE VIEW v_parked AS
 SELECT parked.parked_no, stores.store_id, printf('%016x', streams.epoch) AS epoch, parked.seq,
-       datetime(parked.parked_at_ms / 1000, 'unixepoch') AS parked_at_utc, parked.reason, parked.detail,
-       coalesce(parked.bytes, events.bytes) AS bytes
-FROM parked JOIN stores USING (store_no) JOIN streams USING (stream_no) LEFT JOIN events USING (event_no);
+       datetime(parked.parked_at_ms / 1000, 'unixepoch') AS parked_at_utc, parked.reason, parked.detail
+FROM parked JOIN stores USING (store_no) JOIN streams USING (stream_no);

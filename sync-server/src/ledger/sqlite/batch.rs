@@ -89,7 +89,16 @@ impl<'g> Group<'_, 'g> {
             }
             None => self.rows.add_stream(store_no, batch.epoch, end, batch.prev_hash, self.now_ms)?,
         };
-        let first_event_no = self.next_event_no;
+        // Every event takes one number, parked or not. The frame is there before its events refer to it.
+        let row = BatchRow {
+            first_event_no: self.next_event_no,
+            stream_no,
+            first_seq: shape.seq(skip),
+            events: batch.events.len() - skip,
+            skip,
+            frame: &batch.frame,
+        };
+        self.rows.add_batch(&row, self.now_ms)?;
         let mut parked = Vec::new();
         for (index, received) in batch.events.iter().enumerate().skip(skip) {
             let (seq, hash) = (shape.seq(index), batch.hashes[index]);
@@ -98,10 +107,7 @@ impl<'g> Group<'_, 'g> {
                 parked.push(seq);
             }
         }
-        let events = self.next_event_no - first_event_no;
-        let first_seq = shape.seq(skip);
-        self.rows.add_batch(&BatchRow { first_event_no, stream_no, first_seq, events, skip, frame: &batch.frame }, self.now_ms)?;
-        let applied = (batch.events.len() - skip - parked.len()) as u64;
+        let applied = (row.events - parked.len()) as u64;
         Ok(BatchOutcome { through: end, cursor: end, applied, parked, forked: false, rewind: false })
     }
 
@@ -171,7 +177,7 @@ impl<'g> Group<'_, 'g> {
         Ok((reason, format!("{what} with id {} is event {epoch}/{seq} of store {store}", sale.sale_id)))
     }
 
-    /// An event that is held, or that this group brought: its batch is not written before its last event.
+    /// An event that is held, if it can be understood.
     fn held_event(&mut self, event_no: i64) -> Result<Option<Event>, Fault> {
         let bytes = frames::event_bytes(self.connection, event_no)?;
         Ok(bytes.and_then(|bytes| decode_event(&bytes).ok()))

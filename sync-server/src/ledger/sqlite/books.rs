@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::fault::{During, read_all};
 use super::rows::hash_of;
-use super::{Connected, fleet, verify};
+use super::{Connected, fleet, frames, verify};
 use crate::ledger::LedgerError;
 use crate::ledger::books::{
     Books, DayTotals, DuplicateReceipt, EpochRow, LatestDay, ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord,
@@ -80,16 +80,16 @@ impl<C: Connected> Books for C {
 
     fn sale(&self, sale_id: &SaleId) -> Result<Option<SaleRecord>, LedgerError> {
         let doing = "read sale";
-        let query = "SELECT store_id, streams.epoch, seq, hash, bytes, (SELECT received_at_ms FROM batches
-                    WHERE batches.stream_no = sales.stream_no AND first_seq <= seq ORDER BY first_seq DESC LIMIT 1)
+        let query = "SELECT store_id, streams.epoch, seq, hash, event_no, (SELECT received_at_ms FROM batches
+                    WHERE first_event_no <= event_no ORDER BY first_event_no DESC LIMIT 1)
             FROM sales JOIN events USING (event_no) JOIN stores USING (store_no) JOIN streams USING (stream_no)
             WHERE sale_id = ?1";
         let mut statement = self.connection().prepare_cached(query).during(doing)?;
         let mut rows = statement.query([sale_id.as_bytes()]).during(doing)?;
         let Some(row) = rows.next().during(doing)? else { return Ok(None) };
-        let bytes = row.get_ref(4).during(doing)?;
-        let bytes = bytes.as_blob().map_err(|_| LedgerError::Damaged { what: "event" })?;
-        let event = decode_event(bytes).map_err(|_| LedgerError::Damaged { what: "event" })?;
+        let bytes = frames::event_bytes(self.connection(), row.get(4).during(doing)?)?;
+        let bytes = bytes.ok_or(LedgerError::Damaged { what: "event" })?;
+        let event = decode_event(&bytes).map_err(|_| LedgerError::Damaged { what: "event" })?;
         let EventBody::SaleCompleted(sale) = event.body else { return Err(LedgerError::Damaged { what: "sale" }) };
         Ok(Some(SaleRecord {
             store: store_id(row.get(0).during(doing)?)?,
@@ -165,14 +165,16 @@ impl<C: Connected> Books for C {
         };
         let store = filter.store.as_ref().map(StoreId::as_str);
         let mut statement = self.connection().prepare_cached(&query).during(doing)?;
-        read_all(&mut statement, params![filter.after, filter.limit, store], doing, parked_event)
+        read_all(&mut statement, params![filter.after, filter.limit, store], doing, |row| {
+            parked_event(self.connection(), row)
+        })
     }
 
     fn parked_event(&self, parked_no: i64) -> Result<Option<ParkedEvent>, LedgerError> {
         let doing = "read parked event";
         let mut statement =
             self.connection().prepare_cached(&format!("{PARKED} WHERE parked_no = ?1")).during(doing)?;
-        Ok(read_all(&mut statement, [parked_no], doing, parked_event)?.pop())
+        Ok(read_all(&mut statement, [parked_no], doing, |row| parked_event(self.connection(), row))?.pop())
     }
 
     fn verify(&self) -> Result<VerifyReport, LedgerError> {
@@ -183,11 +185,15 @@ impl<C: Connected> Books for C {
 const MS_PER_DAY: i64 = 86_400_000;
 
 const PARKED: &str = "SELECT parked_no, store_id, epoch, seq, parked.hash, parked_at_ms, reason, detail,
-        coalesce(parked.bytes, events.bytes, x'')
-    FROM parked JOIN stores USING (store_no) JOIN streams USING (stream_no) LEFT JOIN events USING (event_no)";
+        event_no, bytes
+    FROM parked JOIN stores USING (store_no) JOIN streams USING (stream_no)";
 
-fn parked_event(row: &Row<'_>) -> Result<ParkedEvent, LedgerError> {
+fn parked_event(connection: &Connection, row: &Row<'_>) -> Result<ParkedEvent, LedgerError> {
     let doing = "read parked event";
+    let bytes = match row.get::<_, Option<i64>>(8).during(doing)? {
+        Some(event_no) => frames::event_bytes(connection, event_no)?,
+        None => row.get(9).during(doing)?,
+    };
     Ok(ParkedEvent {
         parked_no: row.get(0).during(doing)?,
         store: row.get(1).during(doing)?,
@@ -197,7 +203,7 @@ fn parked_event(row: &Row<'_>) -> Result<ParkedEvent, LedgerError> {
         parked_at_ms: row.get(5).during(doing)?,
         reason: row.get(6).during(doing)?,
         detail: row.get(7).during(doing)?,
-        bytes: row.get(8).during(doing)?,
+        bytes: bytes.ok_or(LedgerError::Damaged { what: "parked event" })?,
     })
 }
 

@@ -2,7 +2,8 @@
 //! updates of it. Keys are sorted, so that the writes walk each table in its own order.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::LazyLock;
 
 use pos_model::Currency;
 use rusqlite::params;
@@ -13,11 +14,72 @@ use super::rows::{Rows, SaleRow};
 
 #[derive(Debug, Default)]
 pub(super) struct Effects<'g> {
-    stores: HashMap<i64, StoreCounts>,
-    totals: HashMap<(i64, i32, Currency), Totals>,
-    used: HashMap<(i64, i32, &'g str), i64>,
+    stores: Table<i64, StoreCounts>,
+    totals: Table<(i64, i32, Currency), Totals>,
+    used: Table<(i64, i32, &'g str), i64>,
     /// Receipt number and event of each sale, by store and till.
-    receipts: HashMap<(i64, &'g str), Vec<(i64, i64)>>,
+    receipts: Table<(i64, &'g str), Vec<(i64, i64)>>,
+}
+
+type Table<K, V> = HashMap<K, V, Seed>;
+
+/// Several keys are looked up for each sale, so the hash is a few multiplications and no more. It starts from a random
+/// number of the process, so that nobody can choose names of items that collide.
+#[derive(Debug, Clone)]
+struct Seed(u64);
+
+#[derive(Debug)]
+struct Mixer(u64);
+
+impl Default for Seed {
+    fn default() -> Self {
+        static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+        Self(*SEED)
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Mixer;
+
+    fn build_hasher(&self) -> Mixer {
+        Mixer(self.0)
+    }
+}
+
+impl Mixer {
+    fn mix(&mut self, word: u64) {
+        // The odd number nearest to 2^64 divided by the golden ratio (Fibonacci hashing).
+        self.0 = (self.0.rotate_left(26) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+impl Hasher for Mixer {
+    fn finish(&self) -> u64 {
+        // The map takes its place from the low bits, and the product is well mixed in the high ones.
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.mix(u64::from_le_bytes(word.try_into().expect("eight bytes")));
+        }
+        let rest =
+            words.remainder().iter().fold(words.remainder().len() as u64, |rest, byte| rest << 8 | u64::from(*byte));
+        self.mix(rest);
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.mix(u64::from(number));
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.mix(u64::from(number.cast_unsigned()));
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.mix(number.cast_unsigned());
+    }
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +186,7 @@ fn add(sum: &mut i64, more: i64) -> Result<(), Fault> {
     Ok(())
 }
 
-fn sorted<K: Ord + Hash + Eq, V>(map: &mut HashMap<K, V>) -> Vec<(K, V)> {
+fn sorted<K: Ord + Hash + Eq, V>(map: &mut Table<K, V>) -> Vec<(K, V)> {
     let mut entries: Vec<_> = map.drain().collect();
     entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     entries

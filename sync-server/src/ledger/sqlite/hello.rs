@@ -39,7 +39,13 @@ impl<'g> Group<'_, 'g> {
         let applied = stream.map_or(Mark { seq: Seq::ZERO, hash: report.hash_before }, |stream| stream.applied);
         // A report of which no agent is capable must not move a cursor.
         let sane = report.first_held <= report.head.next() && report.head < Seq::MAX;
-        let lost = sane && applied.seq.next() < report.first_held;
+        let behind = sane && applied.seq.next() < report.first_held;
+        // On another history than the one followed here, what the store let go of is parked beside it.
+        let beside = match stream {
+            Some(stream) if behind => self.rows.is_parked(stream.stream_no, before)?,
+            _ => false,
+        };
+        let lost = behind && !beside;
         let stream = match stream {
             Some(stream) if lost => {
                 self.rows.move_cursor(stream.stream_no, before, stream.base_hash)?;
@@ -60,7 +66,8 @@ impl<'g> Group<'_, 'g> {
         if sane {
             self.rows.report_head(store_no, epoch, report.head)?;
         }
-        Ok(Cursor { epoch, applied: stream.applied.seq, common: self.common(&stream, report, before)? })
+        let common = if beside { before } else { self.common(&stream, report, before)? };
+        Ok(Cursor { epoch, applied: stream.applied.seq, common })
     }
 
     /// Our history at the lower of our cursor and the store's head.

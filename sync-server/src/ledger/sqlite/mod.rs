@@ -7,6 +7,7 @@ mod books;
 mod effects;
 mod fault;
 mod fleet;
+mod frames;
 mod hello;
 mod migrate;
 mod receipts;

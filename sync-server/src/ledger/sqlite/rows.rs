@@ -30,6 +30,17 @@ pub(super) struct SaleRow<'g> {
     pub(super) sale: &'g SaleCompleted,
 }
 
+/// A message and what of it is new.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchRow<'a> {
+    pub(super) first_event_no: i64,
+    pub(super) stream_no: i64,
+    pub(super) first_seq: Seq,
+    pub(super) events: usize,
+    pub(super) skip: usize,
+    pub(super) frame: &'a [u8],
+}
+
 /// Why an event is parked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parking<'a> {
@@ -73,15 +84,15 @@ statements! {
         AND reported_head < ?3";
     find_batch: "SELECT first_seq, first_event_no, events FROM batches WHERE stream_no = ?1 AND first_seq <= ?2
         ORDER BY first_seq DESC LIMIT 1";
-    add_batch: "INSERT INTO batches (stream_no, first_seq, first_event_no, events, received_at_ms)
-        VALUES (?1, ?2, ?3, ?4, ?5)";
+    add_batch: "INSERT INTO batches (first_event_no, stream_no, first_seq, events, received_at_ms, frame_skip, frame)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     event_hash: "SELECT hash FROM events WHERE event_no = ?1";
-    add_event: "INSERT INTO events (event_no, hash, bytes) VALUES (?1, ?2, ?3)";
+    add_event: "INSERT INTO events (event_no, hash) VALUES (?1, ?2)";
     add_sale: "INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
         ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
     add_line: "INSERT INTO sale_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    sale_place: "SELECT stores.store_id, streams.epoch, sales.seq, events.bytes FROM sales JOIN stores USING (store_no)
-        JOIN streams USING (stream_no) JOIN events USING (event_no) WHERE sale_id = ?1";
+    sale_place: "SELECT stores.store_id, streams.epoch, sales.seq, event_no FROM sales JOIN stores USING (store_no)
+        JOIN streams USING (stream_no) WHERE sale_id = ?1";
     park: "INSERT INTO parked (store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
     is_parked: "SELECT EXISTS (SELECT 1 FROM parked WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3)";
@@ -201,22 +212,18 @@ impl Rows<'_> {
         self.event_hash.query_row([first_event_no + offset], read).during("read hash")?.map(Some)
     }
 
-    pub(super) fn add_batch(
-        &mut self,
-        stream_no: i64,
-        first_seq: Seq,
-        first_event_no: i64,
-        events: i64,
-        now_ms: i64,
-    ) -> Result<(), LedgerError> {
+    pub(super) fn add_batch(&mut self, row: &BatchRow<'_>, now_ms: i64) -> Result<(), LedgerError> {
+        let BatchRow { first_event_no, stream_no, first_seq, events, skip, frame } = *row;
+        let small = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let (events, skip) = (small(events), small(skip));
         self.add_batch
-            .execute(params![stream_no, first_seq.to_sql(), first_event_no, events, now_ms])
+            .execute(params![first_event_no, stream_no, first_seq.to_sql(), events, now_ms, skip, frame])
             .during("insert batch")
             .map(drop)
     }
 
-    pub(super) fn add_event(&mut self, event_no: i64, hash: &ChainHash, bytes: &[u8]) -> Result<(), LedgerError> {
-        self.add_event.execute(params![event_no, hash.as_bytes(), bytes]).during("insert event").map(drop)
+    pub(super) fn add_event(&mut self, event_no: i64, hash: &ChainHash) -> Result<(), LedgerError> {
+        self.add_event.execute(params![event_no, hash.as_bytes()]).during("insert event").map(drop)
     }
 
     pub(super) fn add_sale(&mut self, row: &SaleRow<'_>, text: &mut String) -> rusqlite::Result<()> {
@@ -285,8 +292,8 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Where the sale with this id is, and its event's bytes.
-    pub(super) fn sale_place(&mut self, sale_id: &SaleId) -> Result<(String, Epoch, Seq, Vec<u8>), LedgerError> {
+    /// Where the sale with this id is: store, epoch, number there, number of its event.
+    pub(super) fn sale_place(&mut self, sale_id: &SaleId) -> Result<(String, Epoch, Seq, i64), LedgerError> {
         self.sale_place
             .query_row([sale_id.as_bytes()], |row| {
                 Ok((row.get(0)?, Epoch::from_sql(row.get(1)?), Seq::from_sql(row.get(2)?), row.get(3)?))

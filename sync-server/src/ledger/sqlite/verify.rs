@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use pos_model::{BusinessDate, ChainHash, Epoch};
-use protocol::latest::{EventBody, decode_event};
-use rusqlite::Connection;
+use protocol::latest::{EventBody, SaleCompleted, decode_event};
+use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::fault::During;
+use super::frames;
 use super::rows::hash_of;
 use crate::ledger::LedgerError;
 use crate::ledger::books::{DIFFERENCES_MAX, Difference, VerifyReport};
@@ -30,6 +31,8 @@ struct Computed {
     totals: BTreeMap<(i64, i32, String), Totals>,
     used: BTreeMap<(i64, i32, String), i128>,
     sales_of_store: BTreeMap<i64, i128>,
+    /// Where each stream's history ends: its last number and the hash there.
+    ends: BTreeMap<i64, (i64, ChainHash)>,
 }
 
 const DOING: &str = "verify the books";
@@ -37,64 +40,126 @@ const DOING: &str = "verify the books";
 pub(super) fn verify(connection: &Connection) -> Result<VerifyReport, LedgerError> {
     let _snapshot = connection.unchecked_transaction().during(DOING)?;
     let mut report = VerifyReport::default();
-    let computed = walk_events(connection, &mut report)?;
+    let computed = walk_batches(connection, &mut report)?;
     compare_totals(connection, &computed, &mut report)?;
     compare_used(connection, &computed, &mut report)?;
     compare_stores(connection, &computed, &mut report)?;
-    walk_chains(connection, &mut report)?;
+    compare_cursors(connection, &computed, &mut report)?;
     Ok(report)
 }
 
-/// Sums up the sales that are in the tables, from their events' bytes, and compares the columns on the way.
-fn walk_events(connection: &Connection, report: &mut VerifyReport) -> Result<Computed, LedgerError> {
+/// Opens every frame: follows the hash chains from message to message, compares the columns of the sales with what
+/// their events say, and sums up.
+fn walk_batches(connection: &Connection, report: &mut VerifyReport) -> Result<Computed, LedgerError> {
     let mut computed = Computed::default();
-    let query = "SELECT event_no, sales.store_no, stream_no, gross_minor, tax_minor, net_minor, quantity_micro, lines,
-            business_date, bytes, (SELECT count(*) FROM sale_lines
-                WHERE line_no BETWEEN event_no * 1024 AND event_no * 1024 + 1023),
-            (SELECT ifnull(sum(sale_lines.gross_minor), 0) FROM sale_lines
-                WHERE line_no BETWEEN event_no * 1024 AND event_no * 1024 + 1023)
-        FROM sales JOIN events USING (event_no) ORDER BY event_no";
-    let mut statement = connection.prepare(query).during(DOING)?;
-    let mut rows = statement.query([]).during(DOING)?;
+    let query =
+        "SELECT first_event_no, stream_no, first_seq, batches.events, frame_skip, frame, epoch, base_hash, store_no
+        FROM batches JOIN streams USING (stream_no) ORDER BY first_event_no";
+    let mut batches = connection.prepare(query).during(DOING)?;
+    let mut events = Walker::prepare(connection)?;
+    let mut rows = batches.query([]).during(DOING)?;
     while let Some(row) = rows.next().during(DOING)? {
         let number = |column: usize| row.get::<_, i64>(column).during(DOING);
-        let event_no = number(0)?;
-        report.sales += 1;
-        let bytes = row.get_ref(9).during(DOING)?.as_blob().map_err(|_| LedgerError::Damaged { what: "event" })?;
-        let sale = match decode_event(bytes).map(|event| event.body) {
-            Ok(EventBody::SaleCompleted(sale)) => sale,
-            Ok(_) | Err(_) => {
-                report.differ(&format!("event {event_no}"), &"a sale", &"no sale");
-                continue;
-            }
+        let (first_event_no, stream_no, first_seq, count) = (number(0)?, number(1)?, number(2)?, number(3)?);
+        let epoch = Epoch::from_sql(number(6)?);
+        let frame = row.get_ref(5).during(DOING)?.as_blob().map_err(|_| LedgerError::Damaged { what: "frame" })?;
+        let batch = frames::open(frame)?;
+        let skip = usize::try_from(number(4)?).unwrap_or(usize::MAX);
+        let held = batch.events.get(skip..).unwrap_or_default();
+        report.compare(i128::from(count), held.len() as i128, || format!("events from {epoch}/{first_seq}"));
+        // The frame says what stood before it; the batch before must have ended there.
+        let mut hash = batch.events.iter().take(skip).fold(batch.prev_hash, |hash, bytes| hash.then(bytes));
+        let before = match computed.ends.get(&stream_no) {
+            Some((seq, hash)) if *seq + 1 == first_seq => Some(*hash),
+            _ if first_seq == 1 => Some(hash_of(row.get_ref(7).during(DOING)?)?),
+            // Behind a loss the event before never arrived.
+            _ => None,
         };
-        let (store_no, stream_no) = (number(1)?, number(2)?);
-        let date = sale.business_date.days();
+        report.compare(before.unwrap_or(hash), hash, || format!("hash before event {epoch}/{first_seq}"));
+        for ((event_no, seq), bytes) in (first_event_no..).zip(first_seq..).zip(held) {
+            hash = hash.then(bytes);
+            report.events += 1;
+            let stored = events.hash(event_no)?;
+            report.compare(stored.unwrap_or(ChainHash::GENESIS), hash, || format!("hash of event {epoch}/{seq}"));
+            if let Ok(EventBody::SaleCompleted(sale)) = decode_event(bytes).map(|event| event.body)
+                && events.compare_sale(event_no, &sale, report)?
+            {
+                report.sales += 1;
+                computed.add(number(8)?, stream_no, &sale);
+            }
+        }
+        computed.ends.insert(stream_no, (first_seq + count - 1, hash));
+    }
+    Ok(computed)
+}
+
+/// Looks up what the tables hold of one event.
+struct Walker<'c> {
+    hash: Statement<'c>,
+    sale: Statement<'c>,
+}
+
+impl<'c> Walker<'c> {
+    fn prepare(connection: &'c Connection) -> Result<Self, LedgerError> {
+        let sale = "SELECT sale_id, gross_minor, tax_minor, net_minor, quantity_micro, lines, business_date,
+                (SELECT count(*) FROM sale_lines WHERE line_no BETWEEN event_no * 1024 AND event_no * 1024 + 1023),
+                (SELECT ifnull(sum(sale_lines.gross_minor), 0) FROM sale_lines
+                    WHERE line_no BETWEEN event_no * 1024 AND event_no * 1024 + 1023)
+            FROM sales WHERE event_no = ?1";
+        Ok(Self {
+            hash: connection.prepare("SELECT hash FROM events WHERE event_no = ?1").during(DOING)?,
+            sale: connection.prepare(sale).during(DOING)?,
+        })
+    }
+
+    fn hash(&mut self, event_no: i64) -> Result<Option<ChainHash>, LedgerError> {
+        let found = self.hash.query_row([event_no], |row| row.get_ref(0).map(hash_of)).optional();
+        found.during(DOING)?.transpose()
+    }
+
+    /// Compares a sale's columns; says whether the sale is in the tables. One that is parked is not.
+    fn compare_sale(
+        &mut self,
+        event_no: i64,
+        sale: &SaleCompleted,
+        report: &mut VerifyReport,
+    ) -> Result<bool, LedgerError> {
+        let mut rows = self.sale.query([event_no]).during(DOING)?;
+        let Some(row) = rows.next().during(DOING)? else { return Ok(false) };
+        let number = |column: usize| row.get::<_, i64>(column).during(DOING).map(i128::from);
+        let id = row.get_ref(0).during(DOING)?.as_blob().ok() == Some(sale.sale_id.as_bytes());
         let gross_of_lines: i128 = sale.lines.iter().map(|line| i128::from(line.gross_minor.minor())).sum();
         let lines = sale.lines.len() as i128;
         let what = |column: &str| format!("{column} of sale {}", sale.sale_id);
-        report.compare(i128::from(number(3)?), i128::from(sale.totals.gross_minor.minor()), || what("gross_minor"));
-        report.compare(i128::from(number(4)?), i128::from(sale.totals.tax_minor.minor()), || what("tax_minor"));
-        report.compare(i128::from(number(5)?), i128::from(sale.totals.net_minor.minor()), || what("net_minor"));
-        report.compare(i128::from(number(6)?), i128::from(sale.totals.quantity.micro()), || what("quantity_micro"));
-        report.compare(i128::from(number(7)?), lines, || what("lines"));
-        report.compare(i128::from(number(8)?), i128::from(date), || what("business_date"));
-        report.compare(i128::from(number(10)?), lines, || what("number of line rows"));
-        report.compare(i128::from(number(11)?), gross_of_lines, || what("gross_minor of the lines"));
-        *computed.sales_of_store.entry(store_no).or_default() += 1;
-        let totals = computed.totals.entry((store_no, date, sale.currency.to_string())).or_default();
+        report.compare(id, true, || what("id"));
+        report.compare(number(1)?, i128::from(sale.totals.gross_minor.minor()), || what("gross_minor"));
+        report.compare(number(2)?, i128::from(sale.totals.tax_minor.minor()), || what("tax_minor"));
+        report.compare(number(3)?, i128::from(sale.totals.net_minor.minor()), || what("net_minor"));
+        report.compare(number(4)?, i128::from(sale.totals.quantity.micro()), || what("quantity_micro"));
+        report.compare(number(5)?, lines, || what("lines"));
+        report.compare(number(6)?, i128::from(sale.business_date.days()), || what("business_date"));
+        report.compare(number(7)?, lines, || what("number of line rows"));
+        report.compare(number(8)?, gross_of_lines, || what("gross_minor of the lines"));
+        Ok(true)
+    }
+}
+
+impl Computed {
+    fn add(&mut self, store_no: i64, stream_no: i64, sale: &SaleCompleted) {
+        let date = sale.business_date.days();
+        *self.sales_of_store.entry(store_no).or_default() += 1;
+        let totals = self.totals.entry((store_no, date, sale.currency.to_string())).or_default();
         totals.sales += 1;
-        totals.lines += lines;
+        totals.lines += sale.lines.len() as i128;
         totals.quantity_micro += i128::from(sale.totals.quantity.micro());
         totals.gross_minor += i128::from(sale.totals.gross_minor.minor());
         totals.tax_minor += i128::from(sale.totals.tax_minor.minor());
         totals.net_minor += i128::from(sale.totals.net_minor.minor());
         for consumption in sale.lines.iter().flat_map(|line| &line.consumption) {
-            let used = computed.used.entry((stream_no, date, consumption.item_id.to_string())).or_default();
+            let used = self.used.entry((stream_no, date, consumption.item_id.to_string())).or_default();
             *used += i128::from(consumption.quantity.micro());
         }
     }
-    Ok(computed)
 }
 
 fn compare_totals(connection: &Connection, computed: &Computed, report: &mut VerifyReport) -> Result<(), LedgerError> {
@@ -172,47 +237,23 @@ fn compare_stores(connection: &Connection, computed: &Computed, report: &mut Ver
     Ok(())
 }
 
-/// Follows each epoch's hash chain from message to message.
-fn walk_chains(connection: &Connection, report: &mut VerifyReport) -> Result<(), LedgerError> {
-    let query =
-        "SELECT stream_no, first_seq, first_event_no, batches.events, epoch, base_hash, applied_seq, applied_hash
-        FROM batches JOIN streams USING (stream_no) ORDER BY stream_no, first_seq";
-    let mut batches = connection.prepare(query).during(DOING)?;
-    let mut events = connection
-        .prepare("SELECT hash, bytes FROM events WHERE event_no BETWEEN ?1 AND ?2 ORDER BY event_no")
-        .during(DOING)?;
-    let mut rows = batches.query([]).during(DOING)?;
-    // The stream and the number that would follow without a gap, with the hash before it.
-    let mut expected: Option<(i64, i64, ChainHash)> = None;
+/// The cursor stands where the history ends, unless what lies between was lost.
+fn compare_cursors(connection: &Connection, computed: &Computed, report: &mut VerifyReport) -> Result<(), LedgerError> {
+    let query = "SELECT stream_no, epoch, applied_seq, applied_hash, EXISTS (SELECT 1 FROM losses
+            WHERE losses.stream_no = streams.stream_no AND to_seq = applied_seq) FROM streams";
+    let mut statement = connection.prepare(query).during(DOING)?;
+    let mut rows = statement.query([]).during(DOING)?;
     while let Some(row) = rows.next().during(DOING)? {
-        let number = |column: usize| row.get::<_, i64>(column).during(DOING);
-        let (stream_no, first_seq, first_event_no, count) = (number(0)?, number(1)?, number(2)?, number(3)?);
-        let epoch = Epoch::from_sql(number(4)?);
-        let mut hash = match expected {
-            Some((stream, seq, hash)) if stream == stream_no && seq == first_seq => Some(hash),
-            _ if first_seq == 1 => Some(hash_of(row.get_ref(5).during(DOING)?)?),
-            // Behind a loss the hash before is that of an event that never arrived.
-            _ => None,
-        };
-        let mut held = events.query([first_event_no, first_event_no + count - 1]).during(DOING)?;
-        let mut seq = first_seq;
-        while let Some(event) = held.next().during(DOING)? {
-            report.events += 1;
-            let stored = hash_of(event.get_ref(0).during(DOING)?)?;
-            let bytes = event.get_ref(1).during(DOING)?;
-            let bytes = bytes.as_blob().map_err(|_| LedgerError::Damaged { what: "event" })?;
-            if let Some(before) = hash {
-                report.compare(stored, before.then(bytes), || format!("hash of event {epoch}/{seq}"));
-            }
-            hash = Some(stored);
-            seq += 1;
+        let stream_no: i64 = row.get(0).during(DOING)?;
+        let epoch = Epoch::from_sql(row.get(1).during(DOING)?);
+        let applied: i64 = row.get(2).during(DOING)?;
+        let hash = hash_of(row.get_ref(3).during(DOING)?)?;
+        if row.get(4).during(DOING)? {
+            continue;
         }
-        report.compare(count, seq - first_seq, || format!("events from {epoch}/{first_seq}"));
-        if number(6)? == seq - 1 {
-            let cursor = hash_of(row.get_ref(7).during(DOING)?)?;
-            report.compare(cursor, hash.unwrap_or(cursor), || format!("hash at the cursor of epoch {epoch}"));
-        }
-        expected = hash.map(|hash| (stream_no, seq, hash));
+        let (seq, end) = computed.ends.get(&stream_no).copied().unwrap_or((0, hash));
+        report.compare(applied, seq, || format!("cursor of epoch {epoch}"));
+        report.compare(hash, end, || format!("hash at the cursor of epoch {epoch}"));
     }
     Ok(())
 }
