@@ -162,7 +162,7 @@ fn sample(name: &str, encoded: &[u8]) -> Vec<u8> {
         std::fs::create_dir_all(path.parent().expect("has a folder")).expect("make the folder");
         std::fs::write(&path, encoded).expect("write the sample");
     }
-    std::fs::read(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()))
+    std::fs::read(&path).expect("a sample is committed; BREAKWATER_BLESS=1 writes one that is missing")
 }
 
 #[test]
