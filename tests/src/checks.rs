@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use agent::db::View;
-use pos_model::{ChainHash, Epoch, Seq, StoreId};
+use pos_model::{ChainHash, Epoch, SaleId, Seq, StoreId};
+use protocol::envelope::open_uplink;
+use protocol::latest::Uplink;
 use rusqlite::{Connection, Params, Row};
 
 use crate::reference::{Key, Reference, Rule, Sums, Violation, What, must, violated};
@@ -17,12 +19,14 @@ pub fn at_the_end<'c>(
     reference: &Reference,
     centre: &Connection,
     stores: &[StoreId],
+    last_sales: &[SaleId],
     machines: impl Iterator<Item = (usize, &'c Connection, View<'c>)>,
 ) -> Result<(), Violation> {
     let (taken, parked) = (taken(centre)?, parked(centre)?);
     everything_is_there(reference, &taken)?;
     parked_for_a_cause(reference, &parked)?;
     each_sale_once(reference, &taken, &parked)?;
+    not_stuck_in_a_fork(reference, &parked, last_sales)?;
     centre_balances(reference, centre, stores)?;
     centre_chains(centre)?;
     for (number, books, view) in machines {
@@ -92,6 +96,23 @@ fn each_sale_once(
     Ok(())
 }
 
+/// A sale that was made long after everything had drained is applied: by then an agent has left an epoch that another
+/// one uses too.
+fn not_stuck_in_a_fork(
+    reference: &Reference,
+    parked: &BTreeMap<Key, String>,
+    last_sales: &[SaleId],
+) -> Result<(), Violation> {
+    for sale_id in last_sales {
+        let stuck = reference.events_of_sale(*sale_id).find(|key| parked.contains_key(key));
+        let fact = stuck.and_then(|key| reference.fact(&key));
+        must(stuck.is_none(), Rule::ParkedWithoutCause, || {
+            format!("a sale after all had drained is parked: {fact:?}")
+        })?;
+    }
+    Ok(())
+}
+
 /// Totals and stock at the centre are the sums over the applied sales.
 pub fn centre_balances(reference: &Reference, centre: &Connection, stores: &[StoreId]) -> Result<(), Violation> {
     if rows(centre, "SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))?.is_empty() {
@@ -142,11 +163,14 @@ fn centre_chains(centre: &Connection) -> Result<(), Violation> {
         let (mut seq, mut hash) = (0, Some(ChainHash::from_bytes(base_hash)));
         let batches = rows(
             centre,
-            "SELECT first_seq, first_event_no, events FROM batches WHERE stream_no = ?1 ORDER BY first_seq",
+            "SELECT first_seq, first_event_no, events, frame_skip, frame FROM batches WHERE stream_no = ?1
+             ORDER BY first_seq",
             [stream_no],
-            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get::<_, Vec<u8>>(4)?)),
         )?;
-        for (first_seq, first_event_no, events) in batches {
+        for (first_seq, first_event_no, events, skip, frame) in batches {
+            let (first_seq, first_event_no, events, skip): (i64, i64, i64, i64) =
+                (first_seq, first_event_no, events, skip);
             if first_seq != seq + 1 {
                 let known = (seq + 1..first_seq).all(|gone| lost.iter().any(|(from, to)| (from..=to).contains(&&gone)));
                 must(known, Rule::Chain, || format!("stream {stream_no} goes on with {first_seq} after {seq}"))?;
@@ -154,13 +178,18 @@ fn centre_chains(centre: &Connection) -> Result<(), Violation> {
             }
             let held = rows(
                 centre,
-                "SELECT hash, bytes FROM events WHERE event_no >= ?1 AND event_no < ?1 + ?2 ORDER BY event_no",
+                "SELECT hash FROM events WHERE event_no >= ?1 AND event_no < ?1 + ?2 ORDER BY event_no",
                 [first_event_no, events],
-                |row| Ok((key(row)?, row.get::<_, Vec<u8>>(1)?)),
+                key,
             )?;
             must(held.len().try_into() == Ok(events), Rule::Chain, || format!("stream {stream_no} has holes"))?;
-            for (stated, bytes) in held {
-                let holds = hash.is_none_or(|hash| hash.then(&bytes) == stated);
+            let Ok((_, Uplink::Batch(batch))) = open_uplink(&frame) else {
+                return violated(Rule::Chain, format!("stream {stream_no} has an unreadable frame at {first_seq}"));
+            };
+            let bytes = batch.events.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+            must(bytes.len() == held.len(), Rule::Chain, || format!("the frame at {first_seq} has another length"))?;
+            for (stated, bytes) in held.into_iter().zip(bytes) {
+                let holds = hash.is_none_or(|hash| hash.then(bytes) == stated);
                 must(holds, Rule::Chain, || format!("stream {stream_no} breaks after {seq}"))?;
                 (seq, hash) = (seq + 1, Some(stated));
             }
@@ -173,6 +202,11 @@ fn centre_chains(centre: &Connection) -> Result<(), Violation> {
         })?;
     }
     Ok(())
+}
+
+/// How many times the centre wrote down that events are lost for good.
+pub fn losses(centre: &Connection) -> Result<usize, Violation> {
+    rows(centre, "SELECT 1 FROM losses", [], |_| Ok(())).map(|losses| losses.len())
 }
 
 // ---- a store ----

@@ -202,7 +202,9 @@ impl Reference {
             Some(last) if last.place.epoch == place.epoch => last.place.seq.next(),
             _ => Seq::FIRST,
         };
-        must(place.seq == expected, Rule::Chain, || format!("agent {agent} wrote {place}, expected number {expected}"))?;
+        must(place.seq == expected, Rule::Chain, || {
+            format!("agent {agent} wrote {place}, expected number {expected}")
+        })?;
         if let What::Sale(sold) = &fact.what {
             let last = disk.receipts.insert(sold.till_id.clone(), sold.receipt_no).unwrap_or(0);
             must(sold.receipt_no > last, Rule::Numbers, || {

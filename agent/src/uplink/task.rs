@@ -9,7 +9,7 @@ use std::time::Instant as MonotonicClock;
 use pos_model::{Epoch, Seq};
 use protocol::envelope::{OpenError, open_downlink};
 use protocol::latest::local_api::LinkState;
-use protocol::latest::{EpochReport, OpenReason};
+use protocol::latest::OpenReason;
 use protocol::topic::UplinkKind;
 use sync_core::store::{self, Effect, Loss, Notice, SendFailure, StoreSync};
 use sync_core::{Instant, StoreLimits};
@@ -106,8 +106,6 @@ struct Running<C: Connect> {
     link: Option<C::Link>,
     started: MonotonicClock,
     head: watch::Receiver<crate::db::Head>,
-    /// The oldest event held at the last look: when it moves, the outbox was trimmed.
-    first_held: Option<(Epoch, Seq)>,
 }
 
 impl<C: Connect> Running<C> {
@@ -116,8 +114,7 @@ impl<C: Connect> Running<C> {
         let reports = task.readers.read(|view| view.epochs()).await.map_err(Trouble::Read)?;
         let started = MonotonicClock::now();
         let sync = StoreSync::new(&reports, task.limits.clone(), task.seed, Instant::from_ms(0));
-        let first_held = oldest(&reports);
-        Ok(Self { task, sync, link: None, started, head, first_held })
+        Ok(Self { task, sync, link: None, started, head })
     }
 
     async fn drive(&mut self) {
@@ -160,7 +157,7 @@ impl<C: Connect> Running<C> {
         let now = self.now();
         match event {
             Event::Deadline => {
-                self.look_for_trimming().await;
+                self.look_at_outbox().await;
                 self.sync.handle_timeout(now);
             }
             Event::Committed => {
@@ -283,19 +280,10 @@ impl<C: Connect> Running<C> {
     }
 
     async fn open_epoch(&mut self) {
-        let opened = self.task.writer.open_epoch(OpenReason::Fork).await;
-        match opened {
-            Ok(head) => {
-                let reports = self.task.readers.read(|view| view.epochs()).await;
-                let now = self.now();
-                match reports.map(|reports| reports.into_iter().rfind(|report| report.epoch == head.place.epoch)) {
-                    Ok(Some(report)) => self.sync.handle_epoch_opened(&report, now),
-                    Ok(None) => {}
-                    Err(error) => telemetry::books_failed(&Trouble::Read(error)),
-                }
-            }
-            Err(error) => telemetry::books_failed(&Trouble::Write(error)),
+        if let Err(error) = self.task.writer.open_epoch(OpenReason::Fork).await {
+            telemetry::books_failed(&Trouble::Write(error));
         }
+        self.look_at_outbox().await;
     }
 
     async fn notify(&mut self, notice: Notice) {
@@ -305,14 +293,12 @@ impl<C: Connect> Running<C> {
         self.note(written);
     }
 
-    /// Housekeeping trims the outbox behind our back; the machine must not ask for what is gone.
-    async fn look_for_trimming(&mut self) {
-        match self.task.readers.read(|view| view.epochs()).await {
-            Ok(reports) if oldest(&reports) != self.first_held => {
-                self.first_held = oldest(&reports);
-                self.sync.handle_trimmed(&reports);
-            }
-            Ok(_) => {}
+    /// Housekeeping trims the outbox behind our back, and of several events committed together only the newest is told.
+    async fn look_at_outbox(&mut self) {
+        let reports = self.task.readers.read(|view| view.epochs()).await;
+        let now = self.now();
+        match reports {
+            Ok(reports) => self.sync.handle_held(&reports, now),
             Err(error) => telemetry::books_failed(&Trouble::Read(error)),
         }
     }
@@ -348,8 +334,4 @@ impl<C: Connect> Running<C> {
     fn now(&self) -> Instant {
         Instant::from_ms(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
-}
-
-fn oldest(reports: &[EpochReport]) -> Option<(Epoch, Seq)> {
-    reports.first().map(|report| (report.epoch, report.first_held))
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pos_model::ChainHash;
 use protocol::envelope::{open_uplink, seal_downlink};
 use rusqlite::Connection;
+use sync_core::Instant;
 use sync_core::server::{Admission, BatchOutcome, Outcome, Overload, Route, ServerEffect, ServerSync, Ticket};
 use sync_core::store::Refusal;
-use sync_core::Instant;
 use sync_server::ledger::{Job, Ledger, LedgerError, Message, SqliteLedger};
 
 use super::memory::Memory;
@@ -203,7 +203,8 @@ impl World {
         }
         match &done {
             Ok(outcomes) => {
-                let group: Vec<_> = server.group.iter().zip(outcomes).map(|(job, outcome)| told(job, outcome)).collect();
+                let group: Vec<_> =
+                    server.group.iter().zip(outcomes).map(|(job, outcome)| told(job, outcome)).collect();
                 for (text, seen) in group {
                     seen.into_iter().for_each(|what| self.coverage.saw(what));
                     self.note(format_args!("the centre commits {text}"));
@@ -317,16 +318,15 @@ fn told(job: &Job, outcome: &Outcome) -> (String, Vec<&'static str>) {
     match (&job.message, outcome) {
         (Message::Batch(batch), Outcome::Batch(outcome)) => {
             let events = batch.events.len();
-            let text = format!(
-                "{} {}/{}+{events} of {}: {outcome:?}",
-                "batch", batch.epoch, batch.first_seq, job.store
-            );
+            let text =
+                format!("{} {}/{}+{events} of {}: {outcome:?}", "batch", batch.epoch, batch.first_seq, job.store);
             (text, seen_in(events as u64, outcome))
         }
         (Message::Hello(hello), Outcome::Hello(outcome)) => {
             let text = format!("hello {:x} of {}: {:?}", hello.session, job.store, outcome.cursors);
             let ahead = hello.epochs.iter().zip(&outcome.cursors).any(|(report, cursor)| cursor.applied > report.acked);
-            let behind = hello.epochs.iter().zip(&outcome.cursors).any(|(report, cursor)| cursor.applied < report.acked);
+            let behind =
+                hello.epochs.iter().zip(&outcome.cursors).any(|(report, cursor)| cursor.applied < report.acked);
             let trimmed = hello.epochs.iter().any(|report| report.first_held.get() > 1);
             let seen = [
                 (ahead, "centre: holds more than the store knew"),
@@ -389,8 +389,13 @@ fn keys_after(connection: &Connection, (event_no, parked_no): (i64, i64)) -> Res
 }
 
 fn newest(connection: &Connection) -> Result<(i64, i64), Violation> {
-    let sql = "SELECT (SELECT coalesce(max(event_no), 0) FROM events), (SELECT coalesce(max(parked_no), 0) FROM parked)";
-    read(connection.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))))
+    let sql =
+        "SELECT (SELECT coalesce(max(event_no), 0) FROM events), (SELECT coalesce(max(parked_no), 0) FROM parked)";
+    read(
+        connection
+            .prepare_cached(sql)
+            .and_then(|mut select| select.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))),
+    )
 }
 
 fn cursors(connection: &Connection) -> Result<BTreeMap<(i64, i64), i64>, Violation> {

@@ -71,7 +71,10 @@ impl Command {
             channel: tag("counter"),
             member_tag: None,
             lines,
-            tenders: vec![Tender { kind: tag("cash"), amount: Money::from_minor(sums.gross_minor / 1000 * 1000 + 1000) }],
+            tenders: vec![Tender {
+                kind: tag("cash"),
+                amount: Money::from_minor(sums.gross_minor / 1000 * 1000 + 1000),
+            }],
             expected_total: Some(Money::from_minor(sums.gross_minor)),
             price_book_version: None,
             imported: None,
@@ -92,8 +95,13 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
     let item_micro = below(2_000_000);
     let (group, ppm) = pick(random, &TAX);
     let unit_minor = unit + if with_option { option } else { 0 };
-    let mut asked =
-        AskedLine { unit_minor, quantity_micro, adjusted_minor: 0, tax_group: group.to_owned(), tax_ppm: i64::from(ppm) };
+    let mut asked = AskedLine {
+        unit_minor,
+        quantity_micro,
+        adjusted_minor: 0,
+        tax_group: group.to_owned(),
+        tax_ppm: i64::from(ppm),
+    };
     if chance(random, 300) {
         // Never more than the line costs.
         asked.adjusted_minor = -(sums_of(std::slice::from_ref(&asked)).gross_minor / 3);
@@ -101,7 +109,11 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
     let adjustments = if asked.adjusted_minor == 0 {
         vec![]
     } else {
-        vec![Adjustment { reason: tag("promotion"), promotion_id: None, amount: Money::from_minor(asked.adjusted_minor) }]
+        vec![Adjustment {
+            reason: tag("promotion"),
+            promotion_id: None,
+            amount: Money::from_minor(asked.adjusted_minor),
+        }]
     };
     let option = ChosenOption { code: sku("pearls"), name: "Pearls".to_owned(), price: Money::from_minor(option) };
     let line = Line {

@@ -111,7 +111,8 @@ impl World {
         }
         self.tills[till].pending = Some(command);
         let store = self.tills[till].store;
-        let boxes: Vec<usize> = (0..self.machines.len()).filter(|&number| self.machines[number].store == store).collect();
+        let boxes: Vec<usize> =
+            (0..self.machines.len()).filter(|&number| self.machines[number].store == store).collect();
         self.tills[till].agent = boxes[below_usize(&mut self.random, boxes.len())];
         self.scheduler.after(0, Event::Sell { till, fresh: false });
         true

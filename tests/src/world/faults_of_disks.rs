@@ -156,7 +156,8 @@ impl World {
     fn go_on(&mut self, machine: usize, books: Store, first: &Running, entries: usize) -> Result<(), Violation> {
         let epochs = reports(&books)?;
         let Some(diary) = &first.diary else { return violated(Rule::Failed, "a run without a diary goes on") };
-        let diary = Some(Diary { base: diary.base.copy(), entries: diary.entries[..entries].to_vec(), moments: vec![] });
+        let diary =
+            Some(Diary { base: diary.base.copy(), entries: diary.entries[..entries].to_vec(), moments: vec![] });
         // Memory is doubled too, and with it the source of session numbers: half of the time they come again.
         let again = chance(&mut self.random, 500);
         let seed = if again { first.seed } else { self.random.next_u64() };
@@ -177,8 +178,14 @@ impl World {
     /// The centre is put back to an older state.
     pub(super) fn fault_restore_centre(&mut self, age_ms_max: u64) -> Result<bool, Violation> {
         let now = self.now();
-        let young: Vec<usize> = self.centre.copies.iter().enumerate()
-            .filter(|(_, (at, _))| now.ms_since(*at) <= age_ms_max).map(|(number, _)| number).collect();
+        let young: Vec<usize> = self
+            .centre
+            .copies
+            .iter()
+            .enumerate()
+            .filter(|(_, (at, _))| now.ms_since(*at) <= age_ms_max)
+            .map(|(number, _)| number)
+            .collect();
         if young.is_empty() {
             return Ok(false);
         }

@@ -98,6 +98,7 @@ impl World {
             };
             self.tills[till].agent = machine;
             self.new_command(till);
+            self.last_sales.extend(self.tills[till].pending.iter().map(|command| command.sale_id));
             self.post(&[till])?;
         }
         Ok(())

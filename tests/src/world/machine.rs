@@ -7,13 +7,13 @@ use agent::db::{RETENTION_MS_MIN, Rules, Store};
 use agent::uplink::perform::Speaker;
 use pos_model::{Currency, DayCutOff, Epoch, EventId, Seq, Stamp, TillId};
 use protocol::envelope::open_downlink;
-use protocol::latest::{EpochReport, Mark, OpenReason, ReceiptHead};
+use protocol::latest::{Downlink, EpochReport, Mark, OpenReason, ReceiptHead};
 use sync_core::Instant;
-use sync_core::store::{Loss, Refusal, StoreSync};
+use sync_core::store::{LinkState, Loss, Refusal, StoreSync};
 
 use super::counter::{Command, Till};
 use super::memory::Memory;
-use super::plan::{Fault, below_usize, pick};
+use super::plan::{Fault, below_usize, chance, pick};
 use super::{Event, Phase, Sabotage, World};
 use crate::reference::{Disk, Fact, Rule, Violation, What, must, violated};
 
@@ -93,8 +93,6 @@ pub(super) struct Running {
     pub(super) inbox: VecDeque<Input>,
     /// Events were committed since the machine was told.
     pub(super) head_moved: bool,
-    /// The oldest event held at the last look.
-    first_held: Option<(Epoch, Seq)>,
     pub(super) tidied_at: Instant,
     /// What it did to its books in this run, where a fault may ask for it to be done again.
     pub(super) diary: Option<Diary>,
@@ -119,7 +117,6 @@ impl Running {
             stepping: false,
             inbox: VecDeque::new(),
             head_moved: false,
-            first_held: None,
             tidied_at: now,
             diary,
         }
@@ -226,8 +223,7 @@ impl World {
             Ok(books) => books,
             Err(error) => return self.cannot_start(machine, life, &error),
         };
-        let keeps_diary =
-            self.plan.faults.iter().any(|fault| matches!(fault, Fault::CloneWarm | Fault::StoreRevert));
+        let keeps_diary = self.plan.faults.iter().any(|fault| matches!(fault, Fault::CloneWarm | Fault::StoreRevert));
         let base = keeps_diary.then(|| self.machines[machine].disk.copy());
         if self.permyriad(self.plan.store_step_crash) {
             self.coverage.saw("crash: store, before its epoch is open");
@@ -295,6 +291,10 @@ impl World {
                     self.note(format_args!("machine {machine} does not get to {effect:?}"));
                     return self.crash(machine);
                 }
+                self.sell_meanwhile(machine)?;
+                if self.machines[machine].running.is_none() {
+                    return Ok(());
+                }
                 self.note(format_args!("machine {machine}: {effect:?}"));
                 self.perform(machine, effect)?;
                 if self.machines[machine].running.is_some() && self.permyriad(self.plan.store_step_crash) {
@@ -307,6 +307,26 @@ impl World {
                 return Ok(());
             }
         }
+        Ok(())
+    }
+
+    /// Sales do not wait for the agent's task: one may be committed while it is about to do something.
+    fn sell_meanwhile(&mut self, machine: usize) -> Result<(), Violation> {
+        if !self.is_open() || !chance(&mut self.random, 30) {
+            return Ok(());
+        }
+        let Some(till) = (0..self.tills.len()).find(|&till| self.tills[till].agent == machine) else { return Ok(()) };
+        if self.tills[till].pending.is_none() {
+            self.new_command(till);
+        }
+        let Some(running) = &mut self.machines[machine].running else { return Ok(()) };
+        running.stepping = true;
+        let life = self.machines[machine].life;
+        self.post(&[till])?;
+        if let Some(running) = self.alive(machine, life) {
+            running.stepping = false;
+        }
+        self.coverage.saw("store: sale committed between two steps");
         Ok(())
     }
 
@@ -356,11 +376,7 @@ impl World {
             }
             Ready::Deadline(why) => {
                 let held = reports(&running.books)?;
-                let oldest = held.first().map(|report| (report.epoch, report.first_held));
-                if oldest != running.first_held {
-                    running.first_held = oldest;
-                    running.sync.handle_trimmed(&held);
-                }
+                running.sync.handle_held(&held, now);
                 running.sync.handle_timeout(now);
                 self.coverage.saw(match why {
                     "hello was not answered" => "store: hello was not answered",
@@ -399,7 +415,11 @@ impl World {
                 let text = super::perform::brief(&message);
                 self.note(format_args!("machine {machine} hears {text}"));
                 if let Some(running) = &mut self.machines[machine].running {
+                    let pulse = matches!(message, Downlink::Pulse(_));
                     running.sync.handle_downlink(message, now);
+                    if pulse && running.sync.link_state() == LinkState::Greeting {
+                        self.coverage.saw("store: noticed a new run of the centre");
+                    }
                 }
                 return Ok(());
             }
@@ -499,7 +519,8 @@ impl World {
     /// The machines of a store that have a connection, but for one.
     pub(super) fn others_connected(&self, store: usize, but: usize) -> BTreeSet<usize> {
         let machines = self.machines.iter().enumerate();
-        let others = machines.filter(|(number, other)| *number != but && other.store == store && other.connection.is_some());
+        let others =
+            machines.filter(|(number, other)| *number != but && other.store == store && other.connection.is_some());
         others.map(|(number, _)| number).collect()
     }
 }

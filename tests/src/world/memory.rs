@@ -80,7 +80,9 @@ mod tests {
     fn a_program_that_dies_loses_what_it_had_not_committed() {
         let disk = Memory::new();
         let program = disk.open();
-        program.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); BEGIN; INSERT INTO t VALUES (2)").expect("writes");
+        program
+            .execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1); BEGIN; INSERT INTO t VALUES (2)")
+            .expect("writes");
         drop(program);
         let copy = disk.copy();
         disk.open().execute_batch("INSERT INTO t VALUES (3)").expect("writes");

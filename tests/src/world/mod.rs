@@ -143,6 +143,8 @@ struct World {
     centre: Centre,
     reference: Reference,
     phase: Phase,
+    /// Sales made after all had drained.
+    last_sales: Vec<SaleId>,
     /// How often agents asked where the centre is.
     questions: u64,
     /// Steps since time last moved.
@@ -240,9 +242,8 @@ impl World {
     fn new(seed: u64, settings: Settings) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
-        let stores: Vec<StoreId> = (1..=plan.stores)
-            .map(|number| StoreId::new(format!("store-{number}")).expect("a valid name"))
-            .collect();
+        let stores: Vec<StoreId> =
+            (1..=plan.stores).map(|number| StoreId::new(format!("store-{number}")).expect("a valid name")).collect();
         let mut world = Self {
             settings,
             random,
@@ -255,6 +256,7 @@ impl World {
             centre: Centre::new(),
             reference: Reference::default(),
             phase: Phase::Selling,
+            last_sales: Vec::new(),
             questions: 0,
             steps_at_once: 0,
             stores,
@@ -278,10 +280,14 @@ impl World {
             }
             self.happen(event)?;
         }
+        if crate::checks::losses(self.centre.disk.look())? > 0 {
+            self.coverage.saw("centre: loss written down");
+        }
         crate::checks::at_the_end(
             &self.reference,
             self.centre.disk.look(),
             &self.stores,
+            &self.last_sales,
             self.machines.iter().enumerate().filter_map(|(number, machine)| {
                 machine.running.as_ref().map(|running| (number, machine.disk.look(), running.books.view()))
             }),
@@ -298,8 +304,12 @@ impl World {
             Event::Connected { machine, life, attempt } => self.connected(machine, life, attempt),
             Event::Lost { machine, life, attempt, loss } => self.lost(machine, life, attempt, loss),
             Event::Refused { connection, refusal } => self.refused(connection, refusal),
-            Event::ToStore { machine, connection, bytes, wipes } => self.arrive_at_store(machine, connection, bytes, wipes),
-            Event::ToCentre { topic, connection, bytes, wipes } => self.arrive_at_centre(topic, connection, &bytes, wipes),
+            Event::ToStore { machine, connection, bytes, wipes } => {
+                self.arrive_at_store(machine, connection, bytes, wipes)
+            }
+            Event::ToCentre { topic, connection, bytes, wipes } => {
+                self.arrive_at_centre(topic, connection, &bytes, wipes)
+            }
             Event::StartCentre { life } => self.start_centre(life),
             Event::Commit { life } => self.commit(life),
             Event::Committed { life } => self.committed(life),

@@ -110,8 +110,7 @@ impl World {
         let Some(connection) = self.machines[machine].connection else { return false };
         if chance(&mut self.random, self.plan.link.refused) {
             self.coverage.saw("network: message refused");
-            let refusal =
-                if chance(&mut self.random, 300) { Refusal::TooLarge } else { Refusal::Overloaded };
+            let refusal = if chance(&mut self.random, 300) { Refusal::TooLarge } else { Refusal::Overloaded };
             let delay_ms = self.latency() * 2;
             self.scheduler.after(delay_ms, Event::Refused { connection, refusal });
             return true;

@@ -141,17 +141,18 @@ impl World {
         let at = self.stamp(machine);
         let Some(running) = &mut self.machines[machine].running else { return Ok(()) };
         let reason = OpenReason::Fork;
-        let head = match running.books.open_epoch(epoch, event_id, at, reason, AGENT_VERSION) {
-            Ok(head) => head,
-            Err(error) => return self.books_failed("open an epoch", &error),
-        };
-        running.head_moved = true;
-        if let Some(report) = reports(&running.books)?.into_iter().rfind(|report| report.epoch == epoch) {
-            running.sync.handle_epoch_opened(&report, now);
+        let opened = running.books.open_epoch(epoch, event_id, at, reason, AGENT_VERSION);
+        running.head_moved |= opened.is_ok();
+        let held = reports(&running.books)?;
+        running.sync.handle_held(&held, now);
+        match opened {
+            Ok(head) => {
+                self.coverage.saw("store: epoch reopened after a fork");
+                self.enter(machine, Entry::Open { epoch, event_id, at, reason });
+                self.opened(machine, head)
+            }
+            Err(error) => self.books_failed("open an epoch", &error),
         }
-        self.coverage.saw("store: epoch reopened after a fork");
-        self.enter(machine, Entry::Open { epoch, event_id, at, reason });
-        self.opened(machine, head)
     }
 
     /// What the centre said could not be kept: the next connection asks it again.

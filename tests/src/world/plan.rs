@@ -175,7 +175,8 @@ impl Plan {
     /// Draws a plan.
     pub(super) fn draw(random: &mut Random) -> Self {
         let calm = chance(random, 30);
-        let mut faults: Vec<Fault> = FAULTS.into_iter().filter(|fault| chance(random, fault.enabled_permille())).collect();
+        let mut faults: Vec<Fault> =
+            FAULTS.into_iter().filter(|fault| chance(random, fault.enabled_permille())).collect();
         if calm {
             faults.clear();
         }
@@ -269,7 +270,8 @@ fn store_limits(random: &mut Random, holidays: bool) -> StoreLimits {
 
 fn server_limits(random: &mut Random) -> ServerLimits {
     // What the queue holds must have room for the largest batch that is granted.
-    let (queue_bytes_max, batch_events_max) = pick(random, &[(100_000, 8), (64 << 20, 2), (64 << 20, 40), (64 << 20, 500)]);
+    let (queue_bytes_max, batch_events_max) =
+        pick(random, &[(100_000, 8), (64 << 20, 2), (64 << 20, 40), (64 << 20, 500)]);
     ServerLimits {
         queue_bytes_max,
         batch_events_max,

@@ -111,7 +111,8 @@ impl World {
             return Ok(());
         }
         if self.settings.sabotage == Some(Sabotage::OutboxDamaged) {
-            let sql = "UPDATE event SET bytes = zeroblob(length(bytes)) WHERE position = (SELECT max(position) FROM event)";
+            let sql =
+                "UPDATE event SET bytes = zeroblob(length(bytes)) WHERE position = (SELECT max(position) FROM event)";
             self.machines[machine].disk.look().execute(sql, []).expect("a defect can be put in");
         }
         if self.settings.sabotage == Some(Sabotage::SaleIdForgotten) {
@@ -216,12 +217,17 @@ impl World {
     ) -> Result<(), Violation> {
         let Recorded::New(receipt) = &done.recorded else { return Ok(()) };
         let place = fact.place;
-        self.note(format_args!("machine {machine} sells {} as {place}, receipt {}", done.command.sale_id, receipt.receipt_no));
+        self.note(format_args!(
+            "machine {machine} sells {} as {place}, receipt {}",
+            done.command.sale_id, receipt.receipt_no
+        ));
         if let Some(floor) = self.machines[machine].receipt_floor.as_ref().filter(|floor| floor.welcomed) {
             let known = floor.heads.get(&receipt.till_id).copied().unwrap_or(0);
             must(receipt.receipt_no > known, Rule::Numbers, || {
-                format!("machine {machine} gave receipt {} of till {} again after it was welcomed: the centre knew {known}",
-                    receipt.receipt_no, receipt.till_id)
+                format!(
+                    "machine {machine} gave receipt {} of till {} again after it was welcomed: the centre knew {known}",
+                    receipt.receipt_no, receipt.till_id
+                )
             })?;
         }
         self.reference.recorded(machine, done.command.sale_id, done.command.body, receipt.receipt_no)?;

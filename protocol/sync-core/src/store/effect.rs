@@ -45,7 +45,8 @@ pub enum Effect {
     },
     /// Move receipt counters forward to these numbers.
     RaiseReceipts(Vec<ReceiptHead>),
-    /// Open a new epoch, because another agent uses this one too; then call `handle_epoch_opened`.
+    /// Open a new epoch, because another agent uses this one too; then call `handle_held`,
+    /// also if it could not be done.
     OpenEpoch,
     /// Tell people.
     Notify(Notice),

@@ -36,21 +36,29 @@ pub(super) struct Epochs {
 impl Epochs {
     pub(super) fn new(reports: &[EpochReport]) -> Self {
         let mut epochs = Self { known: Vec::new() };
-        reports.iter().for_each(|report| epochs.opened(report));
+        epochs.held(reports);
         epochs
     }
 
-    pub(super) fn opened(&mut self, report: &EpochReport) {
-        if self.find(report.epoch).is_none() {
-            self.known.push(Known {
-                epoch: report.epoch,
-                first_held: report.first_held,
-                head: report.head,
-                acked: report.acked,
-                position: Position::Unknown,
-                forked: false,
-                answered: None,
-            });
+    /// What the outbox holds at present: epochs may have gone, begun and grown.
+    pub(super) fn held(&mut self, reports: &[EpochReport]) {
+        self.known.retain(|known| reports.iter().any(|report| report.epoch == known.epoch));
+        for report in reports {
+            match self.find(report.epoch) {
+                Some(known) => {
+                    known.first_held = report.first_held;
+                    known.head = known.head.max(report.head);
+                }
+                None => self.known.push(Known {
+                    epoch: report.epoch,
+                    first_held: report.first_held,
+                    head: report.head,
+                    acked: report.acked,
+                    position: Position::Unknown,
+                    forked: false,
+                    answered: None,
+                }),
+            }
         }
     }
 
@@ -58,16 +66,6 @@ impl Epochs {
         if let Some(known) = self.find(epoch) {
             known.head = known.head.max(head);
         }
-    }
-
-    pub(super) fn trimmed(&mut self, held: &[EpochReport]) {
-        self.known.retain_mut(|known| match held.iter().find(|report| report.epoch == known.epoch) {
-            Some(report) => {
-                known.first_held = report.first_held;
-                true
-            }
-            None => false,
-        });
     }
 
     pub(super) fn forget_positions(&mut self) {

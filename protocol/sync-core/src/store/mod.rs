@@ -92,6 +92,8 @@ pub struct StoreSync {
     events_max: u32,
     reconnect_spread_ms: u64,
     heartbeat_at: Option<Instant>,
+    /// [`Effect::OpenEpoch`] was asked for, and what came of it is not known.
+    leaving: bool,
     effects: VecDeque<Effect>,
 }
 
@@ -109,6 +111,7 @@ impl StoreSync {
             events_max: limits.batch_events_max,
             reconnect_spread_ms: 0,
             heartbeat_at: None,
+            leaving: false,
             effects: VecDeque::new(),
             limits,
         }
@@ -157,15 +160,12 @@ impl StoreSync {
         self.pump(now);
     }
 
-    /// The outbox opened an epoch after [`Effect::OpenEpoch`].
-    pub fn handle_epoch_opened(&mut self, report: &EpochReport, now: Instant) {
-        self.epochs.opened(report);
+    /// What the outbox holds at present, in order of birth: after [`Effect::OpenEpoch`] whether it could be done or not,
+    /// after trimming, and now and then.
+    pub fn handle_held(&mut self, held: &[EpochReport], now: Instant) {
+        self.epochs.held(held);
+        self.leaving = false;
         self.pump(now);
-    }
-
-    /// The outbox trimmed its oldest events.
-    pub fn handle_trimmed(&mut self, held: &[EpochReport]) {
-        self.epochs.trimmed(held);
     }
 
     // ---- what happens on the link ----
@@ -262,9 +262,7 @@ impl StoreSync {
             Confirmed::Differs => {
                 // Another history stands at the centre. It can only tell ours apart event by event, so it gets all
                 // that we hold of the epoch, but for what it has taken in this run; what it shares is skipped there.
-                if self.epochs.differs(epoch, self.server_epoch) {
-                    self.effects.push_back(Effect::Notify(Notice::Forked { epoch }));
-                }
+                self.part_from(epoch);
             }
         }
         if let State::Comparing { open } = &mut self.state {
@@ -319,6 +317,8 @@ impl StoreSync {
             if cursor.applied > head {
                 let (epoch, applied) = (cursor.epoch, cursor.applied);
                 self.effects.push_back(Effect::Notify(Notice::WentBack { epoch, head, applied }));
+                // The next event would stand at a place that another one has.
+                self.leave(epoch);
             }
             self.effects.push_back(Effect::Confirm { epoch: cursor.epoch, mark: cursor.common });
             open += 1;
@@ -364,14 +364,8 @@ impl StoreSync {
             open += 1;
         }
         if ack.forked {
-            let newly = self.epochs.differs(ack.epoch, self.server_epoch);
+            self.part_from(ack.epoch);
             self.epochs.sent_beyond(ack.epoch, ack.through.seq);
-            if newly {
-                self.effects.push_back(Effect::Notify(Notice::Forked { epoch: ack.epoch }));
-            }
-            if newly && self.epochs.is_newest(ack.epoch) {
-                self.effects.push_back(Effect::OpenEpoch);
-            }
         }
         self.state = State::Comparing { open };
     }
@@ -381,6 +375,23 @@ impl StoreSync {
             !matches!(self.state, State::Offline { .. } | State::Connecting { .. } | State::Greeting { .. });
         if connected && self.is_new_run(pulse.server_epoch) {
             self.say_hello(now);
+        }
+    }
+
+    /// The centre holds another history of the epoch.
+    fn part_from(&mut self, epoch: Epoch) {
+        if self.epochs.differs(epoch, self.server_epoch) {
+            self.effects.push_back(Effect::Notify(Notice::Forked { epoch }));
+        }
+        self.leave(epoch);
+    }
+
+    /// Sales do not go on in an epoch that another agent uses too. If a new one could not be opened, the next sign of it
+    /// asks again.
+    fn leave(&mut self, epoch: Epoch) {
+        if self.epochs.is_newest(epoch) && !self.leaving {
+            self.leaving = true;
+            self.effects.push_back(Effect::OpenEpoch);
         }
     }
 

@@ -104,7 +104,7 @@ fn the_centre_decides_where_to_go_on() {
     check(10, 8, 3, &[Effect::Rewind { epoch, to: seq(3) }, notice, send(4, 500)]);
     // The store was restored.
     let notice = Effect::Notify(Notice::WentBack { epoch, head: seq(10), applied: seq(15) });
-    check(10, 4, 15, &[notice]);
+    check(10, 4, 15, &[notice, Effect::OpenEpoch]);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn another_agent_in_the_same_epoch_makes_this_one_leave_it() {
     assert_eq!(effects(&mut sync), [confirm, notice, Effect::OpenEpoch]);
     sync.handle_confirmed(EPOCH, mark(10), Confirmed::Agreed, AT);
     let opened = Epoch::new(8);
-    sync.handle_epoch_opened(&report(opened, 1, 0), AT);
+    sync.handle_held(&[report(EPOCH, 10, 10), report(opened, 1, 0)], AT);
     let [Effect::SayHello { ref epochs, .. }] = effects(&mut sync)[..] else { panic!("it asks about the new epoch") };
     assert_eq!(epochs, &[opened]);
 }
@@ -221,7 +221,45 @@ fn a_history_that_differs_is_sent_whole() {
     sync.handle_downlink(welcome(session, vec![(EPOCH, 9, 9)], credit(500, 0)), AT);
     effects(&mut sync);
     sync.handle_confirmed(EPOCH, mark(9), Confirmed::Differs, AT);
-    assert_eq!(effects(&mut sync), [Effect::Notify(Notice::Forked { epoch: EPOCH }), send(1, 500)]);
+    assert_eq!(
+        effects(&mut sync),
+        [Effect::Notify(Notice::Forked { epoch: EPOCH }), Effect::OpenEpoch, send(1, 500)],
+        "and sales go on in another epoch"
+    );
+}
+
+#[test]
+fn an_epoch_that_could_not_be_left_is_left_at_the_next_sign() {
+    let fork = |sync: &mut StoreSync, through| {
+        sync.handle_sent(sent(through, through), AT);
+        sync.handle_downlink(Downlink::Ack(Ack { forked: true, ..ack(through, 4) }), AT);
+        let asked = effects(sync).into_iter().filter(|effect| *effect == Effect::OpenEpoch).count();
+        sync.handle_confirmed(EPOCH, mark(through), Confirmed::Agreed, AT);
+        asked
+    };
+    let mut sync = online(10, 4);
+    effects(&mut sync);
+    assert_eq!(fork(&mut sync, 5), 1);
+    effects(&mut sync);
+    assert_eq!(fork(&mut sync, 6), 0, "what came of it is not known yet");
+    // There was no room for a new epoch.
+    sync.handle_held(&[report(EPOCH, 10, 6)], AT);
+    effects(&mut sync);
+    assert_eq!(fork(&mut sync, 7), 1);
+    sync.handle_held(&[report(EPOCH, 10, 7), report(Epoch::new(8), 1, 0)], AT);
+    effects(&mut sync);
+    assert_eq!(fork(&mut sync, 8), 0);
+}
+
+#[test]
+fn what_the_outbox_holds_is_sent_whoever_forgot_to_tell() {
+    let mut sync = online(10, 10);
+    // Two more events, and then a new epoch, of which only the newest event was told.
+    sync.handle_committed(Epoch::new(8), Seq::FIRST, AT);
+    assert_eq!(effects(&mut sync), []);
+    sync.handle_held(&[report(EPOCH, 12, 10), report(Epoch::new(8), 1, 0)], AT);
+    assert_eq!(effects(&mut sync), [send(11, 500)]);
+    assert_eq!(sync.unconfirmed(), 3);
 }
 
 #[test]
