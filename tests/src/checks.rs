@@ -96,8 +96,8 @@ fn each_sale_once(
     Ok(())
 }
 
-/// A sale that was made long after everything had drained is applied: by then an agent has left an epoch that another
-/// one uses too.
+/// A sale that was made after everything had drained, and not the first one, is applied: by then an agent has left an
+/// epoch that another one uses too.
 fn not_stuck_in_a_fork(
     reference: &Reference,
     parked: &BTreeMap<Key, String>,

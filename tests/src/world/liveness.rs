@@ -50,10 +50,15 @@ impl World {
             }
             Phase::Draining { since } => {
                 self.note(format_args!("all has drained"));
-                self.phase = Phase::LastSales { since: now, drained_after_ms: now.ms_since(since) };
+                self.phase = Phase::LastSales { since: now, drained_after_ms: now.ms_since(since), second: false };
                 self.last_sales()
             }
-            Phase::LastSales { drained_after_ms, .. } => {
+            Phase::LastSales { drained_after_ms, second: false, .. } => {
+                self.phase = Phase::LastSales { since: now, drained_after_ms, second: true };
+                self.last_sales.clear();
+                self.last_sales()
+            }
+            Phase::LastSales { drained_after_ms, second: true, .. } => {
                 self.note(format_args!("the last sales have arrived"));
                 let questions = self.questions;
                 self.phase = Phase::Quiet { since: now, drained_after_ms, questions };

@@ -143,7 +143,7 @@ struct World {
     centre: Centre,
     reference: Reference,
     phase: Phase,
-    /// Sales made after all had drained.
+    /// The last sales of all.
     last_sales: Vec<SaleId>,
     /// How often agents asked where the centre is.
     questions: u64,
@@ -160,8 +160,9 @@ enum Phase {
     Holidays,
     /// The faults have stopped, and what waits drains.
     Draining { since: Instant },
-    /// One more sale of each agent has to arrive.
-    LastSales { since: Instant, drained_after_ms: u64 },
+    /// One more sale of each agent has to arrive, and then another one: by the first, the agent may find that a box which
+    /// it was copied from has gone on.
+    LastSales { since: Instant, drained_after_ms: u64, second: bool },
     /// Nothing happens, and little may be said.
     Quiet { since: Instant, drained_after_ms: u64, questions: u64 },
     /// Over.
