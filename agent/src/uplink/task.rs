@@ -8,8 +8,8 @@ use std::time::Instant as MonotonicClock;
 
 use pos_model::{Epoch, Seq};
 use protocol::envelope::{OpenError, open_downlink};
-use protocol::latest::local_api::LinkState;
 use protocol::latest::OpenReason;
+use protocol::latest::local_api::LinkState;
 use protocol::topic::UplinkKind;
 use sync_core::store::{self, Effect, Loss, Notice, SendFailure, StoreSync};
 use sync_core::{Instant, StoreLimits};
