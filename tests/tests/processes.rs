@@ -19,5 +19,4 @@ mod processes {
     mod put_back;
     mod same_folder;
     mod site;
-    mod storm;
 }
