@@ -5,7 +5,8 @@
 //! - *answer* seals the answers, confirms the receipts, and frees what the messages occupied.
 //!
 //! While a group commits, the next one gathers. Everything between the threads is bounded: the queue by
-//! [`ServerLimits`], the answers by [`ANSWERS_WAITING`]. What to queue, group, confirm and say is decided by `ServerSync`.
+//! [`ServerLimits`], the answers by [`ANSWERS_WAITING`]. When the queue is full nothing more is decoded, and the listener,
+//! which holds messages as they came, refuses what is more than it may hold. What to queue, group, confirm and say is decided by `ServerSync`.
 //!
 //! A group that fails is forgotten: its stores are told so by their PUBACK, hear nothing else, and send again.
 
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use pos_model::StoreId;
-use protocol::envelope::seal_downlink;
+use protocol::envelope::{PLAIN_BYTES_MAX, seal_downlink};
 use protocol::latest::Downlink as Answer;
 use protocol::topic;
 use sync_core::ServerLimits;
@@ -31,8 +32,14 @@ use crate::ledger::{Job, Ledger, Message};
 use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Uplinked};
 use crate::telemetry::Metrics;
 
-/// Messages that the listener may hand over before they are looked at. Their bytes are bounded by the listener's budget.
-pub const HANDED_OVER_MAX: usize = 1_024;
+/// Messages that the listener may hand over before they are looked at; more are refused. They wait as they came, packed to
+/// a tenth. Of the largest batches it is a quarter of a million events, a second or two of work: far less than the
+/// patience of a store, which would send again what it waits for too long.
+pub const HANDED_OVER_MAX: usize = 512;
+
+/// What one message may occupy when it is unpacked and decoded, in bytes. Before a message is opened there is room for
+/// it, so that no work is thrown away.
+const MESSAGE_BYTES_MAX: usize = 4 * PLAIN_BYTES_MAX;
 
 /// Groups whose answers may wait to be sent. More would only mean that answering is the bottleneck.
 const ANSWERS_WAITING: usize = 2;
@@ -83,6 +90,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Signalled when a message was queued, or the last one has come.
     queued: Condvar,
+    /// Signalled when a group has left the queue.
+    room: Condvar,
     credentials: Arc<Credentials>,
     metrics: Arc<Metrics>,
     ledger_well: AtomicBool,
@@ -95,6 +104,7 @@ struct Queue {
     sync: ServerSync,
     waiting: HashMap<Ticket, Waiting>,
     tickets: u64,
+    bytes_max: usize,
     /// No more messages will come.
     closed: bool,
 }
@@ -121,11 +131,18 @@ impl Ingest {
     /// Starts the threads.
     pub fn start(parts: IngestParts) -> std::io::Result<Self> {
         let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics } = parts;
-        let queue =
-            Queue { sync: ServerSync::new(server_epoch, limits), waiting: HashMap::new(), tickets: 0, closed: false };
+        let bytes_max = limits.queue_bytes_max;
+        let queue = Queue {
+            bytes_max,
+            sync: ServerSync::new(server_epoch, limits),
+            waiting: HashMap::new(),
+            tickets: 0,
+            closed: false,
+        };
         let shared = Arc::new(Shared {
             queue: Mutex::new(queue),
             queued: Condvar::new(),
+            room: Condvar::new(),
             credentials,
             metrics,
             ledger_well: AtomicBool::new(true),
@@ -193,6 +210,7 @@ fn spawn(
         if std::panic::catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
             shared.lock().closed = true;
             shared.queued.notify_all();
+            shared.room.notify_all();
             shared.broken.notify_one();
         }
     })
@@ -200,6 +218,7 @@ fn spawn(
 
 fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
     while let Some(message) = messages.blocking_recv() {
+        wait_for_room(shared);
         let Uplinked { connection, store, kind, payload, receipt } = message;
         let job = match open(shared, &store, kind.as_str(), payload) {
             Ok(job) => job,
@@ -227,6 +246,17 @@ fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
     }
     shared.lock().closed = true;
     shared.queued.notify_all();
+}
+
+/// Waits until the next message fits into the queue, whatever it is. What comes meanwhile waits with the listener.
+fn wait_for_room(shared: &Shared) {
+    let mut queue = shared.lock();
+    while !queue.closed
+        && queue.sync.queued_bytes() > 0
+        && queue.sync.queued_bytes().saturating_add(MESSAGE_BYTES_MAX) > queue.bytes_max
+    {
+        queue = shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    }
 }
 
 /// Checks that login, topic and envelope say the same, and makes a message of the bytes.
@@ -316,6 +346,7 @@ fn commit(shared: &Shared, ledger: &mut dyn Ledger, group: Group, answers: &Sync
         }
         std::iter::from_fn(|| queue.sync.poll_effect()).collect()
     };
+    shared.room.notify_one();
     // Fails only if the thread died, which has been reported.
     let _ = answers.send(Answers { effects, group });
     well
