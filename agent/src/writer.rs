@@ -2,7 +2,8 @@
 //!
 //! While one group is being synced the next one gathers, so the cost of a sync is shared by all who wait: one till pays
 //! it alone, eight tills at once pay it together. Each command has a savepoint of its own: one that fails is undone
-//! alone. If the commit fails, everybody in the group is told that nothing was recorded.
+//! alone. If the commit fails, everybody in the group is told that nothing was recorded. A command that nobody waits
+//! beside needs no savepoint: it is the whole database transaction.
 //!
 //! The channel is bounded. A sale that finds it full is answered [`WriteError::Busy`] at once, because a cashier is
 //! better told than kept waiting; everybody else waits for room.
@@ -290,7 +291,9 @@ fn run(mut store: Store, mut waiting: mpsc::Receiver<Command>, signals: &Signals
     let mut commands = Vec::with_capacity(GROUP_COMMANDS_MAX);
     while waiting.blocking_recv_many(&mut commands, GROUP_COMMANDS_MAX) > 0 {
         let durability = if commands.iter().any(Command::promises) { Durability::Promise } else { Durability::Hint };
-        let mut group = Group { store: &mut store, durability, answers: Vec::with_capacity(commands.len()), signals };
+        let alone = commands.len() == 1;
+        let mut group =
+            Group { store: &mut store, durability, alone, answers: Vec::with_capacity(commands.len()), signals };
         let mut afterwards = Vec::new();
         for command in commands.drain(..) {
             match command {
@@ -319,6 +322,8 @@ impl Command {
 struct Group<'s> {
     store: &'s mut Store,
     durability: Durability,
+    /// Whether it has one command, which then begins and commits by itself.
+    alone: bool,
     answers: Vec<Answer>,
     signals: &'s Signals,
 }
@@ -326,7 +331,7 @@ struct Group<'s> {
 impl Group<'_> {
     fn add(&mut self, work: Work) {
         // If it cannot begin, the operation meets the same failure itself and reports it. A replay succeeds even then.
-        let begun = self.store.in_group() || self.store.begin(self.durability).is_ok();
+        let begun = !self.alone && (self.store.in_group() || self.store.begin(self.durability).is_ok());
         let (answer, failed) = work(self.store);
         if begun && self.store.in_group() {
             self.answers.push(answer);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::MapAccess;
 
 use crate::latest::{Ack, Batch, Downlink, Heartbeat, Hello, Pulse, Uplink, Welcome};
+use crate::packing;
 use crate::tagged::{Body, Head, Tagged};
 
 /// The version in byte 0.
@@ -25,9 +26,6 @@ pub const PLAIN_BYTES_MAX: usize = 1024 * 1024;
 
 /// Messages above this size (1 KiB) are compressed.
 const COMPRESS_ABOVE_BYTES: usize = 1024;
-
-/// Fast, and within a tenth of the next levels' size on batches of sales.
-const ZSTD_LEVEL: i32 = 1;
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
@@ -113,12 +111,8 @@ fn seal<B: Serialize>(store: &StoreId, kind: &'static str, body: &B) -> Result<V
     if bytes.len() <= COMPRESS_ABOVE_BYTES {
         return Ok(bytes);
     }
-    let plain = &bytes[2..];
-    let mut packed = vec![0; 2 + zstd::zstd_safe::compress_bound(plain.len())];
-    let length = zstd::bulk::compress_to_buffer(plain, &mut packed[2..], ZSTD_LEVEL).map_err(SealError::Compress)?;
-    packed[0] = ENVELOPE_VERSION;
-    packed[1] = ZSTD;
-    packed.truncate(2 + length);
+    let mut packed = vec![ENVELOPE_VERSION, ZSTD];
+    packing::pack_onto(&mut packed, &bytes[2..]).map_err(SealError::Compress)?;
     Ok(packed)
 }
 
@@ -150,14 +144,12 @@ where
 
 /// Unpacks a zstd frame whose size is stated in its header, which `seal` always does.
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, OpenError> {
-    let size = match zstd::zstd_safe::get_frame_content_size(packed) {
-        Ok(Some(size)) => usize::try_from(size).unwrap_or(usize::MAX),
-        Ok(None) | Err(_) => return Err(OpenError::Compression),
-    };
+    let size = packing::plain_bytes(packed).ok_or(OpenError::Compression)?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size > PLAIN_BYTES_MAX {
         return Err(OpenError::TooLarge { limit: PLAIN_BYTES_MAX });
     }
-    zstd::bulk::decompress(packed, size).map_err(|_| OpenError::Compression)
+    packing::unpack(packed, size).map_err(|_| OpenError::Compression)
 }
 
 #[derive(Default)]

@@ -14,6 +14,7 @@
 
 pub mod envelope;
 pub mod latest;
+mod packing;
 mod tagged;
 pub mod topic;
 pub mod v1;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{Doing, Error};
@@ -76,6 +77,8 @@ pub(super) fn prepare_reader(connection: &Connection) -> Result<(), Error> {
 
 fn prepare_any(connection: &Connection) -> Result<(), Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // Without it SQLite, built with STAT4 as it is here, may plan a cached statement anew for every value bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).doing("keep the plans of statements")?;
     connection.busy_timeout(BUSY_TIMEOUT).doing("set the busy timeout")
 }
 

@@ -113,6 +113,9 @@ pub enum DecodeError {
     Malformed(String),
 }
 
+/// Room for a sale of a few lines, so that encoding it does not grow the buffer step by step.
+const EVENT_BYTES_USUAL: usize = 2 * 1024;
+
 /// Encodes an event. Fails only if it is larger than [`EVENT_BYTES_MAX`].
 pub fn encode_event(event: &Event) -> Result<Vec<u8>, EncodeError> {
     #[derive(Serialize)]
@@ -123,9 +126,12 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, EncodeError> {
         body: &'a B,
     }
     let (id, at, kind) = (event.id, event.at, event.body.kind());
-    let bytes = match &event.body {
-        EventBody::EpochOpened(body) => rmp_serde::to_vec_named(&Wire { id, at, kind, body }),
-        EventBody::SaleCompleted(body) => rmp_serde::to_vec_named(&Wire { id, at, kind, body: &**body }),
+    let mut bytes = Vec::with_capacity(EVENT_BYTES_USUAL);
+    match &event.body {
+        EventBody::EpochOpened(body) => rmp_serde::encode::write_named(&mut bytes, &Wire { id, at, kind, body }),
+        EventBody::SaleCompleted(body) => {
+            rmp_serde::encode::write_named(&mut bytes, &Wire { id, at, kind, body: &**body })
+        }
     }
     .map_err(EncodeError::Encode)?;
     if bytes.len() > EVENT_BYTES_MAX { Err(EncodeError::TooLarge { bytes: bytes.len() }) } else { Ok(bytes) }

@@ -18,6 +18,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use sync_core::server::Outcome;
 
@@ -125,7 +126,7 @@ impl SqliteLedger {
 
     fn prepare(mut connection: Connection, wal: Option<WalBound>, path: &Path) -> Result<Self, LedgerError> {
         check_library()?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        cache_statements(&connection)?;
         connection.pragma_update(None, "foreign_keys", true).during("turn foreign keys on")?;
         connection.pragma_update(None, "temp_store", "memory").during("keep temporary tables in memory")?;
         migrate::migrate(&mut connection, path)?;
@@ -173,7 +174,7 @@ impl SqliteReader {
         let failed = |source| LedgerError::Open { path: path.display().to_string(), source };
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         wait_for_a_gap(&mut connection).map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        cache_statements(&connection)?;
         migrate::check(&connection, path)?;
         Ok(Self { connection })
     }
@@ -186,6 +187,13 @@ fn wait_for_a_gap(connection: &mut Connection) -> rusqlite::Result<()> {
         std::thread::sleep(Duration::from_millis(1));
         u128::try_from(tries).is_ok_and(|tries| tries < BUSY_WAIT.as_millis())
     }))
+}
+
+fn cache_statements(connection: &Connection) -> Result<(), LedgerError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Without it SQLite, built with STAT4 as it is here, may plan a cached statement anew for every value bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).during("keep the plans of statements")?;
+    Ok(())
 }
 
 fn check_library() -> Result<(), LedgerError> {
