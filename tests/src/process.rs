@@ -131,6 +131,7 @@ pub struct ServerReady {
 #[derive(Debug)]
 pub struct Server {
     dir: PathBuf,
+    settings: &'static [(&'static str, &'static str)],
     ready: ServerReady,
     running: Option<Running>,
 }
@@ -138,8 +139,14 @@ pub struct Server {
 impl Server {
     /// Starts it on a folder, with free ports.
     pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, &[])
+    }
+
+    /// The same with settings, as variables of its environment.
+    pub fn start_with(dir: &Path, settings: &'static [(&'static str, &'static str)]) -> anyhow::Result<Self> {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { dir: dir.to_owned(), ready: ServerReady { http: any, mqtt: any }, running: None };
+        let ready = ServerReady { http: any, mqtt: any };
+        let mut server = Self { dir: dir.to_owned(), settings, ready, running: None };
         server.restart()?;
         Ok(server)
     }
@@ -149,6 +156,7 @@ impl Server {
         self.kill();
         fs::create_dir_all(&self.dir).context("make the server's folder")?;
         let mut command = Command::new(program("breakwater-server")?);
+        command.envs(self.settings.iter().copied());
         command.arg("run").arg("--json").arg("--data-dir").arg(self.dir.join("data"));
         command.arg("--http").arg(self.ready.http.to_string()).arg("--mqtt").arg(self.ready.mqtt.to_string());
         let log = self.dir.join("server.log");

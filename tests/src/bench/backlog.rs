@@ -1,5 +1,7 @@
 //! Encoded events for a load: sales of the generator, with ids of their own.
 
+use std::collections::HashMap;
+
 use pos_model::{Epoch, EventId, SaleId, Stamp};
 use protocol::latest::{EpochOpened, Event, EventBody, OpenReason, SaleCompleted, encode_event};
 use sync_core::Random;
@@ -27,13 +29,17 @@ pub fn outbox(store: u64, sales: u64, templates: &[SaleCompleted], seed: u64) ->
         body: EventBody::EpochOpened(opened),
     };
     outbox.push(encode_event(&opened).expect("a small event"));
+    // Each till numbers its own receipts without gaps, as the agent does.
+    let mut receipt_heads = HashMap::new();
     let sales_i64 = i64::try_from(sales).unwrap_or(i64::MAX).max(1);
     for number in 0..sales_i64 {
         let template = usize::try_from(random.below(templates.len() as u64)).expect("an index");
         let mut sale = templates[template].clone();
         let sold_ms = opens_ms + OPEN_MS / sales_i64 * number + i64::try_from(random.below(1000)).unwrap_or(0);
         sale.sale_id = SaleId::new(uuid_v7(sold_ms, &mut random));
-        sale.receipt_no = u64::try_from(number).unwrap_or(0) + 1;
+        let receipt_no = receipt_heads.entry(sale.till_id.clone()).or_insert(0);
+        *receipt_no += 1;
+        sale.receipt_no = *receipt_no;
         sale.pickup_no = u32::try_from(number % 9_000).unwrap_or(0) + 1;
         sale.sold_at = at(sold_ms);
         sale.business_date = pos_model::BusinessDate::of(sale.sold_at, pos_model::DayCutOff::default());

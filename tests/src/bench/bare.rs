@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -74,5 +75,6 @@ pub fn open(path: &Path, cache_kib: u32) -> anyhow::Result<Connection> {
     connection.pragma_update(None, "synchronous", "full").context("synchronous")?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib)).context("cache_size")?;
     connection.set_prepared_statement_cache_capacity(64);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).context("keep the plans of statements")?;
     Ok(connection)
 }

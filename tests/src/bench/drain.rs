@@ -42,6 +42,10 @@ const BARE_SALES_MAX: usize = 400_000;
 /// Sales in one database transaction of the bare run: what the server's own groups reach under this load.
 const BARE_SALES_PER_COMMIT: usize = 5_000;
 
+/// All stores connect from one address here, which the server would take for a flood.
+const SERVER_SETTINGS: &[(&str, &str)] =
+    &[("BREAKWATER_MQTT_CONNECTS_PER_SECOND", "100000"), ("BREAKWATER_MQTT_CONNECTS_BURST", "100000")];
+
 /// Runs the case.
 pub fn run(settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<Report> {
     let total = settings.stores * settings.sales_per_store;
@@ -94,7 +98,7 @@ fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::R
     std::fs::create_dir_all(&data).context("make the server's folder")?;
     let ledger = data.join("ledger.db");
     let stores = enroll(&ledger, settings)?;
-    let mut server = Server::start(&folder.join("server"))?;
+    let mut server = Server::start_with(&folder.join("server"), SERVER_SETTINGS)?;
     let target = Target { mqtt: server.addresses().mqtt, started: Instant::now() };
     let progress = Arc::new(Progress::default());
     let limits = StoreLimits { batch_events_max: settings.batch, ..StoreLimits::PRODUCTION };
@@ -175,7 +179,7 @@ fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64>
         bare::Rows::read(
             &from,
             "batches",
-            "SELECT (SELECT min(n) FROM pick WHERE event_no >= first_event_no) AS n, batches.* FROM batches
+            "SELECT (SELECT n FROM pick WHERE event_no >= first_event_no ORDER BY event_no LIMIT 1) AS n, batches.* FROM batches
              WHERE n IS NOT NULL ORDER BY n",
         )?,
         bare::Rows::read(&from, "events", "SELECT n, events.* FROM pick JOIN events USING (event_no) ORDER BY n")?,

@@ -236,13 +236,15 @@ fn bare_commits(ours: &Path, folder: &Path, group: usize, time: Duration) -> any
         let value: i64 = settings.pragma_query_value(None, pragma, |row| row.get(0)).context("read a pragma")?;
         connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).context("set a pragma")?;
     }
+    let marks = vec!["?"; sales.first().map_or(0, |sale| sale.sale.len())].join(",");
+    let insert_sale = format!("INSERT INTO sale VALUES ({marks})");
     let started = Instant::now();
     let mut done = 0;
     for chunk in sales.chunks(group) {
         let transaction =
             connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).context("begin")?;
         for sale in chunk {
-            bare_sale(&transaction, sale).context("write a sale's rows")?;
+            bare_sale(&transaction, &insert_sale, sale).context("write a sale's rows")?;
         }
         transaction.commit().context("commit")?;
         done += chunk.len() as u64;
@@ -253,7 +255,7 @@ fn bare_commits(ours: &Path, folder: &Path, group: usize, time: Duration) -> any
     Ok(per_second(done, started.elapsed()))
 }
 
-fn bare_sale(connection: &Connection, sale: &BareSale) -> rusqlite::Result<()> {
+fn bare_sale(connection: &Connection, insert_sale: &str, sale: &BareSale) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO till_head VALUES (?1, 1) ON CONFLICT DO UPDATE SET receipt_no = receipt_no + 1
@@ -282,10 +284,7 @@ fn bare_sale(connection: &Connection, sale: &BareSale) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![position, kind, at, hash, bytes])?;
-    let marks = vec!["?"; sale.sale.len()].join(",");
-    connection
-        .prepare_cached(&format!("INSERT INTO sale VALUES ({marks})"))?
-        .execute(rusqlite::params_from_iter(&sale.sale))?;
+    connection.prepare_cached(insert_sale)?.execute(rusqlite::params_from_iter(&sale.sale))?;
     Ok(())
 }
 
