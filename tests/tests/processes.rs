@@ -19,4 +19,5 @@ mod processes {
     mod put_back;
     mod same_folder;
     mod site;
+    mod storm;
 }

@@ -34,6 +34,9 @@ pub(super) const AGENT_VERSION: &str = "simulated";
 /// Between two rounds of housekeeping, in milliseconds.
 const TIDY_MS: u64 = 60 * 60 * 1000;
 
+/// And for the first time so soon after its start, in milliseconds, while there is still something to confirm.
+const FIRST_TIDY_MS: u64 = 20 * 1000;
+
 /// Rows that one round lets go.
 const TRIM_ROWS: u32 = 40;
 
@@ -94,6 +97,8 @@ pub(super) struct Running {
     /// Events were committed since the machine was told.
     pub(super) head_moved: bool,
     pub(super) tidied_at: Instant,
+    /// Greetings since it was connected.
+    pub(super) greetings: u64,
     /// What it did to its books in this run, where a fault may ask for it to be done again.
     pub(super) diary: Option<Diary>,
 }
@@ -118,6 +123,7 @@ impl Running {
             inbox: VecDeque::new(),
             head_moved: false,
             tidied_at: now,
+            greetings: 0,
             diary,
         }
     }
@@ -247,7 +253,7 @@ impl World {
         let diary = base.map(|base| Diary { base, entries, moments: Vec::new() });
         self.note(format_args!("machine {machine} starts in epoch {epoch}"));
         self.machines[machine].running = Some(Running::new(books, sync, seed, now, diary));
-        self.scheduler.after(TIDY_MS, Event::Tidy { machine, life });
+        self.scheduler.after(FIRST_TIDY_MS, Event::Tidy { machine, life });
         self.drive(machine)
     }
 
@@ -396,7 +402,10 @@ impl World {
         let now = self.now();
         let Some(running) = &mut self.machines[machine].running else { return Ok(()) };
         match input {
-            Input::Connected => running.sync.handle_connected(now),
+            Input::Connected => {
+                running.greetings = 0;
+                running.sync.handle_connected(now);
+            }
             Input::Refused(refusal) => running.sync.handle_refused(refusal, now),
             Input::Lost(loss) => {
                 running.sync.handle_connection_lost(loss, now);
@@ -480,8 +489,8 @@ impl World {
     }
 
     fn trim_unconfirmed(&mut self, machine: usize) {
-        let sql = "UPDATE epoch SET first_held = acked + 2 WHERE head IS NULL
-                   AND (SELECT max(position) FROM event) - base > acked + 2";
+        let sql = "UPDATE epoch SET first_held = acked + 2
+                   WHERE coalesce(head, (SELECT max(position) FROM event) - base) > acked";
         self.machines[machine].disk.look().execute(sql, []).expect("a defect can be put in");
     }
 

@@ -9,7 +9,10 @@ use sync_core::store::{Confirmed, Effect, Loss, Notice, SendFailure};
 
 use super::machine::{AGENT_VERSION, Entry, Input, reports};
 use super::{Sabotage, World};
-use crate::reference::{Rule, Violation, violated};
+use crate::reference::{Rule, Violation, must, violated};
+
+/// Greetings over one connection. A handful are right: a new run of the centre, a fork, an answer that was lost.
+const GREETINGS_MAX: u64 = 1_000;
 
 impl World {
     pub(super) fn perform(&mut self, machine: usize, effect: Effect) -> Result<(), Violation> {
@@ -47,6 +50,12 @@ impl World {
             self.coverage.saw("store: asked about some of its epochs");
         }
         self.questions += 1;
+        let running = self.machines[machine].running.as_mut().expect("it runs, as seen above");
+        running.greetings += 1;
+        let greetings = running.greetings;
+        must(greetings <= GREETINGS_MAX, Rule::Storm, || {
+            format!("machine {machine} has said hello {greetings} times over one connection")
+        })?;
         self.send_up(machine, message);
         Ok(())
     }

@@ -14,7 +14,7 @@ fn restart_keeps_apis() {
     on_processes("apis", async |folder| {
         let seed = seed();
         let mut site = Site::start(folder)?;
-        let mut agent = site.store("HARBOUR")?;
+        let mut agent = site.store(folder, "HARBOUR")?;
         let mut sold = Vec::new();
         for round in 0..2 {
             let store = site.at(&agent);

@@ -18,7 +18,7 @@ fn server_away_for_the_whole_sale() {
     on_processes("away", async |folder| {
         let seed = seed();
         let mut site = Site::start(folder)?;
-        let agent = site.store("HARBOUR")?;
+        let agent = site.store(folder, "HARBOUR")?;
         let store = site.at(&agent);
         store.is_drained().await?;
         let present = sell_timed(&store, seed, "T1").await?;

@@ -38,7 +38,7 @@ struct Scene {
 
 impl Scene {
     fn new(folder: &Path, site: &Site) -> anyhow::Result<Self> {
-        let mut agent = site.store("HARBOUR")?;
+        let mut agent = site.store(folder, "HARBOUR")?;
         let identity = identity(&agent)?;
         agent.stop()?;
         let mqtt = site.server.addresses().mqtt;

@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use tests::process::{Agent, program};
-use tests::proxy::Proxy;
-use tokio::task::JoinHandle;
+use tests::process::program;
 
-use super::chaos::Faults;
 use super::counter::all_days;
-use super::site::{Day, Days, PATIENCE, Site, on_processes, said, seed, until};
+use super::site::{Day, Days, Site, on_processes, said, seed};
+use super::storm::{Store, Storm, all_is_quiet};
 
 /// The outlets in the file.
 const OUTLETS: [&str; 3] = ["3", "5", "8"];
@@ -23,9 +20,6 @@ const OUTLETS: [&str; 3] = ["3", "5", "8"];
 /// What is known of the file from its description, so that an empty script cannot agree with an empty centre.
 const ORDERS: i64 = 39_271;
 const LINES: i64 = 49_894;
-
-/// The run with faults has at least so many kills while the tills sell.
-const KILLS_MIN: u64 = 60;
 
 /// How much faster than recorded the tills sell in that run: half a minute for the 29 days, on a fast machine too.
 const UNDER_FAULTS: &str = "80000";
@@ -38,16 +32,9 @@ fn coffee_undisturbed() {
     on_processes("coffee", async |folder| {
         let expected = data.expected()?;
         let site = Site::start(folder)?;
-        let mut stores = Vec::new();
-        for outlet in OUTLETS {
-            stores.push(Store::start(folder, &site, outlet).await?);
-        }
+        let stores = start_stores(folder, &site).await?;
         let started = Instant::now();
-        let replays: Vec<_> = stores.iter().map(|store| data.replay(store, folder, "max")).collect();
-        for replay in replays {
-            let report = replay.await.context("wait for a replay")??;
-            report.is_clean()?;
-        }
+        data.replay_all(&stores, folder, "max").await?;
         eprintln!("sold in {:?}", started.elapsed());
         agree(&site, &stores, &expected).await
     });
@@ -59,89 +46,34 @@ fn coffee_with_faults() {
     on_processes("coffee-faults", async |folder| {
         let seed = seed();
         let expected = data.expected()?;
-        let mut site = Site::start(folder)?;
-        let centre = site.centre();
-        let faults = Faults::default();
-        let mut stores = Vec::new();
-        let mut networks = Vec::new();
-        let mut agents = Vec::new();
-        for (number, outlet) in (1..).zip(OUTLETS) {
-            let mut store = Store::start(folder, &site, outlet).await?;
-            let network = faults.clone().disturb(Arc::clone(&store.proxy), seed + 10 * number, 200..2_000, 300..2_300);
-            networks.push(tokio::spawn(network));
-            let agent = store.agent.take().context("the agent runs")?;
-            agents.push(faults.kill(agent, seed + 10 * number + 1, 100..1_200, 10..300));
-            stores.push(store);
-        }
-        let server = faults.kill(site.server, seed, 200..1_500, 10..500);
-        let started = Instant::now();
-        let replays: Vec<_> = stores.iter().map(|store| data.replay(store, folder, UNDER_FAULTS)).collect();
-        let mut reports = Vec::new();
-        for replay in replays {
-            reports.push(replay.await.context("wait for a replay")??);
-        }
-        let (kills, took) = (faults.kills(), started.elapsed());
-        let mut applied = 0;
-        for store in &stores {
-            let asked = async || centre.applied_sales(&store.store_id).await;
-            applied += until("the server is up for a moment", PATIENCE, asked).await?;
-        }
-        faults.end();
-        for agent in agents {
-            let agent = agent.survivor().await?;
-            let store = stores.iter_mut().find(|store| agent.url("") == store.url).context("its store")?;
-            store.agent = Some(agent);
-        }
-        site.server = server.survivor().await?;
-        for network in networks {
-            let (bad, whole) = network.await.context("wait for the network")?;
-            eprintln!("a network was bad for {bad:?} of {whole:?}");
-            ensure!(bad * 5 >= whole * 2, "a network was bad for only {bad:?} of {whole:?}");
-        }
-        eprintln!("{kills} kills while selling, in {took:?}; {applied} sales were applied before the faults ended");
-        reports.iter().try_for_each(Report::is_clean)?;
-        ensure!(kills >= KILLS_MIN, "only {kills} kills in {took:?}: the tills were too fast for the plan");
-        ensure!(applied > 0, "nothing came through while the faults lasted, so they tested nothing");
+        let site = Site::start(folder)?;
+        let mut stores = start_stores(folder, &site).await?;
+        let storm = Storm::begin(site, &mut stores, seed)?;
+        data.replay_all(&stores, folder, UNDER_FAULTS).await?;
+        let site = storm.calm(&mut stores).await?;
         agree(&site, &stores, &expected).await
     });
 }
 
-/// Everything drains, and then both ends hold what the script added up.
-async fn agree(site: &Site, stores: &[Store], expected: &BTreeMap<String, Days>) -> anyhow::Result<()> {
-    let centre = site.centre();
-    let started = Instant::now();
-    for store in stores {
-        let expected = expected.get(store.outlet).context("the script knows the outlet")?;
-        let agent = store.agent.as_ref().context("the agent runs")?;
-        let state = site.at(agent).is_drained().await?;
-        // A centre that confirmed what it did not hold would have been told so here.
-        ensure!(state.notices.is_empty(), "{} has notices: {:?}", store.store_id, state.notices);
-        let sales = u64::try_from(all_days(expected).sales)?;
-        centre.has_applied(&store.store_id, sales).await?;
-        same_days("centre", &store.store_id, &centre.totals(&store.store_id).await?, expected)?;
-        same_days("store", &store.store_id, &site.at(agent).totals("2019-01-01", "2019-12-31").await?, expected)?;
+/// A store for each outlet, in their order.
+async fn start_stores(folder: &Path, site: &Site) -> anyhow::Result<Vec<Store>> {
+    let mut stores = Vec::new();
+    for outlet in OUTLETS {
+        stores.push(Store::start(folder, site, &format!("outlet-{outlet}"), CONFIG).await?);
     }
-    eprintln!("drained in {:?}", started.elapsed());
-    let parked = centre.parked().await?;
-    ensure!(parked.is_empty(), "parked: {parked:?}");
-    for store in stores {
-        let alerts = centre.alerts(&store.store_id).await?;
-        ensure!(alerts.is_empty(), "{} has alerts: {alerts:?}", store.store_id);
-    }
-
-    // And both ends' own check of every hash and counter.
-    let mut verify = Command::new(program("breakwater-server")?);
-    verify.args(["verify", "--data-dir"]).arg(site.server.data_dir());
-    balances(verify)?;
-    for agent in stores.iter().filter_map(|store| store.agent.as_ref()) {
-        balances(agent.command("verify")?)?;
-    }
-    Ok(())
+    Ok(stores)
 }
 
-fn balances(mut verify: Command) -> anyhow::Result<()> {
-    let output = verify.output().context("run verify")?;
-    ensure!(output.status.success(), "{verify:?}: {}", said(&output));
+/// Everything drains, and then both ends hold what the script added up.
+async fn agree(site: &Site, stores: &[Store], expected: &BTreeMap<String, Days>) -> anyhow::Result<()> {
+    all_is_quiet(site, stores).await?;
+    let centre = site.centre();
+    for (store, outlet) in stores.iter().zip(OUTLETS) {
+        let expected = expected.get(outlet).context("the script knows the outlet")?;
+        centre.has_applied(&store.store_id, u64::try_from(all_days(expected).sales)?).await?;
+        same_days("centre", &store.store_id, &centre.totals(&store.store_id).await?, expected)?;
+        same_days("store", &store.store_id, &store.api.totals("2019-01-01", "2019-12-31").await?, expected)?;
+    }
     Ok(())
 }
 
@@ -154,27 +86,6 @@ fn same_days(who: &str, store_id: &str, held: &Days, expected: &Days) -> anyhow:
         .collect();
     ensure!(differing.is_empty(), "the {who} differs from the script for {store_id}: {differing:#?}");
     Ok(())
-}
-
-struct Store {
-    outlet: &'static str,
-    store_id: String,
-    url: String,
-    proxy: Arc<Proxy>,
-    /// None while somebody kills it.
-    agent: Option<Agent>,
-}
-
-impl Store {
-    async fn start(folder: &Path, site: &Site, outlet: &'static str) -> anyhow::Result<Self> {
-        let store_id = format!("outlet-{outlet}");
-        let proxy = Proxy::start(site.server.addresses().mqtt).await?;
-        let mut agent = Agent::new(&folder.join(&store_id), CONFIG);
-        agent.enroll(&site.server, &store_id, proxy.address())?;
-        agent.start()?;
-        let url = agent.url("");
-        Ok(Self { outlet, store_id, url, proxy: Arc::new(proxy), agent: Some(agent) })
-    }
 }
 
 /// The closing report of a replay, as far as it matters here.
@@ -252,12 +163,30 @@ impl Data {
         Ok(outlets)
     }
 
-    /// Sells one outlet's receipts through an agent.
-    fn replay(&self, store: &Store, folder: &Path, speed: &str) -> JoinHandle<anyhow::Result<Report>> {
+    /// Sells each outlet's receipts through its agent, all at the same time.
+    async fn replay_all(&self, stores: &[Store], folder: &Path, speed: &str) -> anyhow::Result<()> {
+        let replays: Vec<_> = stores
+            .iter()
+            .zip(OUTLETS)
+            .map(|(store, outlet)| self.replay(outlet, &store.api.url, folder, speed))
+            .collect();
+        for replay in replays {
+            replay.await.context("wait for a replay")??.is_clean()?;
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &self,
+        outlet: &str,
+        agent: &str,
+        folder: &Path,
+        speed: &str,
+    ) -> tokio::task::JoinHandle<anyhow::Result<Report>> {
         let mapping = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/mappings/coffee-3-stores.toml");
-        let pick = format!("sales_outlet_id={}", store.outlet);
-        let log = folder.join(format!("replay-{}.log", store.outlet));
-        let (agent, file, speed) = (store.url.clone(), self.file(), speed.to_owned());
+        let pick = format!("sales_outlet_id={outlet}");
+        let log = folder.join(format!("replay-{outlet}.log"));
+        let (agent, file, speed) = (agent.to_owned(), self.file(), speed.to_owned());
         tokio::task::spawn_blocking(move || {
             let log = std::fs::File::create(&log).context("make the replay's log")?;
             let mut command = Command::new(program("breakwater-agent")?);

@@ -126,7 +126,8 @@ fn hostile_network() {
         let seed = seed();
         let mut random = Random::new(seed);
         let site = Site::start(folder)?;
-        let (agent, mut a, mut b) = (site.store("HEALTHY")?, site.store("STORE-A")?, site.store("STORE-B")?);
+        let (agent, mut a, mut b) =
+            (site.store(folder, "HEALTHY")?, site.store(folder, "STORE-A")?, site.store(folder, "STORE-B")?);
         let healthy = site.at(&agent);
         healthy.is_drained().await?;
         for agent in [&mut a, &mut b] {

@@ -20,7 +20,7 @@ fn kill_agent_loop() {
     on_processes("kill-loop", async |folder| {
         let seed = seed();
         let site = Site::start(folder)?;
-        let mut agent = site.store("HARBOUR")?;
+        let mut agent = site.store(folder, "HARBOUR")?;
         let store = site.at(&agent);
         let stop = Arc::new(AtomicBool::new(false));
         let tills: Vec<_> =

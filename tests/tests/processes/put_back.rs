@@ -36,7 +36,7 @@ fn server_put_back() {
         let mut agents = Vec::new();
         let mut sold = Vec::new();
         for store_id in ["HARBOUR", "LAGOON"] {
-            let agent = site.store(store_id)?;
+            let agent = site.store(folder, store_id)?;
             sold.push(site.at(&agent).sell_all(seed, store_id, 0..40).await?);
             site.at(&agent).is_drained().await?;
             agents.push((store_id, agent));
@@ -176,7 +176,7 @@ fn folder_copied_to_a_second_box() {
         let seed = seed();
         let site = Site::start(folder)?;
         let centre = site.centre();
-        let mut first = site.store("HARBOUR")?;
+        let mut first = site.store(folder, "HARBOUR")?;
         let mut sold = site.at(&first).sell_all(seed, "T1", 0..20).await?;
         site.at(&first).is_drained().await?;
         first.stop()?;

@@ -86,22 +86,24 @@ pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().context("make an HTTP client")
 }
 
-/// A server and a folder for its stores.
+/// A server, and the way to talk to it and its stores.
 pub(super) struct Site {
-    folder: PathBuf,
     pub(super) server: Server,
     pub(super) http: reqwest::Client,
 }
 
 impl Site {
     pub(super) fn start(folder: &Path) -> anyhow::Result<Self> {
-        let server = Server::start(&folder.join("server"))?;
-        Ok(Self { folder: folder.to_owned(), server, http: http_client()? })
+        Ok(Self::with(Server::start(&folder.join("server"))?, http_client()?))
+    }
+
+    pub(super) fn with(server: Server, http: reqwest::Client) -> Self {
+        Self { server, http }
     }
 
     /// An enrolled and running store that reaches the server straight.
-    pub(super) fn store(&self, store_id: &str) -> anyhow::Result<Agent> {
-        let mut agent = Agent::new(&self.folder.join(store_id), STORE_CONFIG);
+    pub(super) fn store(&self, folder: &Path, store_id: &str) -> anyhow::Result<Agent> {
+        let mut agent = Agent::new(&folder.join(store_id), STORE_CONFIG);
         agent.enroll(&self.server, store_id, self.server.addresses().mqtt)?;
         agent.start()?;
         Ok(agent)
