@@ -9,13 +9,14 @@ mod fault;
 mod fleet;
 mod frames;
 mod hello;
+mod log;
 mod migrate;
 mod receipts;
 mod registry;
 mod rows;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 use sync_core::server::Outcome;
 
 use self::fault::During;
+use self::log::LogBound;
 use super::{Job, Ledger, LedgerError};
 
 /// How the file is treated. Durability is not a setting: every commit is synced (`synchronous=FULL`).
@@ -30,8 +32,8 @@ use super::{Job, Ledger, LedgerError};
 pub struct SqliteSettings {
     /// Memory for the page cache of the writer, in KiB.
     pub cache_kib: u32,
-    /// How large the write-ahead log may grow before its pages are moved into the database file, in KiB. It bounds what a
-    /// start after a crash has to read again.
+    /// How much is written to the write-ahead log before its pages are moved into the database file, in KiB. It bounds
+    /// what a start after a crash has to read again, unless a reader kept the pages from being moved.
     pub wal_kib_max: u32,
 }
 
@@ -53,14 +55,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub struct SqliteLedger {
     connection: Connection,
-    wal: Option<WalBound>,
-}
-
-/// Where the write-ahead log lies, and how large it may grow.
-#[derive(Debug)]
-struct WalBound {
-    path: PathBuf,
-    bytes_max: u64,
+    log: Option<LogBound>,
 }
 
 /// A reader. It sees what was committed when each of its queries began, and never holds the writer up.
@@ -97,11 +92,8 @@ impl SqliteLedger {
         connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
         connection.pragma_update(None, "cache_size", -i64::from(settings.cache_kib)).map_err(failed)?;
         // The writer moves pages itself, between two groups: see `tidy`.
-        connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
-        let mut wal = path.as_os_str().to_owned();
-        wal.push("-wal");
-        let wal = WalBound { path: wal.into(), bytes_max: u64::from(settings.wal_kib_max) * 1024 };
-        Self::prepare(connection, Some(wal), path)
+        let log = LogBound::set(&connection, i64::from(settings.wal_kib_max) * 1024).map_err(failed)?;
+        Self::prepare(connection, Some(log), path)
     }
 
     /// A ledger in memory, gone when it is dropped.
@@ -124,13 +116,13 @@ impl SqliteLedger {
         self.connection
     }
 
-    fn prepare(mut connection: Connection, wal: Option<WalBound>, path: &Path) -> Result<Self, LedgerError> {
+    fn prepare(mut connection: Connection, log: Option<LogBound>, path: &Path) -> Result<Self, LedgerError> {
         check_library()?;
         cache_statements(&connection)?;
         connection.pragma_update(None, "foreign_keys", true).during("turn foreign keys on")?;
         connection.pragma_update(None, "temp_store", "memory").during("keep temporary tables in memory")?;
         migrate::migrate(&mut connection, path)?;
-        Ok(Self { connection, wal })
+        Ok(Self { connection, log })
     }
 }
 
@@ -140,15 +132,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {
-        let Some(wal) = &self.wal else { return Ok(()) };
-        let grown = std::fs::metadata(&wal.path).map_or(0, |file| file.len());
-        if grown < wal.bytes_max {
-            return Ok(());
-        }
-        // Restarts the log at its beginning unless a reader still looks at an older state; then the next one will.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))
-            .during("move pages from the write-ahead log")
+        self.log.as_mut().map_or(Ok(()), |log| log.keep(&self.connection))
     }
 }
 
