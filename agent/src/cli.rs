@@ -75,6 +75,12 @@ pub enum Command {
         /// The MQTT address to use instead of the one that the centre names
         #[arg(long, value_name = "URL")]
         mqtt: Option<String>,
+        /// Let the store's secret travel without TLS, where the network itself is trusted
+        #[arg(long)]
+        plain_text: bool,
+        /// Make a folder that holds another store's sales this store
+        #[arg(long)]
+        replace_store: bool,
     },
     /// Sell a file of receipts through a running agent
     Replay(ReplayArgs),

@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 
 use crate::db::{RETENTION_MS_MIN, Rules};
 
+pub(crate) use parse::is_loopback;
 pub use parse::{MqttUrl, duration};
 pub use sources::Sources;
 use sources::Values;
@@ -168,13 +169,13 @@ fn warn_of_plain_text(
     let warning = |key| format!("{key} has no TLS and is not loopback: the store's secret can be read on the way");
     if let Some(Some(url)) = http_url
         && url.scheme() == "http"
-        && !parse::is_loopback(url.host_str().unwrap_or_default())
+        && !is_loopback(url.host_str().unwrap_or_default())
     {
         warnings.push(warning("centre.http_url"));
     }
     if let Some(Some(url)) = mqtt_url
         && !url.tls
-        && !parse::is_loopback(&url.host)
+        && !is_loopback(&url.host)
     {
         warnings.push(warning("centre.mqtt_url"));
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use agent::cli::{Cli, Command, Outbox};
 use agent::config::{Config, ConfigError, Loaded, LogConfig, MqttUrl};
-use agent::enroll::Enrollment;
+use agent::enroll::{Allowed, Enrollment};
 use agent::folder::{self, FolderError};
 use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
@@ -56,8 +56,9 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout();
     match cli.command {
         Command::Run { json } => sell(config, json)?,
-        Command::Enroll { centre, store, code, mqtt } => {
-            enroll(&config, centre.as_deref(), &store, &code, mqtt.as_deref(), &mut out)?;
+        Command::Enroll { centre, store, code, mqtt, plain_text, replace_store } => {
+            let allowed = Allowed { plain_text, replace_store };
+            enroll(&config, centre.as_deref(), &store, &code, mqtt.as_deref(), allowed, &mut out)?;
         }
         Command::Replay(args) => return replay(args),
         Command::CheckConfig => commands::check_config(&config, &warnings, &mut out)?,
@@ -82,6 +83,7 @@ fn enroll(
     store_id: &StoreId,
     code: &str,
     mqtt_url: Option<&str>,
+    allowed: Allowed,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let configured = config.centre.http_url.as_ref().map(ToString::to_string);
@@ -104,7 +106,8 @@ fn enroll(
     };
     folder::prepare(&config.data_dir)?;
     let client = trust::http_client(config.centre.ca_file.as_deref())?;
-    let enrollment = Enrollment { centre_url, store_id, claim_code: &claim_code, mqtt_url, data_dir: &config.data_dir };
+    let data_dir = &config.data_dir;
+    let enrollment = Enrollment { centre_url, store_id, claim_code: &claim_code, mqtt_url, data_dir, allowed };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let identity = runtime.block_on(agent::enroll::enroll(&client, enrollment))?;
     writeln!(out, "store {} is enrolled; it sends to {}", identity.store_id, identity.mqtt_url)?;

@@ -113,9 +113,10 @@ pub async fn run_with_clock(
     let store_id = identity.as_ref().map(|identity| identity.store_id.clone());
     let status = Status { store_id, link: link_status, readers: readers.clone(), writer: writer.clone() };
     if let Some(identity) = &identity {
-        let (writer, readers) = (writer.clone(), readers.clone());
-        let task = uplink::sync_task(identity, &config.centre, &config.data_dir, writer, readers, link);
-        tasks.spawn(task.map_err(RunError::Uplink)?.run(ended.clone()));
+        let (to_write, readers) = (writer.clone(), readers.clone());
+        let task = uplink::sync_task(identity, &config.centre, &config.data_dir, to_write, readers, link);
+        let task = task.map_err(RunError::Uplink)?.run(ended.clone());
+        tasks.spawn(watched(task, writer.clone()));
     }
     tasks.spawn(status.clone().publish(changes.clone(), ended.clone()));
     tasks.spawn(housekeeping::run(writer.clone(), config.retention_ms, ended.clone()));
@@ -152,6 +153,18 @@ async fn serve(listener: TcpListener, router: Router, mut ended: watch::Receiver
         let _ = ended.wait_for(|&ending| ending).await;
     };
     axum::serve(Bounded::new(listener), router).with_graceful_shutdown(ending).await
+}
+
+/// Runs the uplink. If a defect of ours ends it, the tills go on selling and the people in the store hear of it.
+async fn watched(uplink: impl Future<Output = ()> + Send + 'static, writer: Writer) {
+    if let Err(error) = tokio::spawn(uplink).await
+        && error.is_panic()
+    {
+        let text = "Nothing is sent to the centre any more, through a defect of this program. Selling goes on and nothing \
+                    is lost. Start the agent again, and report what its log says.";
+        let raised = writer.raise_notice(uplink::perform::UPLINK_ENDED.to_owned(), text.to_owned()).await;
+        telemetry::uplink_ended(raised.err().as_ref());
+    }
 }
 
 struct Drain {

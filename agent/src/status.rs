@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use pos_model::StoreId;
-use protocol::latest::local_api::{Change, SyncState};
+use protocol::latest::local_api::{Change, NoticeView, SyncState};
 use tokio::sync::{broadcast, watch};
 
+use crate::db::Notice;
 use crate::readers::{ReadError, Readers};
 use crate::uplink::task::LinkStatus;
 use crate::writer::Writer;
@@ -32,7 +33,13 @@ impl Status {
         let (depth, notices) = self.readers.read(|view| Ok((view.outbox_depth()?, view.notices()?))).await?;
         let head = *self.writer.head().borrow();
         let link = *self.link.borrow();
-        let failed = self.writer.stopped().map(|why| format!("The disk has failed; nothing is recorded: {why}"));
+        let failed = self.writer.stopped().map(|why| NoticeView {
+            key: "disk_failed".to_owned(),
+            since_ms: None,
+            text: format!("The disk has failed; nothing is recorded until the agent is started again: {why}"),
+        });
+        let kept =
+            notices.into_iter().map(|Notice { key, at_ms, text }| NoticeView { key, since_ms: Some(at_ms), text });
         Ok(SyncState {
             store_id: self.store_id.as_ref().map(ToString::to_string).unwrap_or_default(),
             link: link.link,
@@ -41,7 +48,7 @@ impl Status {
             outbox_events: depth.events,
             outbox_oldest_ms: depth.oldest_ms,
             last_contact_ms: link.last_contact_ms,
-            notices: failed.into_iter().chain(notices.into_iter().map(|notice| notice.text)).collect(),
+            notices: failed.into_iter().chain(kept).collect(),
         })
     }
 

@@ -23,7 +23,7 @@ pub fn chain(error: &dyn Error) -> String {
 
 /// Sales were refused because the books could not be written. The tills know; somebody should make room.
 pub(crate) fn group_failed(commands: usize, error: &WriteError) {
-    tracing::error!(commands, %error, "nothing of a group was recorded");
+    tracing::error!(commands, %error, "a group was not committed");
 }
 
 /// The disk failed, and the agent records nothing any more.
@@ -41,9 +41,18 @@ pub(crate) fn command_failed(failure: Failure, error: &str) {
     match failure {
         Failure::DiskFull => tracing::error!(error, "the disk is full: a command was refused"),
         Failure::DiskFailed => tracing::error!(error, "the disk has failed: a command was refused"),
+        Failure::Unknown => tracing::error!(error, "the disk failed during a commit: a command may be recorded or not"),
         Failure::Busy => tracing::warn!(error, "the database was in use: a command was refused"),
         Failure::Other => tracing::error!(error, "a command failed"),
     }
+}
+
+/// The uplink's task died of a defect; `unnoticed` says why the store's people could not be told.
+pub(crate) fn uplink_ended(unnoticed: Option<&WriteError>) {
+    tracing::error!(
+        unnoticed = unnoticed.map(tracing::field::display),
+        "the uplink ended through a defect; selling goes on"
+    );
 }
 
 /// A till could not connect; the next try may succeed.

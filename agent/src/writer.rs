@@ -2,8 +2,9 @@
 //!
 //! While one group is being synced the next one gathers, so the cost of a sync is shared by all who wait: one till pays
 //! it alone, eight tills at once pay it together. Each command has a savepoint of its own: one that fails is undone
-//! alone. If the commit fails, everybody in the group is told that nothing was recorded. A command that nobody waits
-//! beside needs no savepoint: it is the whole database transaction.
+//! alone. If the commit fails, everybody in the group is told: that nothing was recorded or, where the disk itself failed
+//! during the commit, that this is open until the next start. A command that nobody waits beside needs no savepoint: it
+//! is the whole database transaction.
 //!
 //! The channel is bounded. A sale that finds it full is answered [`WriteError::Busy`] at once, because a cashier is
 //! better told than kept waiting; everybody else waits for room.
@@ -30,7 +31,7 @@ const WAITING_COMMANDS_MAX: usize = 1024;
 /// The version that stands in the events.
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A command was not carried out; nothing of it is recorded.
+/// A command was not carried out. Nothing of it is recorded, unless it failed with [`Failure::Unknown`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// Too many commands wait already.

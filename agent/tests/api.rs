@@ -257,13 +257,31 @@ async fn the_description_names_every_path_and_type() {
     let store = Store::open().await;
     let document: Value = store.read("/v1/openapi.json").await;
     let paths: Vec<&String> = document["paths"].as_object().expect("paths").keys().collect();
-    assert_eq!(paths, ["/healthz", "/v1/events", "/v1/sales", "/v1/sales/{sale_id}", "/v1/sync", "/v1/totals"]);
+    assert_eq!(
+        paths,
+        ["/healthz", "/v1/events", "/v1/notices/{key}", "/v1/sales", "/v1/sales/{sale_id}", "/v1/sync", "/v1/totals"]
+    );
     let text = document.to_string();
     let mut references =
         text.split("\"#/components/schemas/").skip(1).map(|rest| rest.split('"').next().expect("a name"));
     let schemas = document["components"]["schemas"].as_object().expect("schemas");
     assert!(schemas.len() > 12);
     assert!(references.all(|name| schemas.contains_key(name)), "every reference leads somewhere");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_notice_stays_until_it_is_settled() {
+    let store = Store::open().await;
+    let writer = store.running.as_ref().expect("runs").writer.clone();
+    writer.raise_notice("went_back.7".to_owned(), "put back".to_owned()).await.expect("keeps");
+    let state: SyncState = store.read("/v1/sync").await;
+    assert_eq!((state.notices[0].key.as_str(), state.notices[0].text.as_str()), ("went_back.7", "put back"));
+    let settle = || store.client.delete(format!("{}/v1/notices/went_back.7", store.url)).send();
+    assert_eq!(settle().await.expect("answers").status(), StatusCode::NO_CONTENT);
+    problem(settle().await.expect("answers"), 404, "notice.unknown").await;
+    let state: SyncState = store.read("/v1/sync").await;
+    assert!(state.notices.is_empty(), "{state:?}");
     store.close().await;
 }
 

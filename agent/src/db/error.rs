@@ -12,9 +12,15 @@ pub enum Error {
     /// SQLite could not do it.
     #[error("{doing}")]
     Sql { doing: &'static str, source: rusqlite::Error },
+    /// The disk failed during a commit. What was to be committed may be in the log, and then the next start finds it.
+    #[error("commit: whether it is recorded shows when the agent is started again")]
+    Commit { source: rusqlite::Error },
     /// The folder, or a file in it, could not be made or opened.
     #[error("open {path}")]
     Open { path: String, source: std::io::Error },
+    /// A sale of a till too many.
+    #[error("give a receipt number: the store has {max} tills already")]
+    TooManyTills { max: i64 },
     /// The event cannot be encoded.
     #[error("encode the event")]
     Encode(#[source] EncodeError),
@@ -53,6 +59,9 @@ pub enum Failure {
     DiskFull,
     /// The disk or the file is damaged. Nothing more is recorded until a person has looked.
     DiskFailed,
+    /// The disk failed during the commit: it may be recorded or not, which the same command tells after a restart.
+    /// Nothing more is recorded until a person has looked.
+    Unknown,
     /// Another connection holds a lock for too long.
     Busy,
     /// Anything else: a bug, or a database that somebody changed by hand.
@@ -64,16 +73,26 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Self::Sql { source, .. } => classify(source),
+            Self::Commit { .. } => Failure::Unknown,
             Self::Stopped(_) | Self::Damaged(_) => Failure::DiskFailed,
             Self::Open { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Failure::DiskFull,
             Self::Open { .. }
             | Self::Encode(_)
+            | Self::TooManyTills { .. }
             | Self::SqliteTooOld { .. }
             | Self::Newer { .. }
             | Self::NotOurs { .. }
             | Self::OtherCurrency { .. }
             | Self::NoEpoch
             | Self::EpochExists(_) => Failure::Other,
+        }
+    }
+
+    /// Names a commit that failed: a failing disk leaves it open what became of it.
+    pub(super) fn of_commit(source: rusqlite::Error) -> Self {
+        match classify(&source) {
+            Failure::DiskFailed => Self::Commit { source },
+            _ => Self::Sql { doing: "commit", source },
         }
     }
 
@@ -111,6 +130,21 @@ impl<T> Doing<T> for rusqlite::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commit_on_a_failing_disk_is_neither_done_nor_undone() {
+        #[track_caller]
+        fn check(code: i32, failure: Failure) {
+            assert_eq!(
+                Error::of_commit(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)).failure(),
+                failure
+            );
+        }
+        check(ffi::SQLITE_IOERR_FSYNC, Failure::Unknown);
+        check(ffi::SQLITE_IOERR_WRITE, Failure::Unknown);
+        check(ffi::SQLITE_FULL, Failure::DiskFull);
+        check(ffi::SQLITE_BUSY, Failure::Busy);
+    }
 
     #[test]
     fn what_a_failure_means() {

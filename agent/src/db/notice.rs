@@ -32,10 +32,13 @@ impl Store {
         })
     }
 
-    /// Removes a notice that is settled. Returns whether there was one.
+    /// Removes what is settled: the notice with this key, and those with keys below it (`fork` settles `fork.9f2c...`).
+    /// Returns whether there was one.
     pub fn settle_notice(&mut self, key: &str) -> Result<bool, Error> {
         self.atomically(Durability::Hint, |store| {
-            let removed = store.connection.execute("DELETE FROM notice WHERE key = ?1", [key]);
+            let removed = store
+                .connection
+                .execute("DELETE FROM notice WHERE key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || '.'", [key]);
             removed.doing("settle a notice").map(|rows| rows > 0)
         })
     }
@@ -57,5 +60,11 @@ mod tests {
         assert!(store.settle_notice("b").expect("works"));
         assert!(!store.settle_notice("b").expect("works"));
         assert_eq!(store.view().notices().expect("reads").len(), 1);
+        for key in ["fork.1", "fork.2", "forked"] {
+            store.raise_notice(&notice(key, 4, "of one kind")).expect("keeps");
+        }
+        assert!(store.settle_notice("fork").expect("works"));
+        let left: Vec<String> = store.view().notices().expect("reads").into_iter().map(|notice| notice.key).collect();
+        assert_eq!(left, ["a", "forked"]);
     }
 }

@@ -6,6 +6,7 @@ use pos_model::{BusinessDate, Currency, EventId, Money, SaleId, Stamp};
 use protocol::latest::local_api::SaleReceipt;
 use protocol::latest::{EncodeError, Event, EventBody, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use till::limits::TILLS_MAX;
 use till::{Refusal, SaleDraft};
 
 use super::error::{Doing, Error};
@@ -24,7 +25,7 @@ pub enum Recorded {
     Replayed(SaleReceipt),
     /// Another command has been recorded under this id.
     Conflict,
-    /// It is larger than an event may be, which only the finished event shows.
+    /// It breaks a rule that only the books can tell.
     Refused(Refusal),
 }
 
@@ -49,6 +50,7 @@ impl Store {
                 let max = protocol::latest::EVENT_BYTES_MAX;
                 Ok(Recorded::Refused(Refusal::TooLarge { bytes, max }))
             }
+            Err(Error::TooManyTills { max }) => Ok(Recorded::Refused(Refusal::TooManyTills { max })),
             Err(error) => Err(error),
         }
     }
@@ -97,7 +99,7 @@ impl Store {
             .connection
             .prepare_cached(
                 "INSERT INTO stock_usage (business_date, item_id, epoch, used_micro) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET used_micro = used_micro + excluded.used_micro",
+                 ON CONFLICT DO UPDATE SET used_micro = min(used_micro + excluded.used_micro, 9223372036854775807)",
             )
             .doing("write the use of stock")?;
         for (item_id, micro) in used.into_iter().filter(|(_, micro)| *micro > 0) {
@@ -110,14 +112,22 @@ impl Store {
 }
 
 fn next_receipt_no(connection: &Connection, till_id: &str) -> Result<u64, Error> {
-    connection
+    let number = connection
         .prepare_cached(
             "INSERT INTO till_head (till_id, receipt_no) VALUES (?1, 1)
              ON CONFLICT DO UPDATE SET receipt_no = receipt_no + 1 RETURNING receipt_no",
         )
         .and_then(|mut next| next.query_row([till_id], |row| row.get::<_, i64>(0)))
-        .map(i64::unsigned_abs)
-        .doing("give a receipt number")
+        .doing("give a receipt number")?;
+    if number == 1 {
+        let tills: i64 = connection
+            .query_row("SELECT count(*) FROM till_head", [], |row| row.get(0))
+            .doing("count the store's tills")?;
+        if tills > TILLS_MAX {
+            return Err(Error::TooManyTills { max: TILLS_MAX });
+        }
+    }
+    Ok(number.unsigned_abs())
 }
 
 fn next_pickup_no(connection: &Connection, business_date: BusinessDate) -> Result<u32, Error> {
@@ -130,6 +140,8 @@ fn next_pickup_no(connection: &Connection, business_date: BusinessDate) -> Resul
         .doing("give a pickup number")
 }
 
+/// Sums stop at the end of the scale: a day of absurd quantities shows an absurd sum, and goes on selling. SQLite makes
+/// a sum that leaves 64 bits a floating-point number, which is larger than the bound.
 fn add_to_day(connection: &Connection, sale: &SaleCompleted) -> Result<(), Error> {
     let lines = i64::try_from(sale.lines.len()).unwrap_or(i64::MAX);
     connection
@@ -137,8 +149,9 @@ fn add_to_day(connection: &Connection, sale: &SaleCompleted) -> Result<(), Error
             "INSERT INTO day_total (business_date, sales, lines, units_micro, gross_minor, tax_minor)
              VALUES (?1, 1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET sales = sales + 1, lines = lines + excluded.lines,
-                units_micro = units_micro + excluded.units_micro, gross_minor = gross_minor + excluded.gross_minor,
-                tax_minor = tax_minor + excluded.tax_minor",
+                units_micro = min(units_micro + excluded.units_micro, 9223372036854775807),
+                gross_minor = min(gross_minor + excluded.gross_minor, 9223372036854775807),
+                tax_minor = min(tax_minor + excluded.tax_minor, 9223372036854775807)",
         )
         .and_then(|mut upsert| {
             upsert.execute(params![
@@ -279,6 +292,41 @@ mod tests {
         // 18:00 in Shanghai and ten hours: four in the morning.
         check("T1", 10, 3, 1, "2026-03-03");
         check("T2", 9, 2, 4, "2026-03-02");
+    }
+
+    #[test]
+    fn a_day_of_absurd_quantities_goes_on_selling() {
+        let mut store = store();
+        open_epoch(&mut store, 1);
+        let date = sell(&mut store, 1).business_date;
+        let nearly = i64::MAX - 1;
+        store.connection.execute("UPDATE day_total SET units_micro = ?1, gross_minor = ?1", [nearly]).expect("works");
+        store.connection.execute("UPDATE stock_usage SET used_micro = ?1", [nearly]).expect("works");
+        sell(&mut store, 2);
+        let totals = store.view().totals(date, date).expect("reads");
+        assert_eq!((totals[0].sales, totals[0].gross_minor.minor()), (2, i64::MAX));
+    }
+
+    #[test]
+    fn a_till_too_many_is_refused_and_takes_no_number() {
+        let mut store = store();
+        open_epoch(&mut store, 1);
+        let mut sell_at = |till: i64| {
+            let number = till.unsigned_abs();
+            record(
+                &mut store,
+                CompleteSale { till_id: format!("T{till}").parse().expect("valid"), ..command(number) },
+                &digest(1),
+            )
+        };
+        for till in 1..=TILLS_MAX {
+            assert!(matches!(sell_at(till), Ok(Recorded::New(_))), "till {till}");
+        }
+        for _ in 0..2 {
+            let refused = sell_at(TILLS_MAX + 1).expect("works");
+            assert_eq!(refused, Recorded::Refused(Refusal::TooManyTills { max: TILLS_MAX }));
+        }
+        assert!(store.view().verify().expect("reads").is_ok());
     }
 
     #[test]

@@ -143,12 +143,13 @@ impl Store {
         begun.doing("begin a database transaction").map(drop).map_err(|error| self.noted(error))
     }
 
-    /// Commits it. On an error nothing of the group has happened.
+    /// Commits it. On an error nothing of the group has happened, except where [`Failure::Unknown`] says that this is
+    /// open.
     pub fn commit(&mut self) -> Result<(), Error> {
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut statement| statement.execute([]));
-        committed.doing("commit").map(drop).map_err(|error| {
+        committed.map(drop).map_err(|source| {
             self.rollback();
-            self.noted(error)
+            self.noted(Error::of_commit(source))
         })
     }
 
@@ -236,7 +237,7 @@ impl Store {
 
     /// Takes note of a failure that ends all writing.
     pub(super) fn noted(&mut self, error: Error) -> Error {
-        if error.failure() == Failure::DiskFailed && self.stopped.is_none() {
+        if matches!(error.failure(), Failure::DiskFailed | Failure::Unknown) && self.stopped.is_none() {
             self.stopped = Some(error.chain());
         }
         error

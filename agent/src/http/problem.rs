@@ -109,6 +109,12 @@ impl ApiError {
             Failure::DiskFull => Self::unavailable("store.disk_full", "The disk is full", detail, Some(RETRY_DISK_S)),
             // Without a time to try again: a person has to look first.
             Failure::DiskFailed => Self::unavailable("store.disk_failed", "The disk has failed", detail, None),
+            Failure::Unknown => Self::unavailable(
+                "store.outcome_unknown",
+                "Whether it is recorded is not known: keep the sale's id, and send the same again when the agent runs anew",
+                detail,
+                None,
+            ),
             Failure::Busy => Self::unavailable("store.busy", "The database is in use", detail, Some(RETRY_BUSY_S)),
             Failure::Other => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store.failed", "The agent has failed", detail)

@@ -7,7 +7,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Json, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use pos_model::{BusinessDate, DayCutOff, SaleId};
 use protocol::latest::local_api::{
     Change, CompleteSale, DayTotals, LinkState, Problem, SaleReceipt, SaleView, SyncState,
@@ -54,7 +54,7 @@ pub struct ApiParts {
             Every error is application/problem+json with a message_key.",
         license(name = "Apache-2.0")
     ),
-    paths(complete_sale, read_sale, day_totals, sync_state, changes, health),
+    paths(complete_sale, read_sale, day_totals, sync_state, settle_notice, changes, health),
     components(schemas(Change, LinkState))
 )]
 struct Document;
@@ -72,6 +72,7 @@ pub fn router(parts: ApiParts) -> Router {
         .route("/v1/sales/{sale_id}", get(read_sale))
         .route("/v1/totals", get(day_totals))
         .route("/v1/sync", get(sync_state))
+        .route("/v1/notices/{key}", delete(settle_notice))
         .route("/v1/events", get(changes))
         .route(
             "/v1/openapi.json",
@@ -96,7 +97,7 @@ pub fn router(parts: ApiParts) -> Router {
         (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full; nothing is recorded", body = Problem, content_type = "application/problem+json",
+        (status = 503, description = "Busy, or the disk is full: nothing is recorded. With key store.outcome_unknown the disk failed during the commit: the same command tells after a restart", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds"))),
     )
 )]
@@ -202,6 +203,32 @@ async fn day_totals(
 #[utoipa::path(get, path = "/v1/sync", responses((status = 200, body = SyncState)))]
 async fn sync_state(State(parts): State<ApiParts>) -> Result<Json<SyncState>, ApiError> {
     Ok(Json(parts.status.sync_state().await?))
+}
+
+/// Settle a notice that `/v1/sync` shows: a person has read it and done what it asks for.
+///
+/// Notices whose cause is seen to be over go by themselves.
+#[utoipa::path(
+    delete, path = "/v1/notices/{key}", params(("key" = String, Path, example = "went_back.9f2c6c0d0a4f1b7e")),
+    responses(
+        (status = 204, description = "It is settled"),
+        (status = 404, description = "No such notice", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn settle_notice(
+    State(parts): State<ApiParts>,
+    key: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Path(key) = key.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+    if parts.writer.settle_notice(key.clone()).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(ApiError::new(
+        StatusCode::NOT_FOUND,
+        "notice.unknown",
+        "No such notice",
+        format!("there is no notice {key:?}; it may be settled already"),
+    ))
 }
 
 /// Changes as they happen: server-sent events, each with one `Change` as its data.

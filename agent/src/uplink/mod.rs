@@ -17,7 +17,7 @@ use sync_core::StoreLimits;
 use tokio::sync::watch;
 
 use crate::clock::{NoRandomness, random_u64};
-use crate::config::{CentreConfig, MqttUrl};
+use crate::config::{CentreConfig, MqttUrl, is_loopback};
 use crate::identity::Identity;
 use crate::readers::Readers;
 use crate::trust::{self, TrustError};
@@ -61,6 +61,9 @@ pub fn sync_task(
             .parse::<MqttUrl>()
             .map_err(|problem| UplinkError::Address { address: identity.mqtt_url.clone(), problem })?,
     };
+    if !url.tls && !is_loopback(&url.host) {
+        telemetry::plain_text(&url.host);
+    }
     let tls = url.tls.then(|| trust::tls(centre.ca_file.as_deref())).transpose().map_err(UplinkError::Trust)?;
     let connect = MqttSettings {
         host: url.host,

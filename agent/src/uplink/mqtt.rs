@@ -188,14 +188,14 @@ fn refusal_of(reason: PubAckReason) -> Option<Refusal> {
     match reason {
         PubAckReason::Success => None,
         PubAckReason::NotAuthorized => Some(Refusal::NotAuthorized),
+        PubAckReason::PayloadFormatInvalid => Some(Refusal::Unreadable),
         // Nobody listens at the broker: the centre is away. Its silence would say the same, later.
         PubAckReason::NoMatchingSubscribers
         | PubAckReason::UnspecifiedError
         | PubAckReason::ImplementationSpecificError
         | PubAckReason::TopicNameInvalid
         | PubAckReason::PacketIdentifierInUse
-        | PubAckReason::QuotaExceeded
-        | PubAckReason::PayloadFormatInvalid => Some(Refusal::Overloaded),
+        | PubAckReason::QuotaExceeded => Some(Refusal::Overloaded),
     }
 }
 

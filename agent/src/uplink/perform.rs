@@ -125,6 +125,18 @@ pub struct Words {
     pub text: String,
 }
 
+/// Notices that a welcome of the centre settles.
+pub const SETTLED_BY_WELCOME: [&str; 3] = [REFUSED, UNREADABLE, UPLINK_ENDED];
+
+/// Notices that are settled when everything has been sent again.
+pub const CENTRE_WENT_BACK: &str = "centre_went_back";
+
+/// The task itself ended, which is a defect of the program.
+pub const UPLINK_ENDED: &str = "uplink_ended";
+
+const REFUSED: &str = "refused";
+const UNREADABLE: &str = "unreadable";
+
 /// Puts a notice of the machine into words for the people in the store.
 pub fn words(notice: Notice) -> Words {
     let (key, text) = match notice {
@@ -137,7 +149,7 @@ pub fn words(notice: Notice) -> Words {
             ),
         ),
         Notice::CentreWentBack { epoch, acked, applied } => (
-            format!("centre_went_back.{epoch}"),
+            format!("{CENTRE_WENT_BACK}.{epoch}"),
             format!(
                 "The centre was put back to an older state: of run {epoch} it held events up to {acked} before and holds \
                  them up to {applied}. They are being sent again; nothing is lost."
@@ -151,8 +163,13 @@ pub fn words(notice: Notice) -> Words {
             ),
         ),
         Notice::Refused => (
-            "refused".to_owned(),
+            REFUSED.to_owned(),
             "The centre refuses this store's login. Enroll it again with a new claim code. Sales are kept until then."
+                .to_owned(),
+        ),
+        Notice::Unreadable => (
+            UNREADABLE.to_owned(),
+            "The centre cannot read what this store sends. Nothing is lost; compare the versions of both programs."
                 .to_owned(),
         ),
         Notice::TooLarge { epoch, seq } => (

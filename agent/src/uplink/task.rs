@@ -8,8 +8,8 @@ use std::time::Instant as MonotonicClock;
 
 use pos_model::{Epoch, Seq};
 use protocol::envelope::{OpenError, open_downlink};
-use protocol::latest::OpenReason;
 use protocol::latest::local_api::LinkState;
+use protocol::latest::{EpochReport, OpenReason};
 use protocol::topic::UplinkKind;
 use sync_core::store::{self, Effect, Loss, Notice, SendFailure, StoreSync};
 use sync_core::{Instant, StoreLimits};
@@ -72,6 +72,9 @@ enum Event {
     Committed,
 }
 
+/// How long the task waits before it looks at the books again that it could not read at its start.
+const START_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// An operation on the books failed.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
@@ -86,15 +89,18 @@ enum Trouble {
 impl<C: Connect> SyncTask<C> {
     /// Runs until `shutdown` changes or its sender is gone.
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
-        let mut running = match Running::start(self).await {
-            Ok(running) => running,
-            Err(trouble) => {
-                telemetry::stopped(&trouble);
-                return;
-            }
+        let drive = async {
+            let reports = loop {
+                match self.readers.read(|view| view.epochs()).await {
+                    Ok(reports) => break reports,
+                    Err(error) => telemetry::books_failed(&Trouble::Read(error)),
+                }
+                tokio::time::sleep(START_AGAIN).await;
+            };
+            Running::new(self, &reports).drive().await;
         };
         tokio::select! {
-            () = running.drive() => {}
+            () = drive => {}
             _ = shutdown.changed() => {}
         }
     }
@@ -106,15 +112,21 @@ struct Running<C: Connect> {
     link: Option<C::Link>,
     started: MonotonicClock,
     head: watch::Receiver<crate::db::Head>,
+    unsettled: Unsettled,
+}
+
+/// Whether there may be notices that an event settles; after a start nobody knows.
+struct Unsettled {
+    by_welcome: bool,
+    by_draining: bool,
 }
 
 impl<C: Connect> Running<C> {
-    async fn start(task: SyncTask<C>) -> Result<Self, Trouble> {
+    fn new(task: SyncTask<C>, reports: &[EpochReport]) -> Self {
         let head = task.writer.head();
-        let reports = task.readers.read(|view| view.epochs()).await.map_err(Trouble::Read)?;
         let started = MonotonicClock::now();
-        let sync = StoreSync::new(&reports, task.limits.clone(), task.seed, Instant::from_ms(0));
-        Ok(Self { task, sync, link: None, started, head })
+        let sync = StoreSync::new(reports, task.limits.clone(), task.seed, Instant::from_ms(0));
+        Self { task, sync, link: None, started, head, unsettled: Unsettled { by_welcome: true, by_draining: true } }
     }
 
     async fn drive(&mut self) {
@@ -123,6 +135,7 @@ impl<C: Connect> Running<C> {
                 self.perform(effect).await;
             }
             self.show();
+            self.settle().await;
             let event = self.next_event().await;
             self.handle(event).await;
         }
@@ -286,7 +299,29 @@ impl<C: Connect> Running<C> {
         self.look_at_outbox().await;
     }
 
+    /// Takes back notices whose cause is over.
+    async fn settle(&mut self) {
+        if self.sync.link_state() != store::LinkState::Online {
+            return;
+        }
+        if std::mem::take(&mut self.unsettled.by_welcome) {
+            for key in perform::SETTLED_BY_WELCOME {
+                let written = self.task.writer.settle_notice(key.to_owned()).await;
+                self.note(written.map(drop));
+            }
+        }
+        if self.sync.unconfirmed() == 0 && std::mem::take(&mut self.unsettled.by_draining) {
+            let written = self.task.writer.settle_notice(perform::CENTRE_WENT_BACK.to_owned()).await;
+            self.note(written.map(drop));
+        }
+    }
+
     async fn notify(&mut self, notice: Notice) {
+        match notice {
+            Notice::Refused | Notice::Unreadable => self.unsettled.by_welcome = true,
+            Notice::CentreWentBack { .. } => self.unsettled.by_draining = true,
+            Notice::WentBack { .. } | Notice::Forked { .. } | Notice::TooLarge { .. } => {}
+        }
         let words = perform::words(notice);
         telemetry::notice(&words.text);
         let written = self.task.writer.raise_notice(words.key, words.text).await;

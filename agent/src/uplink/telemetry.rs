@@ -45,7 +45,7 @@ pub(super) fn notice(text: &str) {
     tracing::error!(text, "a person is needed");
 }
 
-/// Without the books there is nothing to send.
-pub(super) fn stopped(error: &dyn Error) {
-    tracing::error!(error = %chain(error), "nothing is sent until the agent is started again");
+/// Logins carry the secret.
+pub(super) fn plain_text(host: &str) {
+    tracing::warn!(host, "the way to the centre has no TLS: the store's secret can be read on it");
 }

@@ -15,6 +15,9 @@ pub const CONSUMPTIONS_MAX: usize = 40;
 /// Tenders of one sale. A table that shares the bill.
 pub const TENDERS_MAX: usize = 16;
 
+/// Tills that one store has ever had. Each is named in every greeting to the centre, which has to fit into one message.
+pub const TILLS_MAX: i64 = 200;
+
 /// Characters of a name on the receipt.
 pub const NAME_CHARS_MAX: usize = 128;
 

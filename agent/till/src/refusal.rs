@@ -60,6 +60,9 @@ pub enum Refusal {
     /// An imported sale of no possible time.
     #[error("the time of the imported sale is outside the years 1970 to 9999, or its offset above a day")]
     SoldAt,
+    /// A till that the store does not know, although it has as many as it may have.
+    #[error("this store has {max} tills already; a till keeps its id for ever")]
+    TooManyTills { max: i64 },
     /// All is well with each part, but together they are more than one event can carry to the centre.
     #[error("the sale takes {bytes} bytes, at most {max} are possible")]
     TooLarge { bytes: usize, max: usize },
@@ -86,6 +89,7 @@ impl Refusal {
             Self::TenderTooSmall { .. } => "sale.tender_too_small",
             Self::TenderWithoutChange { .. } => "sale.tender_without_change",
             Self::SoldAt => "sale.sold_at",
+            Self::TooManyTills { .. } => "sale.too_many_tills",
             Self::TooLarge { .. } => "sale.too_large",
         }
     }

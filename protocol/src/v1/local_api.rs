@@ -322,8 +322,19 @@ pub struct SyncState {
     pub outbox_oldest_ms: Option<i64>,
     /// When the centre last answered, in milliseconds since 1970 (UTC).
     pub last_contact_ms: Option<i64>,
-    /// What needs a person, in words: a restored or copied folder, a refused password.
-    pub notices: Vec<String>,
+    /// What a person should know or do: a restored or copied folder, a refused password.
+    pub notices: Vec<NoticeView>,
+}
+
+/// What a person should know or do, until it is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NoticeView {
+    /// By which it is settled: `DELETE /v1/notices/{key}`.
+    pub key: String,
+    /// Since when, in milliseconds since 1970 (UTC).
+    pub since_ms: Option<i64>,
+    /// In words.
+    pub text: String,
 }
 
 /// The state of the link to the centre.

@@ -31,6 +31,7 @@ impl World {
                 Notice::CentreWentBack { .. } => "store: centre went back",
                 Notice::Forked { .. } => "store: forked",
                 Notice::Refused => "store: refused for good",
+                Notice::Unreadable => "store: not understood by the centre",
                 Notice::TooLarge { .. } => "store: event too large for the link",
             }),
         }

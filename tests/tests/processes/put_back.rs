@@ -62,9 +62,16 @@ fn server_put_back() {
         let centre = site.centre();
         for ((store_id, agent), sold) in agents.iter().zip(&sold) {
             holds_exactly(&centre, store_id, sold).await?;
-            let state = site.at(agent).is_drained().await?;
-            let told = state.notices.iter().any(|notice| notice.contains("centre was put back"));
-            ensure!(told, "{store_id} says nothing of a centre that went back: {:?}", state.notices);
+            site.at(agent).is_drained().await?;
+            let log = std::fs::read_to_string(agent.log()).context("read the agent's log")?;
+            ensure!(log.contains("centre was put back"), "{store_id} says nothing of a centre that went back");
+            // All has been sent again, so there is nothing left to say.
+            until("the notice is settled", PATIENCE, async || {
+                let notices = site.at(agent).sync().await?.notices;
+                ensure!(notices.is_empty(), "{notices:?}");
+                Ok(())
+            })
+            .await?;
         }
         Ok(())
     });
@@ -151,7 +158,7 @@ async fn put_agent_back(folder: &Path, copied: Copied) -> anyhow::Result<()> {
     let expected = serde_json::json!([{ "till_id": "T1", "first_no": first, "last_no": last }]);
     ensure!(missing["missing"] == expected, "the operator sees {missing} and not {expected}");
     if copied == Copied::Selling {
-        let told = state.notices.iter().any(|notice| notice.contains("put back to an older state"));
+        let told = state.notices.iter().any(|notice| notice.text.contains("put back to an older state"));
         ensure!(told, "the store says nothing of its own folder that went back: {:?}", state.notices);
     }
     Ok(())
@@ -160,14 +167,14 @@ async fn put_agent_back(folder: &Path, copied: Copied) -> anyhow::Result<()> {
 /// Copies the folder of a running agent, the books as they are at one moment.
 fn snapshot(agent: &Agent, copy: &Path) -> anyhow::Result<()> {
     copy_folder(&agent.data_dir(), copy)?;
-    for entry in std::fs::read_dir(copy).context("read the copy")? {
-        let path = entry?.path();
-        if path.to_string_lossy().contains(".sqlite3") {
-            std::fs::remove_file(path).context("remove what was copied while it changed")?;
-        }
+    let copied = agent::folder::books(copy);
+    for suffix in ["", "-wal", "-shm"] {
+        let mut path = copied.clone().into_os_string();
+        path.push(suffix);
+        std::fs::remove_file(path).context("remove what was copied while it changed")?;
     }
     let books = rusqlite::Connection::open(agent.database()).context("open the books")?;
-    books.backup("main", agent::folder::books(copy), None::<fn(rusqlite::backup::Progress)>).context("copy the books")
+    books.backup("main", copied, None::<fn(rusqlite::backup::Progress)>).context("copy the books")
 }
 
 #[test]

@@ -80,6 +80,8 @@ pub enum Notice {
     },
     /// The centre refused the login or a topic. Only a person can change that.
     Refused,
+    /// The centre cannot read what this store says. It is sent again, more slowly; a person has to compare versions.
+    Unreadable,
     /// An event is too large for the link, even alone. It stays here; nothing behind it in this epoch can go.
     TooLarge {
         /// The epoch.
@@ -136,4 +138,6 @@ pub enum Refusal {
     TooLarge,
     /// The store may not send there (0x87).
     NotAuthorized,
+    /// It cannot read the message (0x99).
+    Unreadable,
 }

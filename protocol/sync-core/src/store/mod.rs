@@ -219,6 +219,9 @@ impl StoreSync {
 
     /// The other side of the link refused what was sent last.
     pub fn handle_refused(&mut self, refusal: Refusal, now: Instant) {
+        if refusal == Refusal::Unreadable {
+            self.effects.push_back(Effect::Notify(Notice::Unreadable));
+        }
         match (refusal, &self.state) {
             (Refusal::NotAuthorized, _) => {
                 self.effects.push_back(Effect::Disconnect);

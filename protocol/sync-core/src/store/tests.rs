@@ -339,7 +339,15 @@ fn refusals_of_the_link() {
     sync.handle_confirmed(EPOCH, mark(2), Confirmed::Agreed, at);
     assert_eq!(effects(&mut sync)[1..], [send(3, 4)]);
 
-    sync.handle_sent(sent(3, 6), AT);
+    // What the centre cannot read is sent again as if it were overloaded, and a person hears of it.
+    sync.handle_sent(sent(3, 6), at);
+    sync.handle_refused(Refusal::Unreadable, at);
+    assert_eq!(effects(&mut sync), [Effect::Notify(Notice::Unreadable)]);
+    let (at, _) = sync.poll_timeout().expect("it tries again");
+    sync.handle_timeout(at);
+    assert_eq!(effects(&mut sync), [send(3, 2)]);
+
+    sync.handle_sent(sent(3, 4), AT);
     sync.handle_refused(Refusal::NotAuthorized, AT);
     assert_eq!(effects(&mut sync), [Effect::Disconnect, Effect::Notify(Notice::Refused)]);
 }
