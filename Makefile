@@ -58,3 +58,5 @@ rust-test:
 		echo "cargo-nextest is not installed: running cargo test instead"; \
 		set -x; $(CARGO) test --workspace --locked --no-fail-fast --lib --bins --tests; \
 	fi
+	@data=$${BREAKWATER_DATA:-../shared/data}; [[ -f $$data/coffee-3-stores/receipts.csv ]] \
+		|| echo "skipped: the runs over real orders, for $$data holds no order data; BREAKWATER_DATA names their folder"

@@ -25,7 +25,7 @@ pub struct Event {
     pub body: EventBody,
 }
 
-/// What happened. The set grows; a centre parks a kind that it does not know and applies it after its upgrade.
+/// What happened. The set grows; a centre parks a kind that it does not know, with its bytes and the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventBody {
     /// The agent started, or left an epoch that another agent uses too.
