@@ -2,10 +2,10 @@
 
 mod support;
 
-use pos_model::{ChainHash, Epoch, Quantity, SaleId, Seq};
-use protocol::latest::{Consumption, Cursor, EpochReport, Event, EventBody, Mark, encode_event};
+use pos_model::{ChainHash, Epoch, Money, Quantity, SaleId, Seq};
+use protocol::latest::{Consumption, Cursor, EpochReport, Event, EventBody, Mark, StoreHealth, encode_event};
 use support::*;
-use sync_server::ledger::{AlertKind, LedgerError, ParkedFilter, SqliteLedger, TotalsFilter};
+use sync_server::ledger::{AlertKind, Books, LedgerError, ParkedFilter, SqliteLedger, TotalsFilter};
 use uuid::Uuid;
 
 fn parked_reasons(ledger: &dyn Home) -> Vec<(u64, String)> {
@@ -218,6 +218,75 @@ fn sums_that_do_not_fit_are_parked_and_stop_nobody() {
 }
 
 #[test]
+fn a_receipt_number_that_no_till_reaches_is_parked() {
+    each_home(|ledger| {
+        let mut a = History::open("a", 1, None);
+        for (id, receipt_no) in [(1, 1), (2, 1_000_000_000_001), (3, u64::MAX), (4, 2)] {
+            a.sell(&SaleSpec { id, receipt_no, ..SaleSpec::default() });
+        }
+        assert_eq!(apply_batch(ledger, a.all()).applied, 3);
+        assert_eq!(parked_reasons(ledger), [(3, "malformed".into()), (4, "malformed".into())]);
+        assert_eq!(alerts(ledger, "a"), [(AlertKind::Parked, 2)]);
+        let answer = apply_hello(ledger, a.hello(vec![a.report(1)]));
+        assert_eq!(answer.receipts, [receipt_head("t1", 2)], "tills do not go on above it");
+        books_balance(ledger);
+    });
+}
+
+#[test]
+fn lines_whose_sum_does_not_fit_can_be_verified() {
+    each_home(|ledger| {
+        let mut a = History::open("a", 1, None);
+        let mut sale = sale(&SaleSpec { lines: 3, ..SaleSpec::default() });
+        sale.lines.iter_mut().for_each(|line| line.gross_minor = Money::from_minor(i64::MAX));
+        a.push(&Event { id: event_id(1), at: stamp(), body: EventBody::SaleCompleted(Box::new(sale)) });
+        assert_eq!(apply_batch(ledger, a.all()).applied, 2);
+        books_balance(ledger);
+    });
+}
+
+#[test]
+fn sums_that_do_not_fit_leave_the_stores_readable() {
+    let mut ledger = SqliteLedger::in_memory().expect("opens");
+    let stores = ["a", "b"];
+    for (store, epoch) in stores.into_iter().zip([10, 20]) {
+        let mut history = History::open(store, epoch, None);
+        history.sell_many(1, 1);
+        apply_batch(&mut ledger, history.all());
+        let next = History::open(store, epoch + 1, Some(&history));
+        apply_batch(&mut ledger, next.all());
+        let last = History::open(store, epoch + 2, Some(&next));
+        apply_batch(&mut ledger, last.all());
+        apply(&mut ledger, last.heartbeat(0));
+    }
+    let connection = ledger.into_connection();
+    let max = i64::MAX;
+    connection
+        .execute_batch(&format!(
+            "UPDATE day_totals SET sales = {max}, gross_minor = {max};
+            UPDATE streams SET successors = {max};
+            UPDATE streams SET applied_seq = {max}, continued_at = 0 WHERE epoch % 10 = 0;
+            UPDATE streams SET reported_head = {max}, applied_seq = 0 WHERE epoch % 10 = 1;
+            INSERT INTO streams (store_no, epoch, applied_seq, applied_hash, base_hash, first_seen_ms, reported_head,
+                    continued_at) SELECT store_no, epoch + 5, applied_seq, applied_hash, base_hash, 0, reported_head,
+                    continued_at FROM streams;
+            INSERT INTO losses SELECT stream_no, 1, {max}, 0 FROM streams;
+            INSERT INTO receipt_runs SELECT store_no, 'far-' || epoch, {max}, {max} FROM streams;
+            UPDATE store_state SET outbox_events = 0"
+        ))
+        .expect("writable");
+    let ledger = SqliteLedger::from_connection(connection).expect("opens");
+    for store in stores {
+        let counts = alerts(&ledger, store);
+        assert_eq!(counts.len(), 5, "{counts:?}");
+        assert!(counts.iter().all(|(_, count)| *count == max), "{counts:?}");
+    }
+    assert_eq!(ledger.stores().expect("readable").len(), 2);
+    let day = ledger.latest_day(NOW).expect("readable");
+    assert_eq!((day.len(), day[0].sales, day[0].gross_minor), (1, max, max));
+}
+
+#[test]
 fn the_cursors_of_a_hello() {
     each_home(|ledger| {
         let mut a = History::open("a", 1, None);
@@ -277,11 +346,14 @@ fn a_report_of_which_no_agent_is_capable_moves_nothing() {
         let mut a = History::open("a", 1, None);
         a.sell_many(1, 2);
         apply_batch(ledger, a.all());
-        for (first_held, head) in [(9, 3), (u64::MAX, u64::MAX), (u64::MAX, 0)] {
+        let far = 1 << 50;
+        for (first_held, head) in [(9, 3), (u64::MAX, u64::MAX), (u64::MAX, 0), (far, far), (1, far)] {
             let report = EpochReport { first_held: Seq::new(first_held), head: Seq::new(head), ..a.report(1) };
             let answer = apply_hello(ledger, a.hello(vec![report]));
             assert_eq!(answer.cursors[0].applied, Seq::new(3));
         }
+        apply(ledger, a.heartbeat_with(StoreHealth { head: Seq::new(far), ..a.health(0) }));
+        assert_eq!(ledger.epochs(&store_id("a"), 1).expect("readable")[0].reported_head, Seq::new(3));
         assert_eq!(alerts(ledger, "a"), []);
     });
 }
@@ -384,7 +456,7 @@ fn receipt_numbers_make_runs() {
     check(&[&[1, 2, 2, 3]], &[], &[2]);
     check(&[&[1, 2, 3], &[2], &[2]], &[], &[2, 2]);
     check(&[&[1], &[0]], &[], &[]);
-    check(&[&[1, i64::MAX as u64]], &[(2, i64::MAX - 1)], &[]);
+    check(&[&[1, 1_000_000_000_000]], &[(2, 999_999_999_999)], &[]);
 }
 
 #[test]
@@ -491,7 +563,7 @@ fn wrong_books_are_found() {
         let connection = ledger.into_connection();
         connection.execute_batch(damage).expect("writable");
         let ledger = SqliteLedger::from_connection(connection).expect("opens");
-        let report = sync_server::ledger::Books::verify(&ledger).expect("readable");
+        let report = Books::verify(&ledger).expect("readable");
         assert!(report.differences.iter().any(|difference| difference.what.contains(what)), "{damage}: {report:?}");
     }
     check(&a, "UPDATE day_totals SET gross_minor = gross_minor + 1", "gross_minor of store a on 2026-03-01 in CNY");

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use pos_model::Seq;
-use protocol::latest::Downlink;
+use protocol::latest::{Downlink, Heartbeat, StoreHealth, Uplink};
 use protocol::topic::UplinkKind;
 use rumqttc::v5::ConnectionError;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
@@ -137,7 +137,7 @@ async fn what_cannot_be_read_is_refused_and_stops_nobody() {
     let mut version = batch.clone();
     version[0] = 0xB2;
     let mut beyond = a.batch_message(1, 1);
-    if let protocol::latest::Uplink::Batch(batch) = &mut beyond {
+    if let Uplink::Batch(batch) = &mut beyond {
         batch.first_seq = Seq::ZERO;
     }
     let beyond = protocol::envelope::seal_uplink(&a.store, &beyond).expect("seals");
@@ -208,7 +208,7 @@ async fn a_restored_store_is_seen_with_its_missing_receipts() {
     store.send(&a.batch_message(1, 5)).await;
     let mut heartbeat = a.health(3);
     heartbeat.receipts = vec![receipt_head("t1", 7)];
-    let heartbeat = protocol::latest::Uplink::Heartbeat(protocol::latest::Heartbeat { health: heartbeat });
+    let heartbeat = Uplink::Heartbeat(Heartbeat { health: heartbeat });
     assert!(matches!(store.say(&heartbeat).await.message, Some(Downlink::Pulse(_))));
     assert_eq!(centre.get("/api/v1/stores").await["stores"][0]["backlog"], json!(3));
     let mut b = History::open("S1", 2, Some(&copy));
@@ -268,6 +268,27 @@ async fn the_live_view_says_what_is_wrong() {
     let totals = &live["totals"];
     assert_eq!((&totals["stores"], &totals["connected"], &totals["alarms"]), (&json!(3), &json!(2), &json!(1)));
     assert_eq!(totals["latest_day"][0]["business_date"], json!("2026-03-01"));
+    centre.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_store_says_takes_no_view_down() {
+    let folder = folder();
+    let centre = Centre::start(folder.path()).await;
+    for (number, id) in [(1, "S1"), (2, "S2")] {
+        let mut store = centre.store(id).await;
+        let mut history = History::open(id, number, None);
+        let gross = i64::MAX - 10;
+        history.sell(&SaleSpec { id: u128::from(number), gross, ..SaleSpec::default() });
+        assert_eq!(store.send(&history.batch_message(1, 2)).await.cursor, history.mark());
+        let health = StoreHealth { outbox_events: u64::MAX, ..history.health(1) };
+        store.say(&Uplink::Heartbeat(Heartbeat { health })).await;
+    }
+    let stores = centre.get("/api/v1/stores").await;
+    assert_eq!(stores["stores"].as_array().map(Vec::len), Some(2));
+    assert_eq!(centre.get("/readyz").await["ready"], json!(true));
+    let metrics = centre.try_get("/metrics", &[]).await.body;
+    assert!(metrics.contains(&format!("breakwater_backlog_events {}", i64::MAX)), "{metrics}");
     centre.stop().await;
 }
 

@@ -211,7 +211,9 @@ impl Fleet {
     fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64) -> FleetTotals {
         let active = || live.iter().filter(|one| one.store.status == "active");
         let count = |matches: fn(&LiveStore) -> bool| live.iter().filter(|one| matches(one)).count();
-        let sum = |value: fn(&StoreSummary) -> i64| live.iter().map(|one| value(&one.store)).sum();
+        // What one store reports must not stop the view of all, so a sum stays at the largest number.
+        let sum =
+            |value: fn(&StoreSummary) -> i64| live.iter().map(|one| value(&one.store)).fold(0, i64::saturating_add);
         let oldest = live.iter().filter_map(|one| Some((one.store.oldest_unsynced_age_ms?, &one.store.store_id))).max();
         let (queued_messages, queued_bytes) = self.ingest.queued();
         FleetTotals {

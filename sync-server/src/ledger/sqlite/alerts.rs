@@ -1,6 +1,9 @@
 //! What needs a person, read from the rows that say so.
+//!
+//! Numbers are summed up here and not by SQLite, whose `sum()` fails when it leaves 64 bits: what one store reports must
+//! not make the list of all stores unreadable. A sum that does not fit stays at the largest number.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use super::fault::During;
 use crate::ledger::LedgerError;
@@ -11,16 +14,37 @@ const CLOCK_AHEAD_MS_MAX: i64 = 120_000;
 
 /// Alerts that have rows of their own, of all stores or of one.
 pub(super) fn all(connection: &Connection, store_no: Option<i64>) -> Result<Vec<(i64, Alert)>, LedgerError> {
-    let mut found = Vec::new();
+    let mut alerts = Vec::new();
     for (query, alert) in QUERIES {
-        let doing = "read alerts";
-        let mut statement = connection.prepare_cached(query).during(doing)?;
-        let rows = statement.query_map([store_no], |row| Ok((row.get(0)?, alert(row)?)));
-        for row in rows.during(doing)? {
-            found.push(row.during(doing)?);
-        }
+        let found = find(connection, query, store_no)?;
+        alerts.extend(found.into_iter().map(|(store_no, found)| (store_no, alert(&found))));
     }
-    Ok(found)
+    Ok(alerts)
+}
+
+/// What the rows of one kind of alert say about one store.
+#[derive(Debug, Default)]
+struct Found {
+    sum: i64,
+    rows: i64,
+}
+
+/// Runs a query of [`QUERIES`]; its rows are a store and a number each, the rows of a store together.
+fn find(connection: &Connection, query: &str, store_no: Option<i64>) -> Result<Vec<(i64, Found)>, LedgerError> {
+    let doing = "read alerts";
+    let mut statement = connection.prepare_cached(query).during(doing)?;
+    let rows = statement.query_map([store_no], |row| <(i64, i64)>::try_from(row)).during(doing)?;
+    let mut stores: Vec<(i64, Found)> = Vec::new();
+    for row in rows {
+        let (store_no, number) = row.during(doing)?;
+        if stores.last().is_none_or(|(last, _)| *last != store_no) {
+            stores.push((store_no, Found::default()));
+        }
+        let (_, found) = stores.last_mut().expect("one was pushed if there was none");
+        found.sum = found.sum.saturating_add(number);
+        found.rows += 1;
+    }
+    Ok(stores)
 }
 
 /// Alerts that follow from a store's own row.
@@ -40,82 +64,83 @@ pub(super) fn of_state(store: &StoreRow) -> Vec<Alert> {
     alerts
 }
 
-type Reader = fn(&Row<'_>) -> rusqlite::Result<Alert>;
+type Describe = fn(&Found) -> Alert;
 
-const QUERIES: [(&str, Reader); 7] = [
+/// Event and receipt numbers are not negative, so that the difference of two fits wherever they do.
+const QUERIES: [(&str, Describe); 7] = [
     (
-        "SELECT store_no, sum(to_seq - from_seq + 1) FROM losses JOIN streams USING (stream_no)
-        WHERE ifnull(store_no = ?1, true) GROUP BY store_no",
-        |row| {
-            let count = row.get(1)?;
-            let events = plural(count, "event was", "events were");
+        // A cross join begins with the losses, which are few; the planner would look at every epoch there is.
+        "SELECT store_no, to_seq - from_seq + 1 FROM losses CROSS JOIN streams USING (stream_no)
+        WHERE ifnull(store_no = ?1, true) ORDER BY store_no",
+        |found| {
+            let events = plural(found.sum, "event was", "events were");
             let text = format!("{events} gone at the store before they arrived: compare with the receipts there");
-            Ok(Alert { kind: AlertKind::Losses, count, text })
+            Alert { kind: AlertKind::Losses, count: found.sum, text }
         },
     ),
     (
-        "SELECT store_no, sum(applied_seq - continued_at), count(*) FROM streams
-        WHERE applied_seq > continued_at AND ifnull(store_no = ?1, true) GROUP BY store_no",
-        |row| {
-            let (count, times): (i64, i64) = (row.get(1)?, row.get(2)?);
-            let events = plural(count, "event", "events");
-            let times = if times == 1 { String::new() } else { format!(" ({times} times)") };
+        "SELECT store_no, applied_seq - continued_at FROM streams
+        WHERE applied_seq > continued_at AND ifnull(store_no = ?1, true) ORDER BY store_no",
+        |found| {
+            let events = plural(found.sum, "event", "events");
+            let times = if found.rows == 1 { String::new() } else { format!(" ({} times)", found.rows) };
             let text = format!(
                 "the store's data went back{times}: it goes on from a state {events} older than what arrived, which is all kept"
             );
-            Ok(Alert { kind: AlertKind::WentBack, count, text })
+            Alert { kind: AlertKind::WentBack, count: found.sum, text }
         },
     ),
     (
         // An epoch that is over and whose events are in nobody's outbox will not bring them any more.
-        "SELECT streams.store_no, sum(reported_head - applied_seq) FROM streams JOIN store_state USING (store_no)
+        "SELECT streams.store_no, reported_head - applied_seq FROM streams JOIN store_state USING (store_no)
         WHERE reported_head > applied_seq AND streams.epoch <> store_state.epoch AND outbox_events = 0
-            AND ifnull(streams.store_no = ?1, true) GROUP BY streams.store_no",
-        |row| {
-            let count = row.get(1)?;
-            let events = plural(count, "event was", "events were");
+            AND ifnull(streams.store_no = ?1, true) ORDER BY streams.store_no",
+        |found| {
+            let events = plural(found.sum, "event was", "events were");
             let text = format!("{events} recorded at the store and never arrived");
-            Ok(Alert { kind: AlertKind::WentBack, count, text })
+            Alert { kind: AlertKind::WentBack, count: found.sum, text }
         },
     ),
     (
-        "SELECT store_no, sum(successors - 1) FROM streams WHERE successors > 1 AND ifnull(store_no = ?1, true)
-        GROUP BY store_no",
-        |row| {
-            let count = row.get(1)?;
+        "SELECT store_no, successors - 1 FROM streams WHERE successors > 1 AND ifnull(store_no = ?1, true)
+        ORDER BY store_no",
+        |found| {
             let text = format!(
                 "the store's folder was put back or copied {}: two runs of the agent go on from one",
-                plural(count, "time", "times")
+                plural(found.sum, "time", "times")
             );
-            Ok(Alert { kind: AlertKind::Fork, count, text })
+            Alert { kind: AlertKind::Fork, count: found.sum, text }
         },
     ),
     (
         "SELECT store_no, forked_events FROM store_state WHERE forked_events > 0 AND ifnull(store_no = ?1, true)",
-        |row| {
-            let count = row.get(1)?;
-            let events = plural(count, "event of another agent is", "events of another agent are");
+        |found| {
+            let events = plural(found.sum, "event of another agent is", "events of another agent are");
             let text = format!("{events} parked: two agents sold as this store in one run");
-            Ok(Alert { kind: AlertKind::Fork, count, text })
+            Alert { kind: AlertKind::Fork, count: found.sum, text }
         },
     ),
     (
+        // A row for each till. Its gaps lie side by side, so that together they are no longer than its largest number.
         "SELECT store_no, sum(first_no - 1 - ifnull((SELECT max(before.last_no) FROM receipt_runs AS before
                 WHERE before.store_no = runs.store_no AND before.till_id = runs.till_id
-                    AND before.first_no < runs.first_no), 0)), count(DISTINCT till_id)
-        FROM receipt_runs AS runs WHERE first_no > 1 AND ifnull(store_no = ?1, true) GROUP BY store_no",
-        |row| {
-            let (count, tills): (i64, i64) = (row.get(1)?, row.get(2)?);
-            let receipts = plural(count, "receipt is", "receipts are");
-            let text = format!("{receipts} missing at {}", plural(tills, "till", "tills"));
-            Ok(Alert { kind: AlertKind::ReceiptGaps, count, text })
+                    AND before.first_no < runs.first_no), 0))
+        FROM receipt_runs AS runs WHERE first_no > 1 AND ifnull(store_no = ?1, true)
+        GROUP BY store_no, till_id ORDER BY store_no, till_id",
+        |found| {
+            let receipts = plural(found.sum, "receipt is", "receipts are");
+            let text = format!("{receipts} missing at {}", plural(found.rows, "till", "tills"));
+            Alert { kind: AlertKind::ReceiptGaps, count: found.sum, text }
         },
     ),
-    ("SELECT store_no, count(*) FROM duplicate_receipts WHERE ifnull(store_no = ?1, true) GROUP BY store_no", |row| {
-        let count = row.get(1)?;
-        let text = format!("{} given twice", plural(count, "receipt number was", "receipt numbers were"));
-        Ok(Alert { kind: AlertKind::DuplicateReceipts, count, text })
-    }),
+    (
+        "SELECT store_no, count(*) FROM duplicate_receipts WHERE ifnull(store_no = ?1, true)
+        GROUP BY store_no ORDER BY store_no",
+        |found| {
+            let text = format!("{} given twice", plural(found.sum, "receipt number was", "receipt numbers were"));
+            Alert { kind: AlertKind::DuplicateReceipts, count: found.sum, text }
+        },
+    ),
 ];
 
 fn plural(count: i64, one: &str, many: &str) -> String {

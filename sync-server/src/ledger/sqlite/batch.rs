@@ -7,6 +7,7 @@ use sync_core::server::{BatchOutcome, Held, Verdict, judge};
 use super::apply::{Care, Group};
 use super::fault::{During, Fault, is_known_key};
 use super::frames;
+use super::receipts;
 use super::rows::{BatchRow, Parking, Rows, SaleRow, StreamRow};
 use crate::ledger::{LedgerError, ReceivedBatch};
 
@@ -146,7 +147,7 @@ impl<'g> Group<'_, 'g> {
         let Some(lines) = i64::try_from(sale.lines.len()).ok().filter(|lines| *lines < LINES_MAX) else {
             return Ok(Some(("malformed", format!("a sale of {} lines", sale.lines.len()))));
         };
-        let Ok(receipt_no) = i64::try_from(sale.receipt_no) else {
+        let Some(receipt_no) = receipts::believed(sale.receipt_no) else {
             return Ok(Some(("malformed", format!("receipt number {}", sale.receipt_no))));
         };
         let event_no = self.next_event_no;

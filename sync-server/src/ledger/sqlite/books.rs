@@ -1,5 +1,6 @@
 //! Reading the ledger in SQLite.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pos_model::{BusinessDate, Epoch, SaleId, Seq, StoreId};
@@ -144,14 +145,14 @@ impl<C: Connected> Books for C {
         let doing = "read the newest business date";
         // Somewhere on earth it is tomorrow already.
         let tomorrow = now_ms.div_euclid(MS_PER_DAY) + 1;
-        let query = "SELECT business_date, currency, sum(sales), sum(gross_minor) FROM day_totals
-            WHERE business_date = (SELECT max(business_date) FROM day_totals WHERE business_date <= ?1)
-            GROUP BY currency ORDER BY currency";
+        let query = "SELECT business_date, currency, sales, gross_minor FROM day_totals
+            WHERE business_date = (SELECT max(business_date) FROM day_totals WHERE business_date <= ?1)";
         let mut statement = self.connection().prepare_cached(query).during(doing)?;
-        read_all(&mut statement, [tomorrow], doing, |row| {
+        let days = read_all(&mut statement, [tomorrow], doing, |row| {
             let (date, currency, sales, gross_minor) = row.try_into().during(doing)?;
             Ok(LatestDay { business_date: BusinessDate::from_days(date), currency, sales, gross_minor })
-        })
+        })?;
+        Ok(by_currency(days))
     }
 
     fn parked(&self, filter: &ParkedFilter) -> Result<Vec<ParkedEvent>, LedgerError> {
@@ -180,6 +181,24 @@ impl<C: Connected> Books for C {
     fn verify(&self) -> Result<VerifyReport, LedgerError> {
         verify::verify(self.connection())
     }
+}
+
+/// One day of many stores, in order of currencies. A sum that does not fit stays at the largest number, where `sum()` of
+/// SQLite would fail and take the view of all stores with it.
+fn by_currency(days: Vec<LatestDay>) -> Vec<LatestDay> {
+    let mut sums: BTreeMap<String, LatestDay> = BTreeMap::new();
+    for day in days {
+        match sums.get_mut(&day.currency) {
+            Some(sum) => {
+                sum.sales = sum.sales.saturating_add(day.sales);
+                sum.gross_minor = sum.gross_minor.saturating_add(day.gross_minor);
+            }
+            None => {
+                sums.insert(day.currency.clone(), day);
+            }
+        }
+    }
+    sums.into_values().collect()
 }
 
 const MS_PER_DAY: i64 = 86_400_000;

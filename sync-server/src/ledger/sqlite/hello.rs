@@ -7,12 +7,13 @@ use sync_core::server::HelloOutcome;
 
 use super::apply::Group;
 use super::fault::{During, Fault, read_all};
+use super::receipts;
 use super::rows::StreamRow;
 use crate::ledger::LedgerError;
 
-/// Receipt numbers above this one are not believed (a million a day last for three thousand years): tills go on above
-/// the highest number known, and one wrong number must not push them to the end of all numbers.
-const RECEIPT_NO_MAX: u64 = 1_000_000_000_000;
+/// A store that reports more events in one epoch is not believed (a million a day last for three thousand years): a
+/// cursor that a wrong number has moved cannot be moved back.
+const EVENTS_IN_EPOCH_MAX: Seq = Seq::new(1_000_000_000_000);
 
 impl<'g> Group<'_, 'g> {
     pub(super) fn hello(&mut self, store_no: i64, hello: &'g Hello) -> Result<HelloOutcome, Fault> {
@@ -38,7 +39,7 @@ impl<'g> Group<'_, 'g> {
         let before = Mark { seq: report.first_held.previous(), hash: report.hash_before };
         let applied = stream.map_or(Mark { seq: Seq::ZERO, hash: report.hash_before }, |stream| stream.applied);
         // A report of which no agent is capable must not move a cursor.
-        let sane = report.first_held <= report.head.next() && report.head < Seq::MAX;
+        let sane = report.first_held <= report.head.next() && report.head <= EVENTS_IN_EPOCH_MAX;
         let behind = sane && applied.seq.next() < report.first_held;
         // On another history than the one followed here, what the store let go of is parked beside it.
         let beside = match stream {
@@ -118,16 +119,14 @@ impl<'g> Group<'_, 'g> {
 
     /// Keeps a receipt number that a store has given, whatever becomes of its sale.
     pub(super) fn known_receipt(&mut self, store_no: i64, till_id: &TillId, receipt_no: u64) -> Result<(), Fault> {
-        if let Ok(number) = i64::try_from(receipt_no)
-            && receipt_no <= RECEIPT_NO_MAX
-        {
+        if let Some(number) = receipts::believed(receipt_no) {
             self.rows.report_receipt(store_no, till_id, number)?;
         }
         Ok(())
     }
 
     fn report_health_head(&mut self, store_no: i64, epoch: Epoch, head: Seq) -> Result<(), Fault> {
-        if head < Seq::MAX {
+        if head <= EVENTS_IN_EPOCH_MAX {
             self.rows.report_head(store_no, epoch, head)?;
         }
         Ok(())

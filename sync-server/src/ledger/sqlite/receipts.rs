@@ -6,6 +6,15 @@ use rusqlite::params;
 use super::fault::{During, Fault};
 use super::rows::Rows;
 
+/// Receipt numbers above this one are not believed (a million a day last for three thousand years): tills go on above
+/// the highest number known, and one wrong number must not push them to the end of all numbers.
+pub(super) const RECEIPT_NO_MAX: i64 = 1_000_000_000_000;
+
+/// A receipt number as the ledger holds it, if it can be one.
+pub(super) fn believed(receipt_no: u64) -> Option<i64> {
+    i64::try_from(receipt_no).ok().filter(|number| *number <= RECEIPT_NO_MAX)
+}
+
 /// Notes the numbers of a till's sales, each with its event.
 pub(super) fn note(
     rows: &mut Rows<'_>,
