@@ -18,7 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use crate::config::{Config, TlsFiles};
 use crate::credentials::Credentials;
 use crate::data_dir::{self, DataDirError};
-use crate::http::{self, Api, ApiParts, ApiToken, Exporter, ListenerUp, MqttAddress, Readers, SharedRegistry};
+use crate::http::{
+    self, Api, ApiParts, ApiToken, Exporter, HttpLimits, ListenerUp, MqttAddress, Readers, SharedRegistry,
+};
 use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
 use crate::ledger::{LedgerError, SqliteLedger, SqliteReader};
 use crate::mqtt::{BindError, Listener, ListenerConfig, Router, TlsError, load_tls};
@@ -124,7 +126,7 @@ impl Service {
         let listener = Listener::bind(listener_config, authenticator, sender).await?;
         let address = config.http.listen;
         let http_failed = |source| RunError::Http { address, source };
-        let http_socket = TcpListener::bind(address).await.map_err(http_failed)?;
+        let http_socket = http::bind(address).map_err(http_failed)?;
         let addresses = Addresses { http: http_socket.local_addr().map_err(http_failed)?, mqtt: listener.local_addr() };
 
         let mut random = [0; 8];
@@ -179,7 +181,8 @@ impl Service {
         let (stop_listener, mut listener_stopped) = watch::channel(());
         let (stop_http, mut http_stopped) = watch::channel(());
         let http_failed = |source| RunError::Http { address: addresses.http, source };
-        let http_listener = http::HttpListener::start(http_socket, http_tls).map_err(http_failed)?;
+        let http_listener =
+            http::HttpListener::start(http_socket, http_tls, HttpLimits::STANDARD).map_err(http_failed)?;
         let mut helpers = JoinSet::new();
         helpers.spawn(watch_registry(self.credentials, self.registry, router));
         helpers.spawn(tick(api.clone()));

@@ -1,5 +1,5 @@
-//! Connections for the HTTP API: bounded, and with TLS when a certificate is set. A handshake happens in a task of its
-//! own, so that a slow one holds nobody up.
+//! Connections for the HTTP API: bounded in number and in silence, and with TLS when a certificate is set. A handshake
+//! happens in a task of its own, so that a slow one holds nobody up.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,19 +9,49 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-/// Open connections: screens, scrapers and enrolling stores.
-const CONNECTIONS_MAX: usize = 512;
+use super::patience::{Patience, Patient};
+
+/// What connections may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HttpLimits {
+    /// How many may be open. Whoever comes after that waits in the system's queue.
+    connections_max: usize,
+    /// How long each is waited for.
+    patience: Patience,
+}
+
+impl HttpLimits {
+    /// For screens, scrapers and enrolling stores. A scraper comes once a minute and keeps its connection; answers take
+    /// seconds at the most.
+    pub(crate) const STANDARD: Self = Self {
+        connections_max: 512,
+        patience: Patience { request: Duration::from_secs(30), silence: Duration::from_secs(90) },
+    };
+}
+
+/// Connections that wait for the accepting task in the system's queue.
+const BACKLOG: u32 = 1_024;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause after an accept that failed for want of something. A loop without it would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds the address. Connections inherit that the system asks after a peer that is silent for hours.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that is started again takes its address back at once.
+    socket.set_reuseaddr(true)?;
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Accepts connections for axum.
 #[derive(Debug)]
@@ -32,16 +62,25 @@ pub(crate) struct HttpListener {
 
 impl HttpListener {
     /// Starts accepting on a bound socket. Ends when it is dropped.
-    pub(crate) fn start(socket: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
+    pub(crate) fn start(
+        socket: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: HttpLimits,
+    ) -> io::Result<Self> {
         let address = socket.local_addr()?;
         let (sender, accepted) = mpsc::channel(1);
-        tokio::spawn(accept(socket, tls.map(TlsAcceptor::from), sender));
+        tokio::spawn(accept(socket, tls.map(TlsAcceptor::from), limits, sender));
         Ok(Self { address, accepted })
     }
 }
 
-async fn accept(socket: TcpListener, tls: Option<TlsAcceptor>, sender: mpsc::Sender<(HttpStream, SocketAddr)>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
+    limits: HttpLimits,
+    sender: mpsc::Sender<(HttpStream, SocketAddr)>,
+) {
+    let room = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = tokio::select! {
@@ -63,8 +102,9 @@ async fn accept(socket: TcpListener, tls: Option<TlsAcceptor>, sender: mpsc::Sen
                     Ok(Err(_)) | Err(_) => return,
                 },
             };
+            let stream = Patient::new(Connection { transport, _permit: permit }, limits.patience);
             // Fails only while the server stops.
-            let _ = sender.send((HttpStream { transport, _permit: permit }, peer)).await;
+            let _ = sender.send((stream, peer)).await;
         });
     }
 }
@@ -86,9 +126,12 @@ impl axum::serve::Listener for HttpListener {
     }
 }
 
+/// A connection that is not waited for without end.
+pub(crate) type HttpStream = Patient<Connection>;
+
 /// A connection, with its place among those that may be open.
 #[derive(Debug)]
-pub(crate) struct HttpStream {
+pub(crate) struct Connection {
     transport: Transport,
     _permit: OwnedSemaphorePermit,
 }
@@ -99,13 +142,13 @@ enum Transport {
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
 }
 
-impl HttpStream {
+impl Connection {
     fn transport(self: Pin<&mut Self>) -> &mut Transport {
         &mut self.get_mut().transport
     }
 }
 
-impl AsyncRead for HttpStream {
+impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.transport() {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -114,7 +157,7 @@ impl AsyncRead for HttpStream {
     }
 }
 
-impl AsyncWrite for HttpStream {
+impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.transport() {
             Transport::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -134,5 +177,57 @@ impl AsyncWrite for HttpStream {
             Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const LIMITS: HttpLimits = HttpLimits {
+        connections_max: 2,
+        patience: Patience { request: Duration::from_millis(200), silence: Duration::from_millis(200) },
+    };
+
+    fn listening() -> (TcpListener, SocketAddr) {
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = socket.local_addr().expect("bound");
+        (socket, address)
+    }
+
+    #[tokio::test]
+    async fn who_is_silent_makes_room() {
+        let (socket, address) = listening();
+        let listener = HttpListener::start(socket, None, LIMITS).expect("starts");
+        let router = axum::Router::new().route("/", get(async || "here"));
+        let server = tokio::spawn(async { axum::serve(listener, router).await });
+        let mut silent = Vec::new();
+        for _ in 0..LIMITS.connections_max {
+            silent.push(TcpStream::connect(address).await.expect("connects"));
+        }
+        let asked = async {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("written");
+            let mut answer = String::new();
+            // It is kept for the next request, and ended when none comes.
+            stream.read_to_string(&mut answer).await.expect("text");
+            answer
+        };
+        let answer = timeout(Duration::from_secs(20), asked).await.expect("in time");
+        assert!(answer.ends_with("here"), "{answer}");
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn connections_are_kept_alive() {
+        let (socket, address) = listening();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());
+        let (stream, _) = accepted.expect("accepted");
+        let stream = TcpSocket::from_std_stream(stream.into_std().expect("of the runtime"));
+        assert!(stream.keepalive().expect("known"));
+        drop(client);
     }
 }
