@@ -226,10 +226,10 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
 }
 
 fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
-    let filter = TotalsFilter { store: args.store.clone(), from: args.from, to: args.to };
+    let filter = TotalsFilter { store: args.store.clone(), from: args.from, to: args.to, rows_max: None };
     let days = books(config)?.totals(&filter)?;
     if args.output.json {
-        return print(&serde_json::to_string(&http::totals_to_wire(days)).context("write JSON")?);
+        return print(&serde_json::to_string(&http::totals_to_wire(&filter, days)).context("write JSON")?);
     }
     let mut table = Table::new(["STORE", "DATE", "SALES", "LINES", "UNITS", "GROSS", "TAX", "NET", ""]);
     for day in days {

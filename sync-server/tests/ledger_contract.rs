@@ -495,6 +495,7 @@ fn totals_by_store_and_business_date() {
                 store: store.map(store_id),
                 from: from.map(|date| date.parse().expect("valid")),
                 to: to.map(|date| date.parse().expect("valid")),
+                rows_max: None,
             };
             let days = ledger.totals(&filter).expect("readable");
             let days: Vec<_> = days
@@ -514,6 +515,8 @@ fn totals_by_store_and_business_date() {
         check(None, None, Some("2026-03-01"), &[a1]);
         check(Some("b"), Some("2026-03-01"), Some("2026-03-02"), &[b2]);
         check(Some("c"), None, None, &[]);
+        let one = TotalsFilter { store: Some(store_id("a")), rows_max: Some(1), ..TotalsFilter::default() };
+        assert_eq!(ledger.totals(&one).expect("readable").len(), 1);
         let days = ledger.totals(&TotalsFilter::default()).expect("readable");
         let first = &days[0];
         assert_eq!((first.sales, first.quantity_micro, first.tax_minor, first.net_minor), (1, 6_000_000, 3, 497));

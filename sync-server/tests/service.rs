@@ -317,6 +317,33 @@ async fn a_token_guards_the_api() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn totals_are_bounded() {
+    let folder = folder();
+    let centre = Centre::start(folder.path()).await;
+    centre.add_store("S1");
+    centre.add_store("S2");
+    // A day for each date since 1970, and one that a wrong clock put into the future.
+    let fill = "INSERT INTO day_totals
+        WITH RECURSIVE days (day) AS (SELECT 0 UNION ALL SELECT day + 1 FROM days WHERE day < 20000)
+        SELECT store_no, day, currency, 1, 1, 0, 100, 6, 94 FROM stores, days,
+            (SELECT 'CNY' AS currency UNION ALL SELECT 'EUR') UNION ALL SELECT 1, 40000, 'CNY', 1, 1, 0, 100, 6, 94";
+    centre.sqlite().execute_batch(fill).expect("writable");
+    let check = async |query: &str, rows: usize, from: Option<&str>| {
+        let totals = centre.get(&format!("/api/v1/totals{query}")).await;
+        assert_eq!((totals["rows"].as_array().map(Vec::len), &totals["from"]), (Some(rows), &json!(from)), "{query}");
+    };
+    check("", 31 * 2 * 2 + 1, Some("2024-09-04")).await;
+    check("?from=2024-10-01", 4 * 4 + 1, Some("2024-10-01")).await;
+    check("?store=S2", 20_001 * 2, None).await;
+    check("?to=1970-01-01", 4, None).await;
+    let refused = centre.try_get("/api/v1/totals?from=1980-01-01", &[]).await;
+    let problem = refused.json();
+    assert_eq!((refused.status, &problem["message_key"]), (422, &json!("request.too_much")));
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("name a store")), "{problem}");
+    centre.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_are_problems() {
     let folder = folder();
     let centre = Centre::start(folder.path()).await;
@@ -329,6 +356,7 @@ async fn errors_are_problems() {
         ("/api/v1/sales/00000000-0000-0000-0000-000000000001", 404, "not_found"),
         ("/api/v1/totals?from=yesterday", 400, "request.malformed"),
         ("/api/v1/totals?store=%23", 400, "request.malformed"),
+        ("/api/v1/totals?to=2026-03-01&to=2026-03-02", 400, "request.malformed"),
         ("/api/v1/parked?limit=x", 400, "request.malformed"),
         ("/api/v1/parked/x", 400, "request.malformed"),
         ("/api/v1/parked/7", 404, "not_found"),

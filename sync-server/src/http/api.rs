@@ -13,13 +13,19 @@ use super::wire::{
     MissingReceipts, ParkedJson, ParkedPage, ParkedQuery, SaleJson, StoreDetail, StoreList, Totals, TotalsQuery,
 };
 use crate::ingest::utc_ms;
-use crate::ledger::{Books, ParkedFilter, TotalsFilter};
+use crate::ledger::{Books, LedgerError, ParkedFilter, TotalsFilter};
 
 const EPOCHS_MAX: u32 = 200;
 const DUPLICATES_MAX: u32 = 200;
 const MISSING_RUNS_MAX: u32 = 1_000;
 const PARKED_PAGE: u32 = 100;
 const PARKED_PAGE_MAX: u32 = 500;
+
+/// Business dates in the totals of all stores when no date is named: a month.
+const TOTALS_DAYS: i32 = 31;
+
+/// Rows in one answer of totals: some 10 MB of text. A month of 1,600 stores, or a store's whole life, fits.
+const TOTALS_ROWS_MAX: u32 = 50_000;
 
 /// All stores.
 #[utoipa::path(get, path = "/api/v1/stores", tag = "stores",
@@ -80,10 +86,33 @@ pub(super) async fn sale(State(api): State<Api>, Path(id): Path<String>) -> Resu
     Ok(Json(to_wire::sale(record)))
 }
 
-/// Totals by store and business date.
+/// Totals by store and business date. Without any filter: those of the newest 31 days. At most 50,000 rows; a question
+/// that has more is answered with 422.
 #[utoipa::path(get, path = "/api/v1/totals", tag = "sales", params(TotalsQuery),
-    responses((status = 200, body = Totals), (status = 400, body = Problem)))]
-pub(super) async fn totals(State(api): State<Api>, Query(query): Query<TotalsQuery>) -> Result<Json<Totals>, ApiError> {
+    responses((status = 200, body = Totals), (status = 400, body = Problem), (status = 422, body = Problem,
+        description = "more rows than one answer holds: name a store or fewer dates")))]
+pub(super) async fn totals(
+    State(api): State<Api>,
+    query: Result<Query<TotalsQuery>, QueryRejection>,
+) -> Result<Json<Totals>, ApiError> {
+    let Query(query) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+    let mut filter = totals_filter(&query)?;
+    let found = api.readers.read(move |books| {
+        if filter.store.is_none() && filter.from.is_none() && filter.to.is_none() {
+            filter.from = newest_days(books)?;
+        }
+        let days = books.totals(&filter)?;
+        Ok((filter, days))
+    });
+    let (filter, days) = found.await?;
+    if days.len() > TOTALS_ROWS_MAX as usize {
+        let detail = format!("the question has more than {TOTALS_ROWS_MAX} rows: name a store or fewer dates");
+        return Err(ApiError::too_much(detail));
+    }
+    Ok(Json(to_wire::totals(&filter, days)))
+}
+
+fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
     let date = |name: &str, text: Option<&String>| match text {
         None => Ok(None),
         Some(text) => text
@@ -91,13 +120,20 @@ pub(super) async fn totals(State(api): State<Api>, Query(query): Query<TotalsQue
             .map(Some)
             .map_err(|_| ApiError::malformed(format!("{name} is not a date of the form YYYY-MM-DD"))),
     };
-    let filter = TotalsFilter {
+    Ok(TotalsFilter {
         store: query.store.as_deref().map(store_id).transpose()?,
         from: date("from", query.from.as_ref())?,
         to: date("to", query.to.as_ref())?,
-    };
-    let days = api.readers.read(move |books| books.totals(&filter)).await?;
-    Ok(Json(to_wire::totals(days)))
+        // One more tells that there are more.
+        rows_max: Some(TOTALS_ROWS_MAX + 1),
+    })
+}
+
+/// From when on the totals of all stores are shown when no date is named. A date in the future, which a wrong clock may
+/// claim, must not push the others out.
+fn newest_days(books: &impl Books) -> Result<Option<BusinessDate>, LedgerError> {
+    let newest = books.newest_date(utc_ms())?;
+    Ok(newest.map(|date| BusinessDate::from_days(i64::from(date.days() - (TOTALS_DAYS - 1)))))
 }
 
 /// Parked events.

@@ -30,6 +30,10 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail)
     }
 
+    pub(crate) fn too_much(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "request.too_much", "The answer would be too large", detail)
+    }
+
     pub(crate) fn wrong_method() -> Self {
         let detail = "this path does not take that method";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method.wrong", "The method is not allowed here", detail)

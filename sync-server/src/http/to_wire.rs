@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use pos_model::Quantity;
+use pos_model::{BusinessDate, Quantity};
 use protocol::latest::{SaleCompleted, SaleLine};
 
 use super::wire::{
     AdjustmentJson, AlertJson, ConsumptionJson, DuplicateReceiptJson, EpochJson, ImportedJson, LineJson, MissingRun,
     OptionJson, ParkedJson, PlaceJson, SaleJson, StoreSummary, TenderJson, Totals, TotalsRow, TotalsSum,
 };
-use crate::ledger::{DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedEvent, ReceiptGap, SaleRecord, StoreRow};
+use crate::ledger::{
+    DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedEvent, ReceiptGap, SaleRecord, StoreRow, TotalsFilter,
+};
 
 pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummary {
     let health = row.health.as_ref();
@@ -160,7 +162,7 @@ fn line(line: SaleLine) -> LineJson {
     }
 }
 
-pub(crate) fn totals(days: Vec<DayTotals>) -> Totals {
+pub(crate) fn totals(filter: &TotalsFilter, days: Vec<DayTotals>) -> Totals {
     // Sums over many stores and years stay inside 64 bits by far; one that does not is held at the end.
     let mut sums: BTreeMap<String, [i64; 6]> = BTreeMap::new();
     let mut rows = Vec::with_capacity(days.len());
@@ -173,7 +175,9 @@ pub(crate) fn totals(days: Vec<DayTotals>) -> Totals {
         let business_date = day.business_date.to_string();
         rows.push(TotalsRow { store_id: day.store, business_date, sum: totals_sum(day.currency, values) });
     }
-    Totals { rows, sums: sums.into_iter().map(|(currency, values)| totals_sum(currency, values)).collect() }
+    let sums = sums.into_iter().map(|(currency, values)| totals_sum(currency, values)).collect();
+    let text = |date: Option<BusinessDate>| date.map(|date| date.to_string());
+    Totals { from: text(filter.from), to: text(filter.to), rows, sums }
 }
 
 fn totals_sum(currency: String, values: [i64; 6]) -> TotalsSum {

@@ -328,7 +328,8 @@ pub struct ImportedJson {
 pub struct TotalsQuery {
     /// One store; all without it.
     pub store: Option<String>,
-    /// From this business date on (`YYYY-MM-DD`).
+    /// From this business date on (`YYYY-MM-DD`). Without any filter: the newest 31 days that are not in the future, and
+    /// whatever a wrong clock put behind them.
     pub from: Option<String>,
     /// Up to this business date.
     pub to: Option<String>,
@@ -337,6 +338,10 @@ pub struct TotalsQuery {
 /// `GET /api/v1/totals`
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Totals {
+    /// The first business date of the question, or of the newest 31 days if it named nothing.
+    pub from: Option<String>,
+    /// The last business date of the question.
+    pub to: Option<String>,
     /// By store, business date and currency, in that order.
     pub rows: Vec<TotalsRow>,
     /// Over all rows, one for each currency.

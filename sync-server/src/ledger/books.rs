@@ -189,6 +189,8 @@ pub struct TotalsFilter {
     pub from: Option<BusinessDate>,
     /// Up to this business date.
     pub to: Option<BusinessDate>,
+    /// At most so many rows; all without it.
+    pub rows_max: Option<u32>,
 }
 
 /// The totals of a store's business date.
@@ -313,7 +315,10 @@ pub trait Books {
     /// Totals by store and business date, in that order.
     fn totals(&self, filter: &TotalsFilter) -> Result<Vec<DayTotals>, LedgerError>;
 
-    /// The newest business date that has sales and is not in the future (which a wrong clock may claim), by currency.
+    /// The newest business date that has sales and is not in the future (which a wrong clock may claim).
+    fn newest_date(&self, now_ms: i64) -> Result<Option<BusinessDate>, LedgerError>;
+
+    /// What was sold on that date, by currency.
     fn latest_day(&self, now_ms: i64) -> Result<Vec<LatestDay>, LedgerError>;
 
     /// A page of the parked events, in the order of their numbers.

@@ -72,6 +72,13 @@ impl Centre {
         SqliteReader::open_registry(&ledger_path(&self.data_dir)).expect("opens")
     }
 
+    /// The ledger's file, as somebody with a tool of SQLite opens it.
+    pub fn sqlite(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(ledger_path(&self.data_dir)).expect("opens");
+        connection.busy_timeout(DEADLINE).expect("set");
+        connection
+    }
+
     pub fn add_store(&self, store: &str) -> String {
         self.add_store_until(store, utc_ms() + 60_000)
     }

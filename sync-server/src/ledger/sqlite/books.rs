@@ -124,6 +124,10 @@ impl<C: Connected> Books for C {
             narrow("business_date <=", Value::Integer(to.days().into()));
         }
         query.push_str(" ORDER BY store_id, business_date, currency");
+        if let Some(rows_max) = filter.rows_max {
+            values.push(Value::Integer(rows_max.into()));
+            write!(query, " LIMIT ?{}", values.len()).expect("a string takes all");
+        }
         let mut statement = self.connection().prepare_cached(&query).during(doing)?;
         let rows = statement.query_map(params_from_iter(values), |row| {
             Ok(DayTotals {
@@ -141,16 +145,24 @@ impl<C: Connected> Books for C {
         rows.during(doing)?.collect::<rusqlite::Result<_>>().during(doing)
     }
 
-    fn latest_day(&self, now_ms: i64) -> Result<Vec<LatestDay>, LedgerError> {
+    fn newest_date(&self, now_ms: i64) -> Result<Option<BusinessDate>, LedgerError> {
         let doing = "read the newest business date";
         // Somewhere on earth it is tomorrow already.
         let tomorrow = now_ms.div_euclid(MS_PER_DAY) + 1;
-        let query = "SELECT business_date, currency, sales, gross_minor FROM day_totals
-            WHERE business_date = (SELECT max(business_date) FROM day_totals WHERE business_date <= ?1)";
+        let query = "SELECT max(business_date) FROM day_totals WHERE business_date <= ?1";
         let mut statement = self.connection().prepare_cached(query).during(doing)?;
-        let days = read_all(&mut statement, [tomorrow], doing, |row| {
-            let (date, currency, sales, gross_minor) = row.try_into().during(doing)?;
-            Ok(LatestDay { business_date: BusinessDate::from_days(date), currency, sales, gross_minor })
+        let days: Option<i64> = statement.query_row([tomorrow], |row| row.get(0)).during(doing)?;
+        Ok(days.map(BusinessDate::from_days))
+    }
+
+    fn latest_day(&self, now_ms: i64) -> Result<Vec<LatestDay>, LedgerError> {
+        let doing = "read the newest business day";
+        let Some(business_date) = self.newest_date(now_ms)? else { return Ok(Vec::new()) };
+        let query = "SELECT currency, sales, gross_minor FROM day_totals WHERE business_date = ?1";
+        let mut statement = self.connection().prepare_cached(query).during(doing)?;
+        let days = read_all(&mut statement, [business_date.days()], doing, |row| {
+            let (currency, sales, gross_minor) = row.try_into().during(doing)?;
+            Ok(LatestDay { business_date, currency, sales, gross_minor })
         })?;
         Ok(by_currency(days))
     }
