@@ -3,9 +3,13 @@
 mod support;
 
 use pos_model::{ChainHash, Epoch, Money, Quantity, SaleId, Seq};
-use protocol::latest::{Consumption, Cursor, EpochReport, Event, EventBody, Mark, StoreHealth, encode_event};
+use protocol::latest::{
+    Consumption, Cursor, EpochReport, Event, EventBody, Hello, Mark, ReceiptHead, StoreHealth, Uplink, encode_event,
+};
 use support::*;
-use sync_server::ledger::{AlertKind, Books, LedgerError, ParkedFilter, SqliteLedger, TotalsFilter};
+use sync_server::ledger::{
+    AlertKind, Books, Job, LedgerError, ParkedFilter, RECEIPT_HEADS_MAX, SqliteLedger, TotalsFilter,
+};
 use uuid::Uuid;
 
 fn parked_reasons(ledger: &dyn Home) -> Vec<(u64, String)> {
@@ -329,13 +333,39 @@ fn a_trimmed_history_is_a_loss_and_no_obstacle() {
         copy.events.truncate(5);
         copy.hashes.truncate(5);
         let answer = apply_hello(ledger, copy.hello(vec![copy.report(2)]));
-        assert_eq!((answer.cursors[0].applied, answer.cursors[0].common), (Seq::new(10), copy.mark_at(1)));
+        assert_eq!((answer.cursors[0].applied, answer.cursors[0].common), (Seq::new(10), copy.mark_at(3)));
         // An epoch of which nothing at all is left.
         let mut gone = History::open("a", 2, Some(&a));
         gone.sell_many(20, 4);
         let answer = apply_hello(ledger, gone.hello(vec![gone.report(6)]));
         assert_eq!((answer.cursors[0].applied, answer.cursors[0].common), (Seq::new(5), gone.mark()));
         assert_eq!(alerts(ledger, "a")[0], (AlertKind::Losses, 8));
+        books_balance(ledger);
+    });
+}
+
+#[test]
+fn what_was_lost_and_turns_up_in_an_older_copy_is_kept() {
+    each_home(|ledger| {
+        let mut a = History::open("a", 1, None);
+        a.sell_many(1, 9);
+        apply_batch(ledger, a.batch(1, 3));
+        apply_hello(ledger, a.hello(vec![a.report(7)]));
+        apply_batch(ledger, a.batch(7, 10));
+        assert_eq!(alerts(ledger, "a")[0], (AlertKind::Losses, 3));
+        // The store's folder is put back to a copy that still holds 4 to 6, and something beside them.
+        for answered in [false, true] {
+            let cursor = apply_hello(ledger, a.hello(vec![a.report(3)])).cursors.remove(0);
+            assert_eq!((cursor.applied, cursor.common), (Seq::new(10), if answered { a.mark() } else { a.mark_at(3) }));
+            let outcome = apply_batch(ledger, a.batch(4, 10));
+            let through = if answered { a.mark() } else { a.mark_at(6) };
+            assert_eq!((outcome.through, outcome.applied, outcome.forked), (through, 0, false));
+        }
+        assert_eq!(apply_batch(ledger, a.batch(5, 6)).through, a.mark_at(6), "a replay of a part");
+        assert_eq!(apply_batch(ledger, a.batch(7, 10)).through, a.mark());
+        assert_eq!(parked_reasons(ledger), [(4, "found".into()), (5, "found".into()), (6, "found".into())]);
+        let parked = ledger.parked_event(1).expect("readable").expect("parked");
+        assert_eq!((parked.bytes, parked.hash), (a.events[3].clone(), a.hashes[3]));
         books_balance(ledger);
     });
 }
@@ -355,6 +385,25 @@ fn a_report_of_which_no_agent_is_capable_moves_nothing() {
         apply(ledger, a.heartbeat_with(StoreHealth { head: Seq::new(far), ..a.health(0) }));
         assert_eq!(ledger.epochs(&store_id("a"), 1).expect("readable")[0].reported_head, Seq::new(3));
         assert_eq!(alerts(ledger, "a"), []);
+    });
+}
+
+#[test]
+fn one_message_brings_a_bounded_number_of_receipt_heads() {
+    each_home(|ledger| {
+        let a = History::open("a", 1, None);
+        let heads = |count: usize| -> Vec<_> { (0..count).map(|till| receipt_head(&format!("t{till}"), 1)).collect() };
+        let of_tills = |count: usize| StoreHealth { receipts: heads(count), ..a.health(0) };
+        let (few, many) = (a.heartbeat_with(of_tills(10)), a.heartbeat_with(of_tills(30_000)));
+        let bytes = a.heartbeat(0).memory_bytes();
+        assert!(few.memory_bytes() >= bytes + 10 * size_of::<ReceiptHead>(), "they occupy memory");
+        assert!(many.memory_bytes() < bytes + 64 * RECEIPT_HEADS_MAX, "what is left out does not");
+        apply(ledger, many);
+        assert_eq!(apply_hello(ledger, a.hello(vec![])).receipts.len(), RECEIPT_HEADS_MAX);
+        let Uplink::Hello(hello) = a.hello_message(vec![], 0) else { unreachable!("it is one") };
+        let hello = Uplink::Hello(Hello { health: of_tills(30_000), ..hello });
+        let hello = Job::new(store_id("b"), hello).expect("fit");
+        assert_eq!(apply_hello(ledger, hello).receipts.len(), RECEIPT_HEADS_MAX);
     });
 }
 

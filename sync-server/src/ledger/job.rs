@@ -7,12 +7,16 @@
 use bytes::Bytes;
 use pos_model::{ChainHash, Epoch, Seq, StoreId};
 use protocol::envelope::{OpenError, SealError, WIRE_BYTES_MAX, open_uplink, seal_uplink};
-use protocol::latest::{Batch, DecodeError, Event, Heartbeat, Hello, Uplink, decode_event};
+use protocol::latest::{Batch, DecodeError, Event, Heartbeat, Hello, ReceiptHead, StoreHealth, Uplink, decode_event};
 use protocol::topic::UplinkKind;
 use sync_core::server::{Question, Shape};
 
 /// The largest batch that is taken, in events. Stores are granted half of it; more is not a batch of an agent.
 pub const BATCH_EVENTS_MAX: usize = 1_000;
+
+/// Receipt numbers that are taken from one Hello or Heartbeat, one for each till. A store has a few dozen tills; a message
+/// of the largest size has room for tens of thousands, each of which would be a row.
+pub const RECEIPT_HEADS_MAX: usize = 1_000;
 
 /// What a decoded event occupies, as a multiple of its bytes: structures, and text and vectors of their own.
 const DECODED_PER_BYTE: usize = 3;
@@ -101,8 +105,14 @@ impl Job {
     fn with_frame(store: StoreId, message: Uplink, frame: Bytes) -> Result<Self, UnfitMessage> {
         let message = match message {
             Uplink::Batch(batch) => Message::Batch(ReceivedBatch::new(batch, frame)?),
-            Uplink::Hello(hello) => Message::Hello(hello),
-            Uplink::Heartbeat(heartbeat) => Message::Heartbeat(heartbeat),
+            Uplink::Hello(mut hello) => {
+                bound_receipts(&mut hello.health);
+                Message::Hello(hello)
+            }
+            Uplink::Heartbeat(mut heartbeat) => {
+                bound_receipts(&mut heartbeat.health);
+                Message::Heartbeat(heartbeat)
+            }
         };
         Ok(Self { store, message })
     }
@@ -133,10 +143,21 @@ impl Job {
                 let each = size_of::<Result<Event, DecodeError>>() + size_of::<ChainHash>();
                 fixed + batch.frame.len() + batch.events.len() * each + batch.plain_bytes * DECODED_PER_BYTE
             }
-            Message::Hello(hello) => fixed + size_of_val(hello.epochs.as_slice()),
-            Message::Heartbeat(_) => fixed,
+            Message::Hello(hello) => fixed + size_of_val(hello.epochs.as_slice()) + health_bytes(&hello.health),
+            Message::Heartbeat(heartbeat) => fixed + health_bytes(&heartbeat.health),
         }
     }
+}
+
+fn bound_receipts(health: &mut StoreHealth) {
+    health.receipts.truncate(RECEIPT_HEADS_MAX);
+    // What was cut off must not occupy memory that nobody counts.
+    health.receipts.shrink_to_fit();
+}
+
+fn health_bytes(health: &StoreHealth) -> usize {
+    let of_receipt = |head: &ReceiptHead| size_of::<ReceiptHead>() + head.till_id.as_str().len();
+    health.agent_version.len() + health.receipts.iter().map(of_receipt).sum::<usize>()
 }
 
 impl ReceivedBatch {

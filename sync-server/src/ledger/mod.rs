@@ -25,7 +25,7 @@ pub use books::{
     Alert, AlertKind, Books, DIFFERENCES_MAX, DayTotals, Difference, DuplicateReceipt, EpochRow, HealthRow, LatestDay,
     ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
 };
-pub use job::{BATCH_EVENTS_MAX, Job, Message, ReceivedBatch, UnfitMessage};
+pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
 pub use sqlite::{SqliteLedger, SqliteReader, SqliteSettings};
 
