@@ -24,6 +24,14 @@ const EXAMPLES: &str = "Examples:
   breakwater-server totals --from 2026-03-01 --to 2026-03-31 --json
   breakwater-server verify";
 
+/// How every command may end; `more` are the exit codes that it has beside these.
+fn ending(example: &str, more: &str) -> String {
+    format!(
+        "Example: {example}\n\n\
+         Exit codes: 0 done, 1 failed (standard error says why), 2 wrong command line, 4 wrong configuration{more}"
+    )
+}
+
 /// The central service of Breakwater: takes the stores' sales in and applies each exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "breakwater-server", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
@@ -54,22 +62,29 @@ pub struct Settings {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the service.
-    #[command(
-        after_help = "Prints one line with the addresses on standard output when it is ready. SIGTERM ends it in order."
-    )]
+    ///
+    /// Prints one line with the addresses on standard output when it is ready. SIGTERM ends it in order.
+    #[command(after_help = ending(
+        "breakwater-server run --http 127.0.0.1:8080 --mqtt 0.0.0.0:1883",
+        ", 5 another server works on the data folder",
+    ))]
     Run(RunArgs),
     /// Check the configuration, and say what is wrong with it.
+    #[command(after_help = ending("breakwater-server check-config --config /etc/breakwater/server.toml", ""))]
     CheckConfig(CheckConfigArgs),
     /// Stores and their logins.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = ending("breakwater-server store list", ""))]
     Store(StoreCommand),
     /// Events that could not be applied.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = ending("breakwater-server parked list", ""))]
     Parked(ParkedCommand),
     /// Compute every counter and hash again from the events, and compare.
-    #[command(after_help = "May run beside the service. Exit code 3 if something differs.")]
+    ///
+    /// May run beside the service.
+    #[command(after_help = ending("breakwater-server verify --json", ", 3 something differs"))]
     Verify(Output),
     /// Totals by store and business date.
+    #[command(after_help = ending("breakwater-server totals --from 2026-03-01 --to 2026-03-31 --json", ""))]
     Totals(TotalsArgs),
 }
 
@@ -108,13 +123,15 @@ pub struct CheckConfigArgs {
 pub enum StoreCommand {
     /// Add a store, and print the claim code with which it enrols. For a store that is there, print a new code; when it
     /// enrols again, its old secret ends.
-    #[command(
-        after_help = "The code holds for one enrolment and 24 hours (enrolment.claim_code_lifetime). Works while the service runs."
-    )]
+    ///
+    /// The code holds for one enrolment and 24 hours (enrolment.claim_code_lifetime). Works while the service runs.
+    #[command(after_help = ending("breakwater-server store add SH-0042 --name \"Nanjing Road\"", ""))]
     Add(StoreAddArgs),
     /// List the stores.
+    #[command(after_help = ending("breakwater-server store list --json", ""))]
     List(Output),
     /// Take a store's login away. What it sold stays.
+    #[command(after_help = ending("breakwater-server store revoke SH-0042", ""))]
     Revoke(StoreRevokeArgs),
 }
 
@@ -145,8 +162,10 @@ pub struct StoreRevokeArgs {
 #[derive(Debug, Subcommand)]
 pub enum ParkedCommand {
     /// List parked events.
+    #[command(after_help = ending("breakwater-server parked list --store SH-0042 --limit 20", ""))]
     List(ParkedListArgs),
     /// Show one parked event with its bytes.
+    #[command(after_help = ending("breakwater-server parked show 7 --json", ""))]
     Show(ParkedShowArgs),
 }
 
@@ -207,11 +226,30 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
+    fn every_command_shows_an_example_and_its_exit_codes() {
+        #[track_caller]
+        fn check(command: &mut clap::Command, path: &str) {
+            for help in [command.render_long_help(), command.render_help()].map(|help| help.to_string()) {
+                let examples = help.split_once("Example").map(|(_, behind)| behind).unwrap_or_default();
+                assert!(examples.contains(path), "{path} shows no example:\n{help}");
+            }
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Exit codes:"), "{path} does not say how it ends:\n{help}");
+            for below in command.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+                let path = format!("{path} {}", below.get_name());
+                check(below, &path);
+            }
+        }
+        check(&mut Cli::command(), "breakwater-server");
+    }
+
+    #[test]
     fn the_command_line_is_sound() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
         let cli = Cli::try_parse_from(["x", "store", "add", "S-1", "--json", "--data-dir", "/d"]).expect("valid");
         assert_eq!(cli.flags().data_dir, Some("/d".into()));
