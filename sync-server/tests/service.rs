@@ -44,6 +44,7 @@ async fn a_store_enrols_sells_and_is_seen() {
     let expected = [json!("S1"), json!("active"), json!(true), json!(3), json!(4), json!(0), json!(4), json!("0.1.0")];
     assert_eq!(shown.map(|field| seen[field].clone()), expected);
     assert_eq!((&seen["epoch"], &seen["oldest_unsynced_ms"]), (&json!("0000000000000001"), &Value::Null));
+    assert_eq!(seen["protocol_version"], json!(1));
 
     let sale = centre.get(&format!("/api/v1/sales/{}", Uuid::from_u128(2))).await;
     assert_eq!((&sale["store_id"], &sale["receipt_no"], &sale["gross_minor"]), (&json!("S1"), &json!(2), &json!(250)));

@@ -39,6 +39,7 @@ pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummar
         epoch: health.map(|health| health.epoch.to_string()),
         head: health.map(|health| health.head.get()),
         agent_version: health.map(|health| health.agent_version.clone()),
+        protocol_version: health.and_then(|health| health.protocol_version),
         clock_skew_ms: of(|health| health.clock_ahead_ms),
         disk_free_bytes: health.and_then(|health| health.disk_free_bytes),
         parked: row.parked_events,

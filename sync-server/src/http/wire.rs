@@ -80,6 +80,8 @@ pub struct StoreSummary {
     pub head: Option<u64>,
     /// The agent's version.
     pub agent_version: Option<String>,
+    /// The version of the messages that the agent speaks.
+    pub protocol_version: Option<u16>,
     /// How far the store's clock is ahead.
     pub clock_skew_ms: Option<i64>,
     /// Free bytes on its disk.

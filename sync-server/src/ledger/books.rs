@@ -46,6 +46,8 @@ pub struct HealthRow {
     pub clock_offset_s: i32,
     /// Its program's version.
     pub agent_version: String,
+    /// The version of the messages that it speaks, as its last Hello said.
+    pub protocol_version: Option<u16>,
     /// The epoch in which it sells.
     pub epoch: Epoch,
     /// The newest event there.

@@ -24,7 +24,8 @@ pub(super) fn stores(connection: &Connection, store_no: Option<i64>) -> Result<V
             last_sale_at_ms, ifnull(applied_events, 0), ifnull(applied_sales, 0),
             ifnull(parked_events, 0) + ifnull(forked_events, 0), health_at_ms, clock_ms, clock_ahead_ms, clock_offset_s,
             agent_version, epoch, head_seq, outbox_events,
-            max(0, outbox_events - (applied_events + parked_events - taken_at_health)), outbox_oldest_ms, disk_free_bytes
+            max(0, outbox_events - (applied_events + parked_events - taken_at_health)), outbox_oldest_ms, disk_free_bytes,
+            protocol_version
         FROM stores LEFT JOIN store_state USING (store_no) WHERE ifnull(store_no = ?1, true) ORDER BY store_id";
     let mut statement = connection.prepare_cached(query).during(doing)?;
     let mut rows = statement.query([store_no]).during(doing)?;
@@ -72,5 +73,6 @@ fn health(row: &Row<'_>) -> rusqlite::Result<Option<HealthRow>> {
         backlog_events,
         outbox_oldest_ms: if backlog_events == 0 { None } else { row.get(19)? },
         disk_free_bytes: row.get(20)?,
+        protocol_version: row.get(21)?,
     }))
 }
