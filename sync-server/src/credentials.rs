@@ -5,7 +5,7 @@
 //! secrets themselves are nowhere: a store's password is hashed and compared.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
 use pos_model::StoreId;
 use tokio::sync::Notify;
@@ -97,9 +97,6 @@ impl FromIterator<Credential> for Credentials {
         Self { known: RwLock::new(Known { version: None, stores: stores.collect() }), missed: Notify::new() }
     }
 }
-
-/// Shared by the listener, the ingest and the task that refreshes it.
-pub type SharedCredentials = Arc<Credentials>;
 
 #[cfg(test)]
 mod tests {

@@ -32,11 +32,6 @@ impl Kind {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("only ASCII was let in")
     }
-
-    /// The kind of message, if this program knows it. A newer store may send others.
-    pub fn known(&self) -> Option<UplinkKind> {
-        UplinkKind::parse(self.as_str())
-    }
 }
 
 impl fmt::Debug for Kind {

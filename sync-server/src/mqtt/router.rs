@@ -95,12 +95,6 @@ impl Router {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Sends to one connection.
-    pub fn send(&self, connection: ConnectionId, topic: &str, payload: &Bytes, qos: DownlinkQos) -> Delivery {
-        let mailbox = self.read().by_connection.get(&connection).cloned();
-        mailbox.map_or(Delivery::NotConnected, |mailbox| mailbox.send(Downlink { topic, payload, qos }))
-    }
-
     /// Sends on the store's own topic to all its connections; returns how many have it queued.
     pub fn send_to_store(&self, store: &StoreId, payload: &Bytes, qos: DownlinkQos) -> usize {
         let mailboxes = self.read().by_store.get(store).cloned().unwrap_or_default();
@@ -113,13 +107,6 @@ impl Router {
         let mut mailboxes = self.read().by_store.get(&asking.store).cloned().unwrap_or_default();
         mailboxes.retain(|mailbox| mailbox.id != asking.id);
         if send_all(&mailboxes, message) > 0 { Delivery::Queued } else { Delivery::NotSubscribed }
-    }
-
-    /// Sends to all connections that listen to the group; returns how many have it queued.
-    pub fn broadcast(&self, group: &str, payload: &Bytes, qos: DownlinkQos) -> usize {
-        let mailboxes: Vec<_> = self.read().by_connection.values().cloned().collect();
-        let name = topic::broadcast(group);
-        send_all(&mailboxes, Downlink { topic: &name, payload, qos })
     }
 
     /// Ends all connections of a store; returns how many.
@@ -262,7 +249,8 @@ mod tests {
         let router = router();
         let payload = Bytes::from_static(b"x");
         let s = router.register(store("s"), "a".into()).expect("room");
-        let send = || router.send(s.mailbox.id, "bw1/d/s", &payload, DownlinkQos::AtLeastOnce);
+        let mailbox = Arc::clone(&s.mailbox);
+        let send = || mailbox.send(Downlink { topic: "bw1/d/s", payload: &payload, qos: DownlinkQos::AtLeastOnce });
         assert_eq!(send(), Delivery::NotSubscribed);
         subscribe(&s, "bw1/d/s");
         assert_eq!(
@@ -273,10 +261,8 @@ mod tests {
         assert_eq!(s.mailbox.lock().goodbye(), Some(Goodbye::TooSlow));
         assert_eq!(send(), Delivery::NotConnected);
         assert!(router.waiting_bytes() > 0);
-        let id = s.mailbox.id;
         drop(s);
-        assert_eq!(router.waiting_bytes(), 0);
-        assert_eq!(router.send(id, "bw1/d/s", &payload, DownlinkQos::AtMostOnce), Delivery::NotConnected);
+        assert_eq!((router.waiting_bytes(), send()), (0, Delivery::NotConnected));
     }
 
     #[test]
@@ -303,17 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn broadcast_goes_to_the_group() {
+    fn a_store_is_cut_with_all_its_connections() {
         let router = router();
-        let payload = Bytes::from_static(b"x");
-        let s = router.register(store("s"), "a".into()).expect("room");
-        let t = router.register(store("t"), "a".into()).expect("room");
-        subscribe(&s, "bw1/b/west");
-        subscribe(&t, "bw1/b/east");
-        assert_eq!(router.broadcast("west", &payload, DownlinkQos::AtLeastOnce), 1);
-        assert!(s.mailbox.lock().take_next().is_some());
-        assert!(t.mailbox.lock().take_next().is_none());
-        assert_eq!(router.disconnect_store(&store("t"), Goodbye::Revoked), 1);
-        assert_eq!(t.mailbox.lock().goodbye(), Some(Goodbye::Revoked));
+        let ours = ["a", "b"].map(|client| router.register(store("s"), client.into()).expect("room"));
+        let other = router.register(store("t"), "a".into()).expect("room");
+        assert_eq!(router.disconnect_store(&store("s"), Goodbye::Revoked), 2);
+        assert!(ours.iter().all(|held| held.mailbox.lock().goodbye() == Some(Goodbye::Revoked)));
+        assert_eq!(other.mailbox.lock().goodbye(), None);
     }
 }

@@ -87,11 +87,6 @@ impl Receipt {
         self.decide(refusal.code(), None);
     }
 
-    /// As [`Receipt::refuse`], and a message that says more, such as when to come back.
-    pub fn refuse_with(mut self, refusal: Refusal, message: Downlink<'_>) -> Delivery {
-        self.decide(refusal.code(), Some(message))
-    }
-
     fn decide(&mut self, code: PubackReasonCode, message: Option<Downlink<'_>>) -> Delivery {
         let slot = self.slot.take();
         if slot.is_none() && message.is_none() {
