@@ -3,8 +3,8 @@
 //!
 //! - A request has a fixed time, from its first byte (or from the connect) to the first byte of its answer. Bytes that
 //!   trickle in win no time.
-//! - From each byte that leaves until the next one, or until the next request, there is a longer time. A stream of events
-//!   goes on for as long as it writes and somebody takes it.
+//! - From each byte that leaves until the next one, or until the next request, there is a longer time. A stream of
+//!   events goes on for as long as it writes and somebody takes it.
 //!
 //! It looks at bytes alone, so it stands around any stream and knows no HTTP. What is too late fails with `TimedOut`.
 

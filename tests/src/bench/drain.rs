@@ -200,8 +200,8 @@ fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64>
     Ok(per_second(sales as u64, elapsed))
 }
 
-/// SQLite's own checkpoints, after the commit with which as much has been written as the server waits for. They wait for
-/// nobody either, so the bare side does the same work for its log as the server does and no more.
+/// SQLite's own checkpoints, after the commit with which as much has been written as the server waits for. They wait
+/// for nobody either, so the bare side does the same work for its log as the server does and no more.
 fn move_pages_as_the_server_does(connection: &Connection) -> anyhow::Result<()> {
     let log_bytes = i64::from(SqliteSettings::STANDARD.wal_kib_max) * 1024;
     let page_bytes: i64 =

@@ -1,7 +1,7 @@
 //! What needs a person, read from the rows that say so.
 //!
-//! Numbers are summed up here and not by SQLite, whose `sum()` fails when it leaves 64 bits: what one store reports must
-//! not make the list of all stores unreadable. A sum that does not fit stays at the largest number.
+//! Numbers are summed up here and not by SQLite, whose `sum()` fails when it leaves 64 bits: what one store reports
+//! must not make the list of all stores unreadable. A sum that does not fit stays at the largest number.
 
 use rusqlite::Connection;
 

@@ -1,10 +1,10 @@
 //! When pages move from the write-ahead log into the database file.
 //!
 //! - A checkpoint never waits. It moves the pages that no reader needs in the log any more, and leaves the others.
-//! - Once all are moved and no reader looks into the log, SQLite itself begins it anew with the next write, and cuts the
-//!   file to `journal_size_limit`. The file's length says nothing about what is left to move, so frames are counted.
-//! - A reader that stays, such as an analyst's session or `verify`, lets the log grow and holds up nothing else. What it
-//!   keeps from moving is tried again when as much again has been written, not after each group.
+//! - Once all are moved and no reader looks into the log, SQLite itself begins it anew with the next write, and cuts
+//!   the file to `journal_size_limit`. The file's length does not say what is left to move, so frames are counted.
+//! - A reader that stays, such as an analyst's session or `verify`, lets the log grow and holds up nothing else. What
+//!   it keeps from moving is tried again when as much again has been written, not after each group.
 
 use rusqlite::Connection;
 
