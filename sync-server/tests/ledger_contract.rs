@@ -354,15 +354,18 @@ fn what_was_lost_and_turns_up_in_an_older_copy_is_kept() {
         apply_batch(ledger, a.batch(7, 10));
         assert_eq!(alerts(ledger, "a")[0], (AlertKind::Losses, 3));
         // The store's folder is put back to a copy that still holds 4 to 6, and something beside them.
-        for answered in [false, true] {
-            let cursor = apply_hello(ledger, a.hello(vec![a.report(3)])).cursors.remove(0);
-            assert_eq!((cursor.applied, cursor.common), (Seq::new(10), if answered { a.mark() } else { a.mark_at(3) }));
-            let outcome = apply_batch(ledger, a.batch(4, 10));
-            let through = if answered { a.mark() } else { a.mark_at(6) };
-            assert_eq!((outcome.through, outcome.applied, outcome.forked), (through, 0, false));
-        }
-        assert_eq!(apply_batch(ledger, a.batch(5, 6)).through, a.mark_at(6), "a replay of a part");
-        assert_eq!(apply_batch(ledger, a.batch(7, 10)).through, a.mark());
+        let cursor = apply_hello(ledger, a.hello(vec![a.report(3)])).cursors.remove(0);
+        assert_eq!((cursor.applied, cursor.common), (Seq::new(10), a.mark_at(3)));
+        let part = apply_batch(ledger, a.batch(4, 5));
+        assert_eq!((part.through, part.cursor, part.parked.len()), (a.mark_at(5), a.mark_at(5), 2), "there is more");
+        assert_eq!(apply_batch(ledger, a.batch(4, 5)), part, "a replay");
+        let rest = apply_batch(ledger, a.batch(6, 8));
+        assert_eq!((rest.through, rest.cursor, rest.parked.len(), rest.forked), (a.mark_at(8), a.mark(), 1, false));
+        let cursor = apply_hello(ledger, a.hello(vec![a.report(3)])).cursors.remove(0);
+        assert_eq!((cursor.applied, cursor.common), (Seq::new(10), a.mark()), "nothing is asked for again");
+        a.sell_many(10, 1);
+        let on = apply_batch(ledger, a.batch(5, 11));
+        assert_eq!((on.applied, on.cursor, on.parked.len()), (1, a.mark(), 2), "the history goes on");
         assert_eq!(parked_reasons(ledger), [(4, "found".into()), (5, "found".into()), (6, "found".into())]);
         let parked = ledger.parked_event(1).expect("readable").expect("parked");
         assert_eq!((parked.bytes, parked.hash), (a.events[3].clone(), a.hashes[3]));

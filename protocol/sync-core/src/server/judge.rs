@@ -32,7 +32,8 @@ impl Shape<'_> {
 /// What to do with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It continues the history that the centre holds: skip the first `skip` events, which are there, apply the others.
+    /// It continues the history that the centre holds: skip the first `skip` events, which are there unless they were
+    /// written down as lost, and apply the others.
     /// With all events skipped it is a replay.
     Apply {
         /// How many events the centre holds already.
@@ -40,6 +41,12 @@ pub enum Verdict {
     },
     /// It begins beyond the cursor: take nothing.
     Ahead,
+    /// It goes on where our history was written down as lost: skip the first `skip` events, which are there, and keep
+    /// the others, which have turned up again.
+    Found {
+        /// How many events are there already.
+        skip: usize,
+    },
     /// It belongs to another history: skip the first `skip` events, which are shared, and park the others.
     Fork {
         /// How many events are shared.
@@ -55,8 +62,12 @@ pub trait Held {
     /// The hash of the followed history at a number up to the cursor, if the event there was taken in.
     fn at(&mut self, seq: Seq) -> Result<Option<ChainHash>, Self::Error>;
 
-    /// Whether an event with this place and this history is parked as part of another history.
+    /// Whether an event with this place and this history is parked without a place in the followed history.
     fn is_beside(&mut self, mark: Mark) -> Result<bool, Self::Error>;
+
+    /// The first run of places within `from..=to` whose events were written down as lost, whether or not they have turned
+    /// up since: its first and last place.
+    fn lost(&mut self, from: Seq, to: Seq) -> Result<Option<(Seq, Seq)>, Self::Error>;
 }
 
 /// Judges a batch.
@@ -79,19 +90,23 @@ pub fn judge<H: Held>(cursor: Option<Mark>, batch: Shape<'_>, held: &mut H) -> R
         return Ok(if joins { Verdict::Apply { skip: 0 } } else { Verdict::Fork { skip: 0 } });
     }
     // A hash stands for all before it, so the newest known event decides for the others.
-    let mut is_shared = |index: usize| -> Result<bool, H::Error> {
+    let is_shared = |held: &mut H, index: usize| -> Result<bool, H::Error> {
         let seq = batch.seq(index);
         let ours = if seq == cursor.seq { Some(cursor.hash) } else { held.at(seq)? };
         Ok(ours == Some(batch.hashes[index]))
     };
-    if is_shared(known - 1)? {
+    if is_shared(held, known - 1)? {
         return Ok(Verdict::Apply { skip: known });
     }
     // The histories part somewhere in the known events: the shared ones are a prefix.
     let (mut shared, mut parted) = (0, known - 1);
     while shared < parted {
         let middle = shared.midpoint(parted);
-        if is_shared(middle)? { shared = middle + 1 } else { parted = middle }
+        if is_shared(held, middle)? { shared = middle + 1 } else { parted = middle }
+    }
+    let (from, end) = (batch.seq(shared), batch.end().seq);
+    if held.lost(from, end)? == Some((from, end)) {
+        return Ok(Verdict::Found { skip: shared });
     }
     Ok(Verdict::Fork { skip: shared })
 }
@@ -116,17 +131,25 @@ mod tests {
     struct Centre {
         followed: Vec<ChainHash>,
         beside: Vec<ChainHash>,
+        /// The places of the followed history that were written down as lost.
+        lost: Option<(u64, u64)>,
     }
 
     impl Held for Centre {
         type Error = Infallible;
 
         fn at(&mut self, seq: Seq) -> Result<Option<ChainHash>, Infallible> {
-            Ok(hash_at(&self.followed, seq))
+            let is_lost = self.lost.is_some_and(|(first, last)| (first..=last).contains(&seq.get()));
+            Ok(hash_at(&self.followed, seq).filter(|_| !is_lost))
         }
 
         fn is_beside(&mut self, mark: Mark) -> Result<bool, Infallible> {
             Ok(hash_at(&self.beside, mark.seq) == Some(mark.hash))
+        }
+
+        fn lost(&mut self, from: Seq, to: Seq) -> Result<Option<(Seq, Seq)>, Infallible> {
+            let clipped = self.lost.map(|(first, last)| (Seq::new(first).max(from), Seq::new(last).min(to)));
+            Ok(clipped.filter(|(first, last)| first <= last))
         }
     }
 
@@ -140,7 +163,7 @@ mod tests {
     #[track_caller]
     fn check_beside(held: &[&str], beside: &[&str], history: &[&str], first: usize, expected: Verdict) {
         let start = ChainHash::GENESIS;
-        let mut centre = Centre { followed: chain(start, held), beside: chain(start, beside) };
+        let mut centre = Centre { followed: chain(start, held), beside: chain(start, beside), lost: None };
         let store = chain(start, history);
         let cursor = centre.followed.last().map(|hash| Mark { seq: Seq::new(held.len() as u64), hash: *hash });
         let shape = Shape {
@@ -186,6 +209,37 @@ mod tests {
         check_beside(&held, &["a", "w", "y"], &history, 4, Ahead);
         // The followed history is not parked, and goes on as ever.
         check_beside(&held, &["a", "x", "y"], &["a", "b", "c"], 3, Apply { skip: 0 });
+    }
+
+    #[test]
+    fn what_was_lost_and_turns_up_again_is_kept() {
+        use Verdict::{Apply, Fork, Found};
+        /// The centre followed `abcdef` and never got `cd`.
+        #[track_caller]
+        fn check(history: &str, first: usize, last: usize, expected: Verdict) {
+            let letters = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+            let chained = |text: &str| {
+                let events = letters(text);
+                chain(ChainHash::GENESIS, &events.iter().map(String::as_str).collect::<Vec<_>>())
+            };
+            let followed = chained("abcdef");
+            let cursor = Mark { seq: Seq::new(6), hash: followed[5] };
+            let mut centre = Centre { followed, beside: Vec::new(), lost: Some((3, 4)) };
+            let store = chained(history);
+            let prev_hash = if first == 1 { ChainHash::GENESIS } else { store[first - 2] };
+            let shape = Shape { first_seq: Seq::new(first as u64), prev_hash, hashes: &store[first - 1..last] };
+            let Ok(verdict) = judge(Some(cursor), shape, &mut centre);
+            assert_eq!(verdict, expected, "{history} {first}..={last}");
+        }
+        check("abcdef", 2, 3, Found { skip: 1 });
+        check("abcdef", 3, 3, Found { skip: 0 });
+        check("abcdef", 3, 4, Found { skip: 0 });
+        check("abcdef", 1, 6, Apply { skip: 6 });
+        check("abcdefg", 4, 7, Apply { skip: 3 });
+        check("abcdef", 1, 2, Apply { skip: 2 });
+        check("axcdef", 1, 6, Fork { skip: 1 });
+        check("abcdex", 3, 6, Fork { skip: 0 });
+        check("abcdex", 5, 6, Fork { skip: 1 });
     }
 
     #[test]

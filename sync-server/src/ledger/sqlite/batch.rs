@@ -1,5 +1,7 @@
 //! A run of events.
 
+use std::ops::Range;
+
 use pos_model::{ChainHash, Epoch, Seq};
 use protocol::latest::{DecodeError, EpochOpened, Event, EventBody, Mark, OpenReason, SaleCompleted, decode_event};
 use sync_core::server::{BatchOutcome, Held, Verdict, judge};
@@ -13,6 +15,12 @@ use crate::ledger::{LedgerError, ReceivedBatch};
 
 /// Lines are numbered `1024 * event_no + position`. An event of the largest size holds some 600 lines.
 pub(super) const LINES_MAX: i64 = 1024;
+
+/// Why an event of another history is parked.
+const FORK: Parking<'_> = Parking { reason: "fork", detail: "another event is at this place" };
+
+/// Why an event of a lost place is parked.
+const FOUND: Parking<'_> = Parking { reason: "found", detail: "it had been written down as lost" };
 
 /// An event, if this program understands it.
 type Received = Result<Event, DecodeError>;
@@ -43,6 +51,10 @@ impl Held for HeldRows<'_, '_> {
     fn is_beside(&mut self, mark: Mark) -> Result<bool, LedgerError> {
         self.stream_no.map_or(Ok(false), |stream_no| self.rows.is_parked(stream_no, mark))
     }
+
+    fn lost(&mut self, from: Seq, to: Seq) -> Result<Option<(Seq, Seq)>, LedgerError> {
+        self.stream_no.map_or(Ok(None), |stream_no| self.rows.lost(stream_no, from, to))
+    }
 }
 
 impl<'g> Group<'_, 'g> {
@@ -60,14 +72,33 @@ impl<'g> Group<'_, 'g> {
                 let cursor = cursor.unwrap_or(Mark { seq: Seq::ZERO, hash });
                 Ok(BatchOutcome { through: cursor, cursor, applied: 0, parked: vec![], forked: false, rewind: true })
             }
-            Verdict::Apply { skip } if skip == batch.events.len() => {
-                let cursor = cursor.unwrap_or(end);
-                Ok(BatchOutcome { through: end, cursor, applied: 0, parked: vec![], forked: false, rewind: false })
+            Verdict::Apply { skip } => {
+                let parked = match &stream {
+                    Some(stream) => self.keep_found(store_no, stream, batch, skip)?,
+                    None => Vec::new(),
+                };
+                if skip < batch.events.len() {
+                    let mut outcome = self.follow(store_no, stream, batch, skip)?;
+                    outcome.parked.splice(..0, parked);
+                    return Ok(outcome);
+                }
+                let cursor = match (&stream, cursor) {
+                    (Some(stream), Some(cursor)) => self.rest_found(stream, end, cursor)?,
+                    _ => end,
+                };
+                Ok(BatchOutcome { through: end, cursor, applied: 0, parked, forked: false, rewind: false })
             }
-            Verdict::Apply { skip } => self.follow(store_no, stream, batch, skip),
+            Verdict::Found { skip } => {
+                let stream = stream.expect("without a cursor nothing was lost");
+                let parked = self.park_beside(store_no, &stream, batch, skip..batch.events.len(), FOUND)?;
+                let cursor = self.rest_found(&stream, end, stream.applied)?;
+                Ok(BatchOutcome { through: end, cursor, applied: 0, parked, forked: false, rewind: false })
+            }
             Verdict::Fork { skip } => {
                 let stream = stream.expect("without a cursor a batch is no fork");
-                self.park_fork(store_no, &stream, batch, skip)
+                let parked = self.park_beside(store_no, &stream, batch, skip..batch.events.len(), FORK)?;
+                let cursor = stream.applied;
+                Ok(BatchOutcome { through: end, cursor, applied: 0, parked, forked: true, rewind: false })
             }
         }
     }
@@ -229,30 +260,68 @@ impl<'g> Group<'_, 'g> {
         Ok(())
     }
 
-    /// Parks the events from `skip` on beside the history. Their numbers belong to other events there.
-    fn park_fork(
+    /// Keeps what lies at lost places among the first `known` events, which otherwise are there.
+    fn keep_found(
         &mut self,
         store_no: i64,
         stream: &StreamRow,
         batch: &ReceivedBatch,
-        skip: usize,
-    ) -> Result<BatchOutcome, Fault> {
+        known: usize,
+    ) -> Result<Vec<Seq>, Fault> {
+        let shape = batch.shape();
+        let mut parked = Vec::new();
+        let mut from = shape.first_seq;
+        while known > 0
+            && let Some((first, last)) = self.rows.lost(stream.stream_no, from, shape.seq(known - 1))?
+        {
+            let index = |seq: Seq| usize::try_from(seq.since(shape.first_seq)).unwrap_or(usize::MAX);
+            parked.extend(self.park_beside(store_no, stream, batch, index(first)..index(last) + 1, FOUND)?);
+            from = last.next();
+        }
+        Ok(parked)
+    }
+
+    /// The cursor, as far as a store may take it for confirmed that has sent events up to `through`: not beyond lost
+    /// places, of which it may hold the events.
+    fn rest_found(&mut self, stream: &StreamRow, through: Mark, cursor: Mark) -> Result<Mark, Fault> {
+        let mut from = through.seq.next();
+        while from <= cursor.seq
+            && let Some((_, last)) = self.rows.lost(stream.stream_no, from, cursor.seq)?
+        {
+            if self.rows.found(stream.stream_no, last)?.is_none() {
+                return Ok(through);
+            }
+            from = last.next();
+        }
+        Ok(cursor)
+    }
+
+    /// Parks events of a batch beside the followed history, in which they have no row. Says which numbers they have.
+    fn park_beside(
+        &mut self,
+        store_no: i64,
+        stream: &StreamRow,
+        batch: &ReceivedBatch,
+        which: Range<usize>,
+        parking: Parking<'_>,
+    ) -> Result<Vec<Seq>, Fault> {
         let shape = batch.shape();
         let frame = frames::open(&batch.frame)?;
-        let mut parked = Vec::new();
-        for (index, received) in batch.events.iter().enumerate().skip(skip) {
+        let mut parked = Vec::with_capacity(which.len());
+        for index in which {
             let seq = shape.seq(index);
-            let parking = Parking { reason: "fork", detail: "another event is at this place" };
             let hash = &batch.hashes[index];
             let bytes = Some(frame.events[index].as_slice());
-            let stream_no = stream.stream_no;
-            if self.rows.park(store_no, stream_no, seq, hash, self.now_ms, parking, None, bytes)? {
-                self.effects.forked(store_no);
-                self.receipt_of_parked(store_no, received)?;
+            if self.rows.park(store_no, stream.stream_no, seq, hash, self.now_ms, parking, None, bytes)? {
+                if parking.reason == FORK.reason {
+                    self.effects.forked(store_no)
+                } else {
+                    self.effects.parked(store_no, 1)
+                }
+                self.receipt_of_parked(store_no, &batch.events[index])?;
             }
             parked.push(seq);
         }
-        let (through, cursor) = (shape.end(), stream.applied);
-        Ok(BatchOutcome { through, cursor, applied: 0, parked, forked: true, rewind: false })
+        Ok(parked)
     }
 }

@@ -67,8 +67,29 @@ impl<'g> Group<'_, 'g> {
         if sane {
             self.rows.report_head(store_no, epoch, report.head)?;
         }
-        let common = if beside { before } else { self.common(&stream, report, before)? };
+        let common = if beside {
+            before
+        } else if let Some(mark) = self.before_found(&stream, report, before)? {
+            mark
+        } else {
+            self.common(&stream, report, before)?
+        };
         Ok(Cursor { epoch, applied: stream.applied.seq, common })
+    }
+
+    /// If the store holds events that were written down as lost, as one does whose folder was put back to an older copy:
+    /// the mark before them, so that it sends them again.
+    fn before_found(&mut self, stream: &StreamRow, report: &EpochReport, before: Mark) -> Result<Option<Mark>, Fault> {
+        let mut from = report.first_held;
+        while let Some((first, last)) = self.rows.lost(stream.stream_no, from, report.head)? {
+            if self.rows.found(stream.stream_no, last)?.is_none() {
+                let seq = first.previous();
+                let held = self.rows.held(stream.stream_no, seq)?;
+                return Ok(Some(held.filter(|_| seq >= before.seq).map_or(before, |hash| Mark { seq, hash })));
+            }
+            from = last.next();
+        }
+        Ok(None)
     }
 
     /// Our history at the lower of our cursor and the store's head.
@@ -79,7 +100,10 @@ impl<'g> Group<'_, 'g> {
         } else if seq == Seq::ZERO {
             Some(if report.first_held <= Seq::FIRST { report.hash_before } else { stream.base_hash })
         } else {
-            self.rows.held(stream.stream_no, seq)?
+            match self.rows.held(stream.stream_no, seq)? {
+                Some(hash) => Some(hash),
+                None => self.rows.found(stream.stream_no, seq)?,
+            }
         };
         // A place that was lost has no hash here. Then the store's own oldest place says nothing and contradicts nothing.
         Ok(hash.map_or(before, |hash| Mark { seq, hash }))

@@ -95,6 +95,9 @@ statements! {
         JOIN streams USING (stream_no) WHERE sale_id = ?1";
     park: "INSERT INTO parked (store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
+    lost: "SELECT max(from_seq, ?2), min(to_seq, ?3) FROM losses
+        WHERE stream_no = ?1 AND from_seq <= ?3 AND to_seq >= ?2 ORDER BY from_seq LIMIT 1";
+    found: "SELECT hash FROM parked WHERE stream_no = ?1 AND seq = ?2 AND reason = 'found' ORDER BY parked_no LIMIT 1";
     is_parked: "SELECT EXISTS (SELECT 1 FROM parked WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3)";
     add_loss: "INSERT INTO losses (stream_no, from_seq, to_seq, noticed_at_ms) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT DO NOTHING";
@@ -324,6 +327,21 @@ impl Rows<'_> {
     pub(super) fn is_parked(&mut self, stream_no: i64, mark: Mark) -> Result<bool, LedgerError> {
         let place = params![stream_no, mark.seq.to_sql(), mark.hash.as_bytes()];
         self.is_parked.query_row(place, |row| row.get(0)).during("look for a parked event")
+    }
+
+    /// The first run of lost places within `from..=to`.
+    pub(super) fn lost(&mut self, stream_no: i64, from: Seq, to: Seq) -> Result<Option<(Seq, Seq)>, LedgerError> {
+        let place = params![stream_no, from.to_sql(), to.to_sql()];
+        let run = self.lost.query_row(place, |row| Ok((Seq::from_sql(row.get(0)?), Seq::from_sql(row.get(1)?))));
+        run.optional().during("look for lost events")
+    }
+
+    /// The history up to a lost place, if its event has turned up since.
+    pub(super) fn found(&mut self, stream_no: i64, seq: Seq) -> Result<Option<ChainHash>, LedgerError> {
+        let doing = "look for a found event";
+        let mut rows = self.found.query(params![stream_no, seq.to_sql()]).during(doing)?;
+        let row = rows.next().during(doing)?;
+        row.map(|row| hash_of(row.get_ref(0).during(doing)?)).transpose()
     }
 
     pub(super) fn add_loss(&mut self, stream_no: i64, from: Seq, to: Seq, now_ms: i64) -> Result<(), LedgerError> {
