@@ -32,7 +32,7 @@ pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
             tax_rate_ppm: line.tax_rate_ppm,
         })
         .collect();
-    let priced = pricing::price(&inputs)?;
+    let priced = pricing::total(&inputs)?;
     if priced.gross.minor() > AMOUNT_MINOR_MAX {
         return Err(Refusal::AmountTooLarge { max_minor: AMOUNT_MINOR_MAX });
     }

@@ -10,9 +10,9 @@ use crate::tax::tax_in_gross;
 
 /// The amounts of a basket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PricedBasket {
+pub struct Totals {
     /// One for each line, in the same order.
-    pub lines: Vec<PricedLine>,
+    pub lines: Vec<LineTotals>,
     /// What the customer pays, tax included: the sum of the lines.
     pub gross: Money,
     /// The tax in it: the sum of the lines' shares.
@@ -21,7 +21,7 @@ pub struct PricedBasket {
 
 /// The amounts of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PricedLine {
+pub struct LineTotals {
     /// What the customer pays for it.
     pub gross: Money,
     /// Its share of the tax.
@@ -55,11 +55,11 @@ pub enum PricingError {
 }
 
 /// Prices a basket. Equal input gives an equal answer, everywhere and always.
-pub fn price(lines: &[LineInput<'_>]) -> Result<PricedBasket, PricingError> {
+pub fn total(lines: &[LineInput<'_>]) -> Result<Totals, PricingError> {
     let mut priced = Vec::with_capacity(lines.len());
     let mut groups: BTreeMap<&Tag, (u32, Vec<usize>)> = BTreeMap::new();
     for (place, line) in lines.iter().enumerate() {
-        priced.push(PricedLine { gross: checked_line_gross(place, line)?, tax: Money::ZERO });
+        priced.push(LineTotals { gross: checked_line_gross(place, line)?, tax: Money::ZERO });
         let (rate_ppm, places) = groups.entry(line.tax_group).or_insert_with(|| (line.tax_rate_ppm, Vec::new()));
         if *rate_ppm != line.tax_rate_ppm {
             return Err(PricingError::TwoRates {
@@ -80,7 +80,7 @@ pub fn price(lines: &[LineInput<'_>]) -> Result<PricedBasket, PricingError> {
         }
     }
     let tax = sum(priced.iter().map(|line| line.tax))?;
-    Ok(PricedBasket { lines: priced, gross, tax })
+    Ok(Totals { lines: priced, gross, tax })
 }
 
 fn sum(amounts: impl IntoIterator<Item = Money>) -> Result<Money, PricingError> {
@@ -97,7 +97,7 @@ mod tests {
         Tag::new(text).expect("valid")
     }
 
-    fn priced(lines: &[(i64, &Tag, u32)]) -> Result<PricedBasket, PricingError> {
+    fn priced(lines: &[(i64, &Tag, u32)]) -> Result<Totals, PricingError> {
         let inputs: Vec<LineInput<'_>> = lines
             .iter()
             .map(|&(gross, tax_group, tax_rate_ppm)| LineInput {
@@ -109,7 +109,7 @@ mod tests {
                 tax_rate_ppm,
             })
             .collect();
-        price(&inputs)
+        total(&inputs)
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
                 tax_group: &group,
                 tax_rate_ppm: line.3,
             }).collect();
-            let _ = price(&input);
+            let _ = total(&input);
         }
     }
 }

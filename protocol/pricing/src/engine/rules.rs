@@ -1,0 +1,234 @@
+//! A price book made ready to price by: names are looked up once, so that pricing a basket compares numbers.
+
+use std::collections::BTreeMap;
+
+use pos_model::{Money, Sku, Tag};
+
+use crate::book::{
+    Basis, Benefit, BookHash, Condition, MenuItem, MenuOption, OptionGroup, PriceBook, Promotion, Scope, Select, Stage,
+    Variant,
+};
+
+use super::input::Context;
+
+/// A price book that is ready to price by.
+#[derive(Debug)]
+pub struct Rules {
+    book: PriceBook,
+    hash: BookHash,
+    articles: Vec<Article>,
+    articles_by_sku: BTreeMap<Sku, usize>,
+    options: Vec<OptionPlace>,
+    options_by_code: BTreeMap<Sku, usize>,
+    /// For each stage its promotions: the highest priority first, then by id.
+    stages: [Vec<Rule>; Stage::ALL.len()],
+}
+
+/// An article: an item of the menu in one size.
+#[derive(Debug)]
+pub(super) struct Article {
+    pub(super) item_id: Tag,
+    pub(super) variant: usize,
+}
+
+/// Where an option stands in the book.
+#[derive(Debug)]
+struct OptionPlace {
+    group: Tag,
+    place: usize,
+}
+
+/// A promotion with its selections.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// Its place in the book.
+    pub(super) place: usize,
+    /// The selections of its benefit, in their order there.
+    pub(super) selects: Vec<Chosen>,
+    /// What must be so.
+    pub(super) condition: Option<Ready>,
+}
+
+/// A condition with its selections.
+#[derive(Debug)]
+pub(super) enum Ready {
+    All(Vec<Ready>),
+    Any(Vec<Ready>),
+    Not(Box<Ready>),
+    Units {
+        chosen: Chosen,
+        at_least: u32,
+    },
+    Amount {
+        chosen: Chosen,
+        at_least: Money,
+        basis: Basis,
+    },
+    /// One that looks at no unit.
+    Circumstance(Condition),
+}
+
+/// A selection of units, by the numbers of articles and options.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    /// By article: whether it fits.
+    articles: Vec<bool>,
+    /// One of these options is needed, unless it is none.
+    options: Option<Vec<usize>>,
+    except: Option<Box<Chosen>>,
+}
+
+impl Chosen {
+    pub(super) fn fits(&self, article: usize, options: &[usize]) -> bool {
+        self.articles[article]
+            && self.options.as_ref().is_none_or(|any_of| any_of.iter().any(|option| options.contains(option)))
+            && !self.except.as_ref().is_some_and(|except| except.fits(article, options))
+    }
+}
+
+impl Rules {
+    /// Makes a book ready. Names that lead nowhere fit nothing; `check` finds them.
+    pub fn new(book: PriceBook) -> Self {
+        let hash = book.hash();
+        let mut articles = Vec::new();
+        let mut articles_by_sku = BTreeMap::new();
+        for (item_id, item) in &book.items {
+            for (variant, article) in item.variants.iter().enumerate() {
+                articles_by_sku.entry(article.sku.clone()).or_insert(articles.len());
+                articles.push(Article { item_id: item_id.clone(), variant });
+            }
+        }
+        let mut options = Vec::new();
+        let mut options_by_code = BTreeMap::new();
+        for (group, choices) in &book.option_groups {
+            for (place, option) in choices.options.iter().enumerate() {
+                options_by_code.entry(option.code.clone()).or_insert(options.len());
+                options.push(OptionPlace { group: group.clone(), place });
+            }
+        }
+        let mut rules =
+            Self { book, hash, articles, articles_by_sku, options, options_by_code, stages: Default::default() };
+        let stages = Stage::ALL.map(|stage| rules.rules_of(stage));
+        rules.stages = stages;
+        rules
+    }
+
+    /// The book.
+    pub fn book(&self) -> &PriceBook {
+        &self.book
+    }
+
+    /// Names the book's content.
+    pub fn hash(&self) -> BookHash {
+        self.hash
+    }
+
+    pub(super) fn stage(&self, stage: Stage) -> &[Rule] {
+        &self.stages[stage as usize]
+    }
+
+    pub(super) fn promotion(&self, rule: &Rule) -> &Promotion {
+        &self.book.promotions[rule.place]
+    }
+
+    pub(super) fn article(&self, sku: &Sku) -> Option<usize> {
+        self.articles_by_sku.get(sku).copied()
+    }
+
+    pub(super) fn item(&self, article: usize) -> (&MenuItem, &Variant) {
+        let Article { item_id, variant } = &self.articles[article];
+        let item = &self.book.items[item_id];
+        (item, &item.variants[*variant])
+    }
+
+    pub(super) fn option_no(&self, code: &Sku) -> Option<usize> {
+        self.options_by_code.get(code).copied()
+    }
+
+    pub(super) fn option(&self, option: usize) -> (&Tag, &OptionGroup, &MenuOption) {
+        let OptionPlace { group, place } = &self.options[option];
+        let choices = &self.book.option_groups[group];
+        (group, choices, &choices.options[*place])
+    }
+
+    fn rules_of(&self, stage: Stage) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = self
+            .book
+            .promotions
+            .iter()
+            .enumerate()
+            .filter(|(_, promotion)| promotion.stage == stage)
+            .map(|(place, promotion)| Rule {
+                place,
+                selects: selects(&promotion.benefit).into_iter().map(|select| self.chosen(select)).collect(),
+                condition: promotion.when.as_ref().map(|condition| self.ready(condition)),
+            })
+            .collect();
+        let key = |rule: &Rule| {
+            let promotion = &self.book.promotions[rule.place];
+            (std::cmp::Reverse(promotion.priority), promotion.id.clone())
+        };
+        rules.sort_by_cached_key(key);
+        rules
+    }
+
+    fn ready(&self, condition: &Condition) -> Ready {
+        let all = |of: &[Condition]| of.iter().map(|condition| self.ready(condition)).collect();
+        match condition {
+            Condition::All { of } => Ready::All(all(of)),
+            Condition::Any { of } => Ready::Any(all(of)),
+            Condition::Not { of } => Ready::Not(Box::new(self.ready(of))),
+            Condition::Units { select, at_least } => Ready::Units { chosen: self.chosen(select), at_least: *at_least },
+            Condition::Amount { select, at_least_minor, basis } => {
+                Ready::Amount { chosen: self.chosen(select), at_least: *at_least_minor, basis: *basis }
+            }
+            other => Ready::Circumstance(other.clone()),
+        }
+    }
+
+    fn chosen(&self, select: &Select) -> Chosen {
+        let Select { skus, items, categories, tags, options, except } = select;
+        let fits = |article: &Article| {
+            let item = &self.book.items[&article.item_id];
+            let any = |wanted: &[Tag], had: &[Tag]| wanted.is_empty() || wanted.iter().any(|one| had.contains(one));
+            (skus.is_empty() || skus.contains(&item.variants[article.variant].sku))
+                && (items.is_empty() || items.contains(&article.item_id))
+                && any(categories, &item.categories)
+                && any(tags, &item.tags)
+        };
+        Chosen {
+            articles: self.articles.iter().map(fits).collect(),
+            options: (!options.is_empty()).then(|| options.iter().filter_map(|code| self.option_no(code)).collect()),
+            except: except.as_ref().map(|except| Box::new(self.chosen(except))),
+        }
+    }
+}
+
+/// The selections of a benefit, in the order in which `benefit` asks for them.
+fn selects(benefit: &Benefit) -> Vec<&Select> {
+    match benefit {
+        Benefit::Percent { select, .. }
+        | Benefit::AmountOffEach { select, .. }
+        | Benefit::AmountOff { select, .. }
+        | Benefit::FixedPrice { select, .. }
+        | Benefit::Threshold { select, .. }
+        | Benefit::Tiers { select, .. }
+        | Benefit::NthUnit { select, .. }
+        | Benefit::FreeItem { select, .. } => vec![select],
+        Benefit::BuyGet { buy, get, .. } => vec![buy, get],
+        Benefit::Bundle { parts, .. } => parts.iter().map(|part| &part.select).collect(),
+        Benefit::PointsMultiplier { .. } | Benefit::IssueCoupon { .. } => Vec::new(),
+    }
+}
+
+/// Whether a place and time are meant.
+pub(super) fn in_scope(scope: &Scope, context: &Context) -> bool {
+    let Scope { channels, regions, store_groups, from, to, weekdays, times } = scope;
+    (channels.is_empty() || channels.contains(&context.channel))
+        && (regions.is_empty() || context.region.as_ref().is_some_and(|region| regions.contains(region)))
+        && (store_groups.is_empty() || store_groups.iter().any(|group| context.store_groups.contains(group)))
+        && from.is_none_or(|from| from <= context.business_date)
+        && to.is_none_or(|to| context.business_date <= to)
+        && (weekdays.is_empty() || weekdays.contains(&crate::book::Weekday::of(context.business_date)))
+        && (times.is_empty() || times.iter().any(|range| range.contains(context.minute)))
+}
