@@ -13,7 +13,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed; standard error says why
   2  the command line is wrong
-  3  `verify` found that the books do not balance
+  3  `verify` found that the books do not balance; a price book must not be released, a basket not be sold
   4  the configuration is wrong
   5  another server works on the data folder";
 
@@ -86,6 +86,52 @@ pub enum Command {
     /// Totals by store and business date.
     #[command(after_help = ending("breakwater-server totals --from 2026-03-01 --to 2026-03-31 --json", ""))]
     Totals(TotalsArgs),
+    /// Price a basket by a price book, without a ledger.
+    #[command(after_help = ending(
+        "breakwater-server price --book tea.json --basket basket.json --explain",
+        ", 3 the basket cannot be sold like this",
+    ))]
+    Price(PriceArgs),
+    /// Price books.
+    #[command(subcommand, after_help = ending("breakwater-server price-book check tea.json", ""))]
+    PriceBook(PriceBookCommand),
+}
+
+/// `price`
+#[derive(Debug, Args)]
+pub struct PriceArgs {
+    /// The price book.
+    #[arg(long, value_name = "FILE")]
+    pub book: PathBuf,
+    /// The basket and its circumstances; "-" is standard input. Its least: `{"business_date": "2026-11-22", "time":
+    /// "12:00", "lines": [{"sku": "latte-m", "options": ["ice-full"], "quantity": 2}]}`.
+    #[arg(long, value_name = "FILE")]
+    pub basket: PathBuf,
+    /// Say why, as a cashier would.
+    #[arg(long, conflicts_with = "json")]
+    pub explain: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `price-book`
+#[derive(Debug, Subcommand)]
+pub enum PriceBookCommand {
+    /// Say everything that is wrong with a price book, each with its place.
+    #[command(after_help = ending("breakwater-server price-book check tea.json --json", ", 3 it must not be released"))]
+    Check(CheckBookArgs),
+}
+
+/// `price-book check`
+#[derive(Debug, Args)]
+pub struct CheckBookArgs {
+    /// The price book; "-" is standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// How to print.

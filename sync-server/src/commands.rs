@@ -5,16 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use pos_model::{Currency, Money, Quantity};
+use pricing::book::Severity;
 use serde_json::json;
 
-use crate::cli::{Cli, Command, Output, ParkedCommand, Settings, StoreCommand, TotalsArgs};
+use crate::cli::{
+    CheckBookArgs, Cli, Command, Output, ParkedCommand, PriceArgs, PriceBookCommand, Settings, StoreCommand, TotalsArgs,
+};
 use crate::config::{self, Config, ConfigError, Flags};
 use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
 use crate::ledger::{Books, Claim, CodeHash, ParkedFilter, Registry, SqliteLedger, SqliteReader, TotalsFilter};
 use crate::run::{self, RunError, Service};
-use crate::{claim, telemetry};
+use crate::{claim, price_books, telemetry};
 
 const FAILED: u8 = 1;
 const BOOKS_DIFFER: u8 = 3;
@@ -55,8 +58,15 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         print(config::DEFAULT.trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
+    // These look at files only.
+    match &cli.command {
+        Command::Price(args) => return price(args),
+        Command::PriceBook(PriceBookCommand::Check(args)) => return check_book(args),
+        _ => {}
+    }
     let config = settings(&cli.settings, &cli.flags())?;
     match &cli.command {
+        Command::Price(_) | Command::PriceBook(_) => {}
         Command::Run(args) => serve(config, args.output)?,
         Command::CheckConfig(_) => print("the configuration is good")?,
         Command::Store(command) => store(&config, command)?,
@@ -65,6 +75,44 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(output) => return verify(&config, *output),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn price(args: &PriceArgs) -> anyhow::Result<ExitCode> {
+    let book = price_books::read_book(&args.book)?;
+    let (basket, rules) = price_books::price_file(book, &args.basket)?;
+    if args.output.json {
+        print(&price_books::as_json(&basket, &rules).to_string())?;
+    } else {
+        print(&price_books::as_text(&basket, &rules, args.explain))?;
+    }
+    let forbidden = basket.problems.iter().filter(|problem| problem.forbids_sale());
+    let texts: Vec<String> = forbidden.map(|problem| format!("{problem:?}")).collect();
+    if texts.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    complain(&anyhow::anyhow!("the basket cannot be sold like this: {}", texts.join(", ")));
+    Ok(ExitCode::from(BOOKS_DIFFER))
+}
+
+fn check_book(args: &CheckBookArgs) -> anyhow::Result<ExitCode> {
+    let book = price_books::read_book(&args.file)?;
+    let findings = book.check();
+    if args.output.json {
+        print(&price_books::findings_as_json(&book, &findings).to_string())?;
+    } else {
+        for finding in &findings {
+            print(&price_books::finding_as_text(finding))?;
+        }
+        let articles: usize = book.items.values().map(|item| item.variants.len()).sum();
+        print(&format!(
+            "price book {}, {articles} articles, {} promotions, hash {}",
+            book.version,
+            book.promotions.len(),
+            book.hash()
+        ))?;
+    }
+    let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if wrong { ExitCode::from(BOOKS_DIFFER) } else { ExitCode::SUCCESS })
 }
 
 fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {

@@ -19,5 +19,6 @@ pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod mqtt;
+pub mod price_books;
 pub mod run;
 pub mod telemetry;

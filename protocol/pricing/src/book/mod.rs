@@ -7,6 +7,7 @@
 //! Amounts are whole minor units of the book's currency, rates parts per million, quantities millionths of an
 //! ingredient's unit, times local wall-clock minutes.
 
+mod check;
 mod menu;
 mod promotion;
 mod read;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use pos_model::{BusinessDate, Currency, ItemId, Money, Sku, Tag};
 use serde::{Deserialize, Serialize};
 
+pub use check::{Finding, Severity};
 pub use menu::{Ingredient, MenuItem, MenuOption, OptionGroup, Recipe, RecipeStep, Used, Variant};
 pub use promotion::{
     Base, Basis, Benefit, Caps, Condition, Family, Part, Pick, Promotion, Select, Stage, Step, StepBy, StepOff,

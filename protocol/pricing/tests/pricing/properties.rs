@@ -1,11 +1,9 @@
 //! What holds of any basket under the sample book.
 
-mod support;
-
+use crate::support::{adds_up, circumstances, parse_basket, tea};
 use pos_model::{Money, Quantity, Sku};
 use pricing::{Basket, BasketLine, Context, PricedBasket, Return, Rules, SoldLine, price, refund};
 use proptest::prelude::*;
-use support::{adds_up, circumstances, parse_basket, tea};
 
 const WORDS: [&str; 12] = [
     "",

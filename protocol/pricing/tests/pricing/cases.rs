@@ -4,11 +4,9 @@
 //! are words such as `wed 10:30 gold coupon:free-cup`, and promotions are what had an effect, with what each took off.
 //! After `!` stand promotions that must be refused, with the reason.
 
-mod support;
-
 use std::path::Path;
 
-use support::{circumstances, parse_basket, tea};
+use crate::support::{circumstances, parse_basket, tea};
 
 fn check_file(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
@@ -50,7 +48,7 @@ fn check_file(name: &str) {
                 wrong.push(format!("{name}:{number}: {wanted} is not among {reasons:#?}"));
             }
         }
-        support::adds_up(&priced);
+        crate::support::adds_up(&priced);
         checked += 1;
     }
     assert!(checked > 0, "{name} has no case");

@@ -1,0 +1,6 @@
+//! The price book and what baskets cost by it.
+
+mod book;
+mod cases;
+mod properties;
+mod support;
