@@ -7,6 +7,7 @@ pub mod drain;
 pub mod edge;
 pub mod footprint;
 mod machine;
+pub mod price;
 pub mod sales;
 
 use std::path::PathBuf;

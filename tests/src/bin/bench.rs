@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tests::bench::{Report, drain, edge, footprint, sales};
+use tests::bench::{Report, drain, edge, footprint, price, sales};
 use tests::process::build_programs;
 
 /// Measures Breakwater against the bare limit of the same machine, in the same run.
@@ -58,6 +58,21 @@ enum Case {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Baskets priced by a price book, beside adding the same lines up without one
+    Price {
+        /// Lines of a basket in the closing figures; a table has 1, 5 and 20
+        #[arg(long, default_value_t = 5)]
+        lines: usize,
+        /// Promotions of the book in the closing figures; a table has 10, 50 and 200
+        #[arg(long, default_value_t = 50)]
+        promotions: usize,
+        /// Seconds for each cell of the table, and for each round
+        #[arg(long, default_value_t = 1)]
+        seconds: u64,
+        /// Rounds; the figures are medians
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
     /// The agent's memory and start time with many sales on disk
     Footprint {
         /// Sales on disk
@@ -95,6 +110,9 @@ fn run(case: Case) -> anyhow::Result<Report> {
             let sales = seconds.map_or(sales, |seconds| seconds * 150_000);
             let sales_per_store = sales.div_ceil(stores.max(1));
             drain::run(&drain::Settings { stores, sales_per_store, batch, rounds, seed }, &sales::templates(seed)?)
+        }
+        Case::Price { lines, promotions, seconds, rounds } => {
+            price::run(&price::Settings { lines, promotions, seconds, rounds })
         }
         Case::Footprint { sales, rounds, .. } => {
             build_programs()?;

@@ -4,6 +4,7 @@ use pos_model::Money;
 
 use super::output::WhyNot;
 use super::rules::Chosen;
+use super::share::share_capped;
 use super::state::State;
 use crate::book::{Base, Benefit, Family, Part, Pick, Step, StepBy, StepOff};
 use crate::round::div_half_away;
@@ -96,7 +97,8 @@ pub(super) fn propose(
             let (cheaper, rest) = ranked.split_at(times as usize);
             // Those that are paid for are the dearest of the rest.
             let paid = ranked_dearest(state, rest).into_iter().take((times * (every - 1)) as usize).collect();
-            Proposal { off: rated(state, cheaper, *off_ppm, *base, floor), used: paid, times, offered: 0 }
+            let off = rated(state, &in_order(cheaper.to_vec()), *off_ppm, *base, floor);
+            Proposal { off, used: paid, times, offered: 0 }
         }
         Benefit::BuyGet { buy_units, get_units, off_ppm, pick, base, family, .. } => {
             let rates = (*off_ppm, *base, floor);
@@ -124,17 +126,17 @@ fn each(units: &[usize], off: impl Fn(usize) -> i64) -> Vec<(usize, i64)> {
     units.iter().map(|&unit| (unit, off(unit))).filter(|(_, off)| *off > 0).collect()
 }
 
-/// A part of the price off: rounded half away from zero for each line, then shared within it.
+/// A part of the price off: rounded half away from zero for each line, then shared within it. `units` are in their order.
 fn rated(state: &State, units: &[usize], off_ppm: u32, base: Base, floor: i64) -> Vec<(usize, i64)> {
     let of_unit = |unit: usize| match base {
         Base::WithOptions => state.units[unit].now,
         Base::WithoutOptions => (state.units[unit].now - state.units[unit].options).max(0),
     };
-    let mut off = Vec::new();
+    let mut off = Vec::with_capacity(units.len());
     for units in state.by_line(units) {
         let sum: i128 = units.iter().map(|&unit| i128::from(of_unit(unit))).sum();
         let of_line = div_half_away(sum * i128::from(off_ppm).min(PPM), PPM);
-        state.share_in_line(i64::try_from(of_line).unwrap_or(i64::MAX), &units, floor, &mut off);
+        state.share_in_line(i64::try_from(of_line).unwrap_or(i64::MAX), units, floor, &mut off);
     }
     off
 }
@@ -169,9 +171,12 @@ fn ranked(state: &State, units: &[usize], pick: Pick) -> Vec<usize> {
 }
 
 fn ranked_dearest(state: &State, units: &[usize]) -> Vec<usize> {
-    let mut sorted = units.to_vec();
-    sorted.sort_unstable();
-    ranked(state, &sorted, Pick::Dearest)
+    ranked(state, &in_order(units.to_vec()), Pick::Dearest)
+}
+
+fn in_order(mut units: Vec<usize>) -> Vec<usize> {
+    units.sort_unstable();
+    units
 }
 
 /// Round by round: what is got is picked first, then the dearest of what else can be bought pays for it.
@@ -216,7 +221,7 @@ fn buy_get(
         let missing = (buy_count + get_count).saturating_sub(buys.len().max(gets.len())).max(1);
         return Err(WhyNot::UnitsMissing(u32::try_from(missing).unwrap_or(u32::MAX)));
     }
-    proposal.off = rated(state, &got, off_ppm, base, floor);
+    proposal.off = rated(state, &in_order(got), off_ppm, base, floor);
     Ok(proposal)
 }
 
@@ -262,17 +267,14 @@ fn capped(state: &State, mut proposal: Proposal, bounds: Bounds) -> Proposal {
     if proposal.total() <= bounds.amount {
         return proposal;
     }
-    let weights: Vec<i64> = proposal.off.iter().map(|(_, off)| *off).collect();
-    let units: Vec<usize> = proposal.off.iter().map(|(unit, _)| *unit).collect();
-    let lines = state.by_line(&units);
-    let off_of = |unit: usize| proposal.off.iter().find(|(other, _)| *other == unit).map_or(0, |(_, off)| *off);
-    let of_lines: Vec<i64> = lines.iter().map(|units| units.iter().map(|&unit| off_of(unit)).sum()).collect();
-    debug_assert_eq!(weights.iter().sum::<i64>(), of_lines.iter().sum::<i64>());
-    let shares = super::share::share_capped(bounds.amount, &of_lines, &of_lines);
+    let units = in_order(proposal.off.iter().map(|(unit, _)| *unit).collect());
+    let off_of = |unit: &usize| proposal.off.iter().find(|(other, _)| other == unit).map_or(0, |(_, off)| *off);
+    let of_lines: Vec<i64> = state.by_line(&units).map(|units| units.iter().map(off_of).sum()).collect();
+    let shares = share_capped(bounds.amount, &of_lines, &of_lines);
     let mut off = Vec::with_capacity(units.len());
-    for (units, of_line) in lines.iter().zip(shares) {
-        let weights: Vec<i64> = units.iter().map(|&unit| off_of(unit)).collect();
-        let of_units = super::share::share_capped(of_line, &weights, &weights);
+    for (units, of_line) in state.by_line(&units).zip(shares) {
+        let weights: Vec<i64> = units.iter().map(off_of).collect();
+        let of_units = share_capped(of_line, &weights, &weights);
         off.extend(units.iter().copied().zip(of_units).filter(|(_, off)| *off > 0));
     }
     proposal.off = off;

@@ -6,6 +6,9 @@ use crate::allocate::allocate;
 /// remainder, ties to the earlier place; what a cap keeps back is shared among the others (water-filling). Shares add up
 /// to `total`, or to the sum of the caps if that is less.
 pub(super) fn share_capped(total: i64, weights: &[i64], caps: &[i64]) -> Vec<i64> {
+    if let [cap] = *caps {
+        return vec![total.clamp(0, cap.max(0))];
+    }
     let mut shares = vec![0; weights.len()];
     let mut open: Vec<usize> = (0..weights.len()).filter(|&place| caps[place] > 0).collect();
     let mut rest = total;

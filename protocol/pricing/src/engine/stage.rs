@@ -88,22 +88,18 @@ impl<'a> Run<'a> {
                 .filter(|&member| self.rules.promotion(&rules[member]).group.as_ref() == Some(group))
                 .collect();
             members.iter().for_each(|&member| done[member] = true);
-            let proposals: Vec<Result<i64, WhyNot>> = members
-                .iter()
-                .map(|&member| self.proposal(&rules[member], state).map(|proposal| proposal.total()))
-                .collect();
-            let Some(best) = self.best(rules, &members, &proposals) else {
-                members.iter().zip(proposals).for_each(|(&member, proposal)| {
-                    self.note(&rules[member], proposal.err().unwrap_or(WhyNot::NoEffect));
-                });
-                continue;
-            };
-            let id = self.rules.promotion(&rules[best]).id.clone();
+            let proposals: Vec<Result<Proposal, WhyNot>> =
+                members.iter().map(|&member| self.proposal(&rules[member], state)).collect();
+            let best = self.best(rules, &members, &proposals);
             for (&member, proposal) in members.iter().zip(proposals) {
-                match proposal {
-                    _ if member == best => self.try_rule(&rules[member], state),
-                    Ok(_) => self.note(&rules[member], WhyNot::GroupLost(id.clone())),
-                    Err(why) => self.note(&rules[member], why),
+                match (proposal, best) {
+                    (Ok(proposal), Some(best)) if best == member => self.apply(&rules[member], &proposal, state),
+                    (Ok(_), best) => {
+                        let better = best.unwrap_or(member);
+                        let id = self.rules.promotion(&rules[better]).id.clone();
+                        self.note(&rules[member], WhyNot::GroupLost(id));
+                    }
+                    (Err(why), _) => self.note(&rules[member], why),
                 }
             }
         }
@@ -127,11 +123,11 @@ impl<'a> Run<'a> {
     }
 
     /// The member of a group that takes the most off, of equal ones that with the lower id.
-    fn best(&self, rules: &[Rule], members: &[usize], proposals: &[Result<i64, WhyNot>]) -> Option<usize> {
+    fn best(&self, rules: &[Rule], members: &[usize], proposals: &[Result<Proposal, WhyNot>]) -> Option<usize> {
         let id = |place: usize| &self.rules.promotion(&rules[place]).id;
         let mut best: Option<(i64, usize)> = None;
         for (&member, proposal) in members.iter().zip(proposals) {
-            let Ok(total) = *proposal else { continue };
+            let Ok(total) = proposal.as_ref().map(Proposal::total) else { continue };
             let is_better = best.is_none_or(|(most, other)| total > most || (total == most && id(member) < id(other)));
             if is_better {
                 best = Some((total, member));

@@ -44,7 +44,7 @@ impl State {
     /// The units that are meant and that no promotion of this stage has used.
     pub(super) fn free(&self, chosen: &Chosen) -> Vec<usize> {
         // Most lines have several units and fit as a whole.
-        let mut free = Vec::new();
+        let mut free = Vec::with_capacity(self.units.len());
         let mut known: Option<(usize, bool)> = None;
         for (place, unit) in self.units.iter().enumerate() {
             let fits = match known {
@@ -65,17 +65,14 @@ impl State {
     }
 
     /// Shares an amount over units: over their lines in proportion to what is left of them, then within each line in the
-    /// same way. No unit falls below `floor`. Both times ties go to the earlier one.
+    /// same way. No unit falls below `floor`. Both times ties go to the earlier one. `units` are in their order.
     pub(super) fn share(&self, total: i64, units: &[usize], floor: i64) -> Vec<(usize, i64)> {
-        let lines = self.by_line(units);
-        let sum = |units: &[usize], part: &dyn Fn(usize) -> i64| units.iter().map(|&unit| part(unit)).sum::<i64>();
-        let now = |unit: usize| self.units[unit].now;
-        let room = |unit: usize| (self.units[unit].now - floor).max(0);
-        let weights: Vec<i64> = lines.iter().map(|units| sum(units, &now)).collect();
-        let caps: Vec<i64> = lines.iter().map(|units| sum(units, &room)).collect();
+        let room = |&unit: &usize| (self.units[unit].now - floor).max(0);
+        let weights: Vec<i64> = self.by_line(units).map(|units| self.sum(units)).collect();
+        let caps: Vec<i64> = self.by_line(units).map(|units| units.iter().map(room).sum()).collect();
         let of_lines = share_capped(total, &weights, &caps);
         let mut shares = Vec::with_capacity(units.len());
-        for (units, of_line) in lines.iter().zip(of_lines) {
+        for (units, of_line) in self.by_line(units).zip(of_lines) {
             self.share_in_line(of_line, units, floor, &mut shares);
         }
         shares
@@ -83,16 +80,19 @@ impl State {
 
     /// Shares an amount over units of one line.
     pub(super) fn share_in_line(&self, total: i64, units: &[usize], floor: i64, shares: &mut Vec<(usize, i64)>) {
+        if let [unit] = *units {
+            let share = total.min(self.units[unit].now - floor);
+            shares.extend((share > 0).then_some((unit, share)));
+            return;
+        }
         let weights: Vec<i64> = units.iter().map(|&unit| self.units[unit].now).collect();
         let caps: Vec<i64> = weights.iter().map(|now| (now - floor).max(0)).collect();
         let of_units = share_capped(total, &weights, &caps);
         shares.extend(units.iter().copied().zip(of_units).filter(|(_, share)| *share > 0));
     }
 
-    /// Units in groups of their lines. `units` need not be in order.
-    pub(super) fn by_line(&self, units: &[usize]) -> Vec<Vec<usize>> {
-        let mut sorted = units.to_vec();
-        sorted.sort_unstable();
-        sorted.chunk_by(|a, b| self.units[*a].line == self.units[*b].line).map(<[usize]>::to_vec).collect()
+    /// Units in groups of their lines. `units` are in their order.
+    pub(super) fn by_line<'u>(&'u self, units: &'u [usize]) -> impl Iterator<Item = &'u [usize]> {
+        units.chunk_by(|a, b| self.units[*a].line == self.units[*b].line)
     }
 }
