@@ -176,7 +176,7 @@ fn baskets(rules: &Rules, lines: usize) -> anyhow::Result<Vec<(Basket, Context)>
             let default: Vec<Sku> = group.defaults.clone();
             if default.is_empty() && group.options.len() > 1 { vec![group.options[0].code.clone()] } else { default }
         });
-        let quantity = Quantity::from_units(1 + below(3) as i64).unwrap_or(Quantity::ONE);
+        let quantity = [Quantity::ONE, Quantity::from_micro(2_000_000), Quantity::from_micro(3_000_000)][below(3)];
         BasketLine { sku: variant.sku.clone(), options: options.collect(), quantity }
     };
     Ok((0..BASKETS).map(|_| (Basket { lines: (0..lines).map(|_| line()).collect() }, context.clone())).collect())
