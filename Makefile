@@ -12,7 +12,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 demo: build-packages ## three stores sell through a minute of trouble; KEEP=1 stays up afterwards
-	$(CARGO) run --release --locked -p tests --bin demo -- $(if $(filter-out 0 no false,$(KEEP)),--keep) $(ARGS)
+	$(CARGO) build --release --locked --workspace --bins
+	$${CARGO_TARGET_DIR:-target}/release/demo --no-build $(if $(filter-out 0 no false,$(KEEP)),--keep) $(ARGS)
 
 # The Rust tests come last, so that what they counted closes the output.
 test: packages fmt clippy deny doc-test rust-test ## everything that has to pass; installs missing Debian packages when it may

@@ -65,7 +65,7 @@ pub enum Command {
     ///
     /// Prints one line with the addresses on standard output when it is ready. SIGTERM ends it in order.
     #[command(after_help = ending(
-        "breakwater-server run --http 127.0.0.1:8080 --mqtt 0.0.0.0:1883",
+        "breakwater-server run --http 127.0.0.1:8080 --mqtt 127.0.0.1:1883",
         ", 5 another server works on the data folder",
     ))]
     Run(RunArgs),

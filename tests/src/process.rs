@@ -34,7 +34,15 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
 /// Builds the project's programs with the profile of the running one, so that nothing stale is measured or shown.
 pub fn build_programs() -> anyhow::Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--locked", "--package", "agent", "--package", "sync-server", "--bins"]);
+    // The whole workspace, so that features unite as in any other build of it and nothing is built twice.
+    command.args(["build", "--locked", "--workspace", "--bins"]);
+    // What `cargo run` told this program about its own package would make build scripts run anew.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&*name);
+        }
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
