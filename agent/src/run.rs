@@ -111,7 +111,13 @@ pub async fn run_with_clock(
     let (link, link_status) = watch::channel(LinkStatus::NOT_ENROLLED);
     let mut tasks = JoinSet::new();
     let store_id = identity.as_ref().map(|identity| identity.store_id.clone());
-    let status = Status { store_id, link: link_status, readers: readers.clone(), writer: writer.clone() };
+    let status = Status {
+        store_id,
+        currency: rules.currency,
+        link: link_status,
+        readers: readers.clone(),
+        writer: writer.clone(),
+    };
     if let Some(identity) = &identity {
         let (to_write, readers) = (writer.clone(), readers.clone());
         let task = uplink::sync_task(identity, &config.centre, &config.data_dir, to_write, readers, link);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pos_model::StoreId;
+use pos_model::{Currency, StoreId};
 use protocol::latest::local_api::{Change, NoticeView, SyncState};
 use tokio::sync::{broadcast, watch};
 
@@ -19,6 +19,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 pub struct Status {
     /// The store; none before it is enrolled.
     pub store_id: Option<StoreId>,
+    /// The currency of its sales.
+    pub currency: Currency,
     /// The state of the link.
     pub link: watch::Receiver<LinkStatus>,
     /// The books.
@@ -42,6 +44,7 @@ impl Status {
             notices.into_iter().map(|Notice { key, at_ms, text }| NoticeView { key, since_ms: Some(at_ms), text });
         Ok(SyncState {
             store_id: self.store_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            currency: self.currency,
             link: link.link,
             epoch: head.place.epoch.to_string(),
             head_seq: head.place.seq.get(),

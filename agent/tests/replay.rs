@@ -98,6 +98,7 @@ async fn complete(State(books): State<Shared>, Json(sale): Json<CompleteSale>) -
 async fn sync_state() -> Json<SyncState> {
     Json(SyncState {
         store_id: "store-1".to_owned(),
+        currency: "EUR".parse().expect("a currency"),
         link: LinkState::Offline,
         epoch: "0".repeat(16),
         head_seq: 0,
@@ -368,12 +369,24 @@ async fn what_is_no_agent_ends_the_replay_at_once() {
     let agent = Agent::start(Manners::default());
     let files = Files::with_orders(5);
     let args = ReplayArgs { agent: format!("http://{}/elsewhere", agent.address), ..files.args(&agent) };
+    for store in [None, Some("s".to_owned())] {
+        let (_, stop) = watch::channel(false);
+        let error = replay(&ReplayArgs { store, ..args.clone() }, stop).await.expect_err("not found");
+        assert!(error.to_string().contains("404"), "{error:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_currency_is_noticed_before_the_first_sale() {
+    let agent = Agent::start(Manners::default());
+    let files = Files::with_orders(5);
+    let path = files.path("mapping.toml");
+    let text = std::fs::read_to_string(&path).expect("there").replacen("\"EUR\"", "\"USD\"", 1);
+    std::fs::write(&path, text).expect("written");
     let (_, stop) = watch::channel(false);
-    let error = replay(&args, stop).await.expect_err("not found");
-    assert!(error.to_string().contains("404"), "{error:#}");
-    let report = run(&ReplayArgs { store: Some("s".to_owned()), ..args }).await;
-    assert_eq!(report.outcome(), Outcome::NotFinished);
-    assert!(report.failure.as_deref().is_some_and(|why| why.contains("404")), "{report}");
+    let error = replay(&files.args(&agent), stop).await.expect_err("the agent sells in euros");
+    assert!(error.to_string().contains("sells in EUR"), "{error:#}");
+    assert_eq!(agent.made().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,6 +28,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use pos_model::{Money, Quantity};
+use protocol::latest::local_api::SyncState;
 use sync_core::Random;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -130,10 +131,24 @@ fn ignore_closed_pipe(error: std::io::Error) -> std::io::Result<()> {
 pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::Result<(Report, Vec<PlannedSale>)> {
     let (mapping, receipts) = read_files(args)?;
     let client = AgentClient::new(&args.agent).context("reach the agent")?;
-    let store = match &args.store {
-        Some(store) => store.clone(),
-        None if args.dry_run => STORE_OF_DRY_RUN.to_owned(),
-        None => ask_for_store(&client, args).await?,
+    let store = if args.dry_run {
+        args.store.clone().unwrap_or_else(|| STORE_OF_DRY_RUN.to_owned())
+    } else {
+        let state = ask_for_state(&client, args).await?;
+        anyhow::ensure!(
+            state.currency == mapping.money.currency,
+            "sell in {}: the agent at {} sells in {}; a store's first start fixes its currency",
+            mapping.money.currency,
+            args.agent,
+            state.currency
+        );
+        match &args.store {
+            Some(store) => store.clone(),
+            None if state.store_id.is_empty() => {
+                anyhow::bail!("learn the store from the agent, which is not enrolled: name one with --store")
+            }
+            None => state.store_id,
+        }
     };
     let started_ms = jiff::Timestamp::now().as_millisecond();
 
@@ -229,15 +244,12 @@ fn plan_all(receipts: Receipts, mapping: &Mapping, store: &str) -> (Vec<PlannedS
     (sales, refused)
 }
 
-async fn ask_for_store(client: &AgentClient, args: &ReplayArgs) -> anyhow::Result<String> {
+async fn ask_for_state(client: &AgentClient, args: &ReplayArgs) -> anyhow::Result<SyncState> {
     let asked = Instant::now();
     let mut jitter = Random::new(0);
     loop {
         match client.sync_state().await {
-            Answer::Done(state) if state.store_id.is_empty() => {
-                anyhow::bail!("learn the store from the agent, which is not enrolled: name one with --store")
-            }
-            Answer::Done(state) => return Ok(state.store_id),
+            Answer::Done(state) => return Ok(state),
             Answer::Later { reason, .. } if asked.elapsed() >= args.give_up_after => {
                 anyhow::bail!("reach the agent at {}, which does not answer: {reason}", args.agent)
             }
@@ -245,7 +257,7 @@ async fn ask_for_store(client: &AgentClient, args: &ReplayArgs) -> anyhow::Resul
                 sell::wait(after.unwrap_or_default(), std::time::Duration::from_millis(200), &mut jitter).await;
             }
             Answer::Refused { detail: reason, .. } | Answer::Hopeless(reason) => {
-                anyhow::bail!("ask {} for its store: {reason}", args.agent)
+                anyhow::bail!("ask {} for its state: {reason}", args.agent)
             }
         }
     }

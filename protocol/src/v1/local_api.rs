@@ -310,6 +310,9 @@ pub struct DayTotals {
 pub struct SyncState {
     /// This store.
     pub store_id: String,
+    /// The currency in which it sells.
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
     /// The state of the link.
     pub link: LinkState,
     /// The epoch in which the agent sells, as 16 hexadecimal digits.
