@@ -208,6 +208,17 @@ fn a_damaged_file_stops_the_selling() {
 }
 
 #[test]
+fn a_run_whose_events_are_gone_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("books");
+    open_epoch(&mut open(&path), 1);
+    Connection::open(&path).and_then(|connection| connection.execute("DELETE FROM event", [])).expect("deletes");
+    let error = Store::open(&path, RULES).expect_err("must fail");
+    assert_eq!(error.failure(), Failure::DiskFailed);
+    assert!(error.chain().contains("lacks its opening"), "{}", error.chain());
+}
+
+#[test]
 fn a_folder_put_back_never_uses_a_place_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, backup) = (folder.path().join("books"), folder.path().join("backup"));

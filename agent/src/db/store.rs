@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use pos_model::{ChainHash, Currency, DayCutOff, Epoch, Place, Seq};
+use protocol::latest::EpochReport;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Doing, Error, Failure};
@@ -269,8 +270,10 @@ fn read_tail(connection: &Connection) -> Result<Tail, Error> {
     } else {
         View::new(connection).hash_at(position)?
     };
-    // An epoch holds its opening from birth, so its head is at least one.
-    let place = Some(Place { epoch: report.report.epoch, seq: report.report.head });
-    debug_assert!(report.report.head >= Seq::FIRST, "an epoch begins with its opening");
+    let EpochReport { epoch, head, .. } = report.report;
+    if head < Seq::FIRST {
+        return Err(Error::Damaged(format!("epoch {epoch} lacks its opening")));
+    }
+    let place = Some(Place { epoch, seq: head });
     Ok(Tail { position, hash, place, current: None })
 }

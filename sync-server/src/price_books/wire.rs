@@ -104,7 +104,8 @@ impl OrderJson {
 }
 
 fn minute(time: &str) -> anyhow::Result<u16> {
-    let parsed = time.split_once(':').and_then(|(hour, minute)| Some((hour.parse().ok()?, minute.parse().ok()?)));
+    let number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    let parsed = time.split_once(':').and_then(|(hour, minute)| Some((number(hour)?, number(minute)?)));
     match parsed {
         Some((hour @ 0..24u16, minute @ 0..60u16)) => Ok(hour * 60 + minute),
         _ => bail!("time: {time:?} is not a time of day of the form HH:MM"),

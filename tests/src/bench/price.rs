@@ -3,14 +3,13 @@
 //! The book is the sample chain's, its promotions repeated under other ids until there are as many as asked. Baskets are
 //! random with a seed. Bare is `pricing::total` of lines that carry their prices already.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
-use pos_model::{Quantity, Sku, Tag};
+use pos_model::{DayCutOff, Quantity, Sku, Stamp, Tag};
 use pricing::book::PriceBook;
 use pricing::{Basket, BasketLine, Context, LineInput, Member, PricedBasket, Rules};
 use serde_json::json;
@@ -157,16 +156,11 @@ fn baskets(rules: &Rules, lines: usize) -> anyhow::Result<Vec<(Basket, Context)>
     let articles: Vec<_> =
         book.items.values().flat_map(|item| item.variants.iter().map(move |variant| (item, variant))).collect();
     let tag = |text: &str| Tag::new(text).context("a tag");
+    let afternoon = Stamp { utc_ms: 1_795_617_000_000, offset_s: 0 };
     let context = Context {
-        business_date: "2026-11-25".parse().context("a date")?,
-        minute: 14 * 60 + 30,
-        channel: tag("counter")?,
-        region: None,
-        store_groups: Vec::new(),
-        takeaway: true,
         member: Some(Member { level: Some(tag("gold")?), ..Member::default() }),
         coupons: vec![tag("three-off")?],
-        quotas: BTreeMap::new(),
+        ..Context::at(afternoon, DayCutOff::default(), tag("counter")?)
     };
     let mut below = |count: usize| usize::try_from(random.below(count.max(1) as u64)).unwrap_or(0);
     let mut line = || {

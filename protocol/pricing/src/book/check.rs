@@ -7,8 +7,8 @@ use std::fmt::Display;
 use pos_model::{ItemId, Money, Sku, Tag};
 
 use super::{
-    Benefit, Condition, MenuItem, OptionGroup, PriceBook, PriceList, Promotion, RecipeStep, Scope, Select, Stage,
-    StepOff,
+    AMOUNT_MINOR_MAX, Benefit, Condition, MenuItem, OptionGroup, PriceBook, PriceList, Promotion, RecipeStep, Scope,
+    Select, Stage, StepOff, Variant, amount_is_sane,
 };
 
 /// Something that is wrong, or looks as if it were.
@@ -30,9 +30,6 @@ pub enum Severity {
     /// Somebody should look at it.
     Warning,
 }
-
-/// The largest price or amount in a book, in minor units.
-const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
 
 impl PriceBook {
     /// Everything that is wrong with the book, in its order.
@@ -92,8 +89,14 @@ impl Check<'_> {
     }
 
     fn amount(&mut self, path: impl Display, amount: Money) {
-        if !(0..=AMOUNT_MINOR_MAX).contains(&amount.minor()) {
+        if !amount_is_sane(amount) {
             self.error(path, format_args!("{} is not between 0 and {AMOUNT_MINOR_MAX} minor units", amount.minor()));
+        }
+    }
+
+    fn above_zero(&mut self, path: impl Display, amount: Money) {
+        if amount == Money::ZERO {
+            self.error(path, "is zero: it takes nothing off");
         }
     }
 
@@ -247,6 +250,9 @@ impl Check<'_> {
                 self.condition(&format!("{path}.when"), condition);
             }
             self.benefit(&format!("{path}.benefit"), &promotion.benefit);
+            for (field, amount) in promotion.amounts() {
+                self.amount(format_args!("{path}.{field}"), amount);
+            }
             let earns = matches!(promotion.benefit, Benefit::PointsMultiplier { .. } | Benefit::IssueCoupon { .. });
             if earns != (promotion.stage == Stage::Points) {
                 let what = if earns { "what a customer earns belongs" } else { "what changes prices does not belong" };
@@ -290,17 +296,19 @@ impl Check<'_> {
     }
 
     fn benefit(&mut self, path: &str, benefit: &Benefit) {
-        for (field, select) in selects(benefit) {
+        for (field, select) in benefit.selects() {
             self.select(&format!("{path}.{field}"), select);
         }
-        let mut amounts = Vec::new();
         let mut rates = Vec::new();
         match benefit {
             Benefit::Percent { off_ppm, .. } => rates.push(*off_ppm),
-            Benefit::AmountOffEach { off_minor, .. } | Benefit::AmountOff { off_minor, .. } => amounts.push(*off_minor),
-            Benefit::FixedPrice { price_minor, .. } => self.amount(format_args!("{path}.price_minor"), *price_minor),
+            Benefit::AmountOffEach { off_minor, .. } | Benefit::AmountOff { off_minor, .. } => {
+                self.above_zero(format_args!("{path}.off_minor"), *off_minor);
+            }
+            Benefit::FixedPrice { .. } => {}
             Benefit::Threshold { spend_minor, off_minor, .. } => {
-                amounts.extend([*spend_minor, *off_minor]);
+                self.above_zero(format_args!("{path}.spend_minor"), *spend_minor);
+                self.above_zero(format_args!("{path}.off_minor"), *off_minor);
                 if off_minor > spend_minor {
                     self.error(path, "saves more than is spent");
                 }
@@ -309,10 +317,10 @@ impl Check<'_> {
                 if steps.is_empty() {
                     self.error(format_args!("{path}.steps"), "there is no step");
                 }
-                for step in steps {
+                for (place, step) in steps.iter().enumerate() {
                     match step.off {
                         StepOff::Ppm(ppm) => rates.push(ppm),
-                        StepOff::Minor(off) => amounts.push(off),
+                        StepOff::Minor(off) => self.above_zero(format_args!("{path}.steps[{place}].off.minor"), off),
                     }
                 }
             }
@@ -328,8 +336,7 @@ impl Check<'_> {
                     self.error(format_args!("{path}.every"), "is less than two: use a percentage");
                 }
             }
-            Benefit::Bundle { parts, price_minor } => {
-                self.amount(format_args!("{path}.price_minor"), *price_minor);
+            Benefit::Bundle { parts, .. } => {
                 if parts.is_empty() || parts.iter().any(|part| part.units == 0) {
                     self.error(format_args!("{path}.parts"), "has no part, or one of no unit");
                 }
@@ -350,9 +357,6 @@ impl Check<'_> {
                     self.error(format_args!("{path}.count"), "gives nothing");
                 }
             }
-        }
-        if amounts.iter().any(|amount| !(1..=AMOUNT_MINOR_MAX).contains(&amount.minor())) {
-            self.error(path, format_args!("an amount is not between 1 and {AMOUNT_MINOR_MAX} minor units"));
         }
         if rates.iter().any(|rate| !(1..=1_000_000).contains(rate)) {
             self.error(path, "a part is not between 1 and 1,000,000 millionths");
@@ -394,8 +398,11 @@ impl Check<'_> {
         }
     }
 
-    fn articles(&self) -> impl Iterator<Item = (&Tag, &MenuItem, usize)> {
-        self.names.skus.values().map(|&(id, variant)| (id, &self.book.items[id], variant))
+    fn articles(&self) -> impl Iterator<Item = (&Tag, &MenuItem, &Variant)> {
+        self.names.skus.values().map(|&(id, variant)| {
+            let item = &self.book.items[id];
+            (id, item, &item.variants[variant])
+        })
     }
 
     /// Finds articles that promotions can bring to nothing without a coupon or a quota: in each stage by the largest
@@ -403,7 +410,7 @@ impl Check<'_> {
     fn stacking(&mut self) {
         let mut free: Vec<(String, Vec<&Tag>)> = Vec::new();
         for (id, item, variant) in self.articles() {
-            let price = item.variants[variant].price_minor.minor();
+            let price = variant.price_minor.minor();
             let mut left = i128::from(price);
             let mut by = Vec::new();
             for stage in Stage::ALL {
@@ -423,8 +430,8 @@ impl Check<'_> {
             }
             if price > 0 && left == 0 {
                 match free.iter_mut().find(|(_, known)| *known == by) {
-                    Some((skus, _)) => skus.push_str(&format!(", {}", item.variants[variant].sku)),
-                    None => free.push((item.variants[variant].sku.to_string(), by)),
+                    Some((skus, _)) => skus.push_str(&format!(", {}", variant.sku)),
+                    None => free.push((variant.sku.to_string(), by)),
                 }
             }
         }
@@ -440,7 +447,7 @@ impl Check<'_> {
 }
 
 /// What a promotion can leave of one unit at the least; none if the unit is not meant, or that cannot be said of one.
-fn left_by(promotion: &Promotion, id: &Tag, item: &MenuItem, variant: usize, left: i128) -> Option<i128> {
+fn left_by(promotion: &Promotion, id: &Tag, item: &MenuItem, variant: &Variant, left: i128) -> Option<i128> {
     let rated = |select: &Select, ppm: u32| {
         fits(select, id, item, variant).then(|| left - left * i128::from(ppm.min(1_000_000)) / 1_000_000)
     };
@@ -471,14 +478,9 @@ fn left_by(promotion: &Promotion, id: &Tag, item: &MenuItem, variant: usize, lef
 }
 
 /// Whether an article fits, with whichever options.
-fn fits(select: &Select, id: &Tag, item: &MenuItem, variant: usize) -> bool {
-    let any = |wanted: &[Tag], had: &[Tag]| wanted.is_empty() || wanted.iter().any(|one| had.contains(one));
+fn fits(select: &Select, id: &Tag, item: &MenuItem, variant: &Variant) -> bool {
     let excepted = |except: &Select| except.options.is_empty() && fits(except, id, item, variant);
-    (select.skus.is_empty() || select.skus.contains(&item.variants[variant].sku))
-        && (select.items.is_empty() || select.items.contains(id))
-        && any(&select.categories, &item.categories)
-        && any(&select.tags, &item.tags)
-        && !select.except.as_ref().is_some_and(|except| excepted(except))
+    select.fits_article(id, item, variant) && !select.except.as_ref().is_some_and(|except| excepted(except))
 }
 
 /// How many options of a group can be chosen together, taking them in their order.
@@ -494,24 +496,4 @@ fn compatible(group: &OptionGroup) -> usize {
         }
     }
     chosen.len()
-}
-
-/// The selections of a benefit, with their fields.
-fn selects(benefit: &Benefit) -> Vec<(String, &Select)> {
-    let one = |field: &str, select| (field.to_owned(), select);
-    match benefit {
-        Benefit::Percent { select, .. }
-        | Benefit::AmountOffEach { select, .. }
-        | Benefit::AmountOff { select, .. }
-        | Benefit::FixedPrice { select, .. }
-        | Benefit::Threshold { select, .. }
-        | Benefit::Tiers { select, .. }
-        | Benefit::NthUnit { select, .. }
-        | Benefit::FreeItem { select, .. } => vec![one("select", select)],
-        Benefit::BuyGet { buy, get, .. } => vec![one("buy", buy), one("get", get)],
-        Benefit::Bundle { parts, .. } => {
-            parts.iter().enumerate().map(|(place, part)| (format!("parts[{place}].select"), &part.select)).collect()
-        }
-        Benefit::PointsMultiplier { .. } | Benefit::IssueCoupon { .. } => Vec::new(),
-    }
 }

@@ -30,6 +30,15 @@ pub const SCHEMA: u32 = 1;
 /// What this program understands. A book that asks for more is refused, and the till keeps the last good one.
 pub const ENGINE_LEVEL: u32 = 1;
 
+/// The largest price or amount in a book, in minor units: sums and products of the amounts of a basket stay within
+/// their types.
+pub(crate) const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
+
+/// Whether a book may name such an amount.
+pub(crate) fn amount_is_sane(amount: Money) -> bool {
+    (0..=AMOUNT_MINOR_MAX).contains(&amount.minor())
+}
+
 /// A price book.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,7 @@
 use pos_model::{Money, Sku, Tag};
 use serde::{Deserialize, Serialize};
 
-use super::Scope;
+use super::{MenuItem, Scope, Variant};
 
 /// A promotion.
 ///
@@ -49,6 +49,24 @@ pub struct Promotion {
     /// The campaign from whose quota each use takes one right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<Tag>,
+}
+
+impl Promotion {
+    /// Every amount that it names, with its path.
+    pub(crate) fn amounts(&self) -> Vec<(String, Money)> {
+        let mut amounts = Vec::new();
+        if let Some(amount) = self.caps.amount_minor {
+            amounts.push(("caps.amount_minor".to_owned(), amount));
+        }
+        if let Some(floor) = self.floor_minor {
+            amounts.push(("floor_minor".to_owned(), floor));
+        }
+        if let Some(condition) = &self.when {
+            condition.add_amounts("when", &mut amounts);
+        }
+        self.benefit.add_amounts(&mut amounts);
+        amounts
+    }
 }
 
 fn is_false(value: &bool) -> bool {
@@ -119,6 +137,18 @@ pub struct Select {
     /// And not one of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub except: Option<Box<Select>>,
+}
+
+impl Select {
+    /// Whether an article fits, whatever its options are and whatever is excepted.
+    pub(crate) fn fits_article(&self, id: &Tag, item: &MenuItem, variant: &Variant) -> bool {
+        let Self { skus, items, categories, tags, options: _, except: _ } = self;
+        let any = |wanted: &[Tag], had: &[Tag]| wanted.is_empty() || wanted.iter().any(|one| had.contains(one));
+        (skus.is_empty() || skus.contains(&variant.sku))
+            && (items.is_empty() || items.contains(id))
+            && any(categories, &item.categories)
+            && any(tags, &item.tags)
+    }
 }
 
 /// What must be so.
@@ -198,6 +228,28 @@ pub enum Condition {
         /// The class.
         class: Tag,
     },
+}
+
+impl Condition {
+    fn add_amounts(&self, path: &str, amounts: &mut Vec<(String, Money)>) {
+        match self {
+            Self::All { of } | Self::Any { of } => {
+                for (place, condition) in of.iter().enumerate() {
+                    condition.add_amounts(&format!("{path}.of[{place}]"), amounts);
+                }
+            }
+            Self::Not { of } => of.add_amounts(&format!("{path}.of"), amounts),
+            Self::Amount { at_least_minor, .. } => amounts.push((format!("{path}.at_least_minor"), *at_least_minor)),
+            Self::Units { .. }
+            | Self::Member { .. }
+            | Self::NthOrder { .. }
+            | Self::Channel { .. }
+            | Self::StoreGroup { .. }
+            | Self::Within { .. }
+            | Self::Takeaway { .. }
+            | Self::Coupon { .. } => {}
+        }
+    }
 }
 
 /// What an amount is counted by.
@@ -343,6 +395,56 @@ pub enum Benefit {
         /// How many.
         count: u32,
     },
+}
+
+impl Benefit {
+    /// Its selections, each with its field, in the order of the fields.
+    pub(crate) fn selects(&self) -> Vec<(String, &Select)> {
+        let one = |field: &str, select| (field.to_owned(), select);
+        match self {
+            Self::Percent { select, .. }
+            | Self::AmountOffEach { select, .. }
+            | Self::AmountOff { select, .. }
+            | Self::FixedPrice { select, .. }
+            | Self::Threshold { select, .. }
+            | Self::Tiers { select, .. }
+            | Self::NthUnit { select, .. }
+            | Self::FreeItem { select, .. } => vec![one("select", select)],
+            Self::BuyGet { buy, get, .. } => vec![one("buy", buy), one("get", get)],
+            Self::Bundle { parts, .. } => {
+                parts.iter().enumerate().map(|(place, part)| (format!("parts[{place}].select"), &part.select)).collect()
+            }
+            Self::PointsMultiplier { .. } | Self::IssueCoupon { .. } => Vec::new(),
+        }
+    }
+
+    fn add_amounts(&self, amounts: &mut Vec<(String, Money)>) {
+        let mut add = |field: &str, amount| amounts.push((format!("benefit.{field}"), amount));
+        match self {
+            Self::AmountOffEach { off_minor, .. } | Self::AmountOff { off_minor, .. } => add("off_minor", *off_minor),
+            Self::FixedPrice { price_minor, .. } | Self::Bundle { price_minor, .. } => add("price_minor", *price_minor),
+            Self::Threshold { spend_minor, off_minor, .. } => {
+                add("spend_minor", *spend_minor);
+                add("off_minor", *off_minor);
+            }
+            Self::Tiers { by, steps, .. } => {
+                for (place, step) in steps.iter().enumerate() {
+                    if *by == StepBy::Amount {
+                        add(&format!("steps[{place}].from"), Money::from_minor(step.from));
+                    }
+                    if let StepOff::Minor(off) = step.off {
+                        add(&format!("steps[{place}].off.minor"), off);
+                    }
+                }
+            }
+            Self::Percent { .. }
+            | Self::BuyGet { .. }
+            | Self::NthUnit { .. }
+            | Self::FreeItem { .. }
+            | Self::PointsMultiplier { .. }
+            | Self::IssueCoupon { .. } => {}
+        }
+    }
 }
 
 /// Of what a part of the price is taken.

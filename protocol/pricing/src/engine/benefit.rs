@@ -5,7 +5,7 @@ use pos_model::Money;
 use super::output::WhyNot;
 use super::rules::Chosen;
 use super::share::share_capped;
-use super::state::State;
+use super::state::{State, Unit};
 use crate::book::{Base, Benefit, Family, Part, Pick, Step, StepBy, StepOff};
 use crate::round::div_half_away;
 
@@ -160,13 +160,21 @@ fn tier(state: &State, units: &[usize], by: StepBy, steps: &[Step], floor: i64) 
     })
 }
 
-/// Units by what is left of them; of equal ones the earlier first.
+/// Units by what is left of them; of equal ones first that of which more is the drink itself and less its options, then
+/// by article and options. So the order of the lines matters only between units that are alike in all this.
 fn ranked(state: &State, units: &[usize], pick: Pick) -> Vec<usize> {
     let mut ranked = units.to_vec();
-    match pick {
-        Pick::Cheapest => ranked.sort_by_key(|&unit| state.units[unit].now),
-        Pick::Dearest => ranked.sort_by_key(|&unit| std::cmp::Reverse(state.units[unit].now)),
-    }
+    let by_kind = |one: &Unit, other: &Unit| {
+        one.options.cmp(&other.options).then_with(|| state.lines[one.line].cmp(&state.lines[other.line]))
+    };
+    ranked.sort_by(|&one, &other| {
+        let (one, other) = (&state.units[one], &state.units[other]);
+        let by_price = match pick {
+            Pick::Cheapest => one.now.cmp(&other.now),
+            Pick::Dearest => other.now.cmp(&one.now),
+        };
+        by_price.then_with(|| by_kind(one, other))
+    });
     ranked
 }
 

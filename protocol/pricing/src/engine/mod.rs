@@ -42,7 +42,8 @@ const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
 
 /// Prices a basket.
 pub fn price(basket: &Basket, rules: &Rules, context: &Context) -> PricedBasket {
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> =
+        rules.broken().iter().map(|promotion| Problem::BrokenPromotion { promotion: promotion.clone() }).collect();
     let lists: Vec<&PriceList> = lists_in_scope(rules, context);
     let mut lines: Vec<Line<'_>> = basket
         .lines
@@ -276,7 +277,7 @@ fn finish(
 
 /// What is added to an amount that is not negative so that it can be paid in cash.
 pub fn cash_rounding(due: Money, rounding: CashRounding) -> Money {
-    let unit = rounding.unit_minor.max(1);
+    let unit = rounding.unit_minor.clamp(1, AMOUNT_MINOR_MAX);
     let rest = due.minor().rem_euclid(unit);
     let added = match rounding.direction {
         _ if rest == 0 => 0,

@@ -217,6 +217,11 @@ pub enum Problem {
     },
     /// More units than promotions are computed for; the basket is priced without them.
     TooManyUnits,
+    /// A promotion names an amount that no book may have; the basket is priced without it.
+    BrokenPromotion {
+        /// The promotion.
+        promotion: Tag,
+    },
     /// An amount does not fit; the basket is priced without promotions, and what does not fit counts as nothing.
     Overflow,
 }
@@ -224,6 +229,6 @@ pub enum Problem {
 impl Problem {
     /// Whether the basket must not be sold like this.
     pub fn forbids_sale(&self) -> bool {
-        !matches!(self, Self::TooManyUnits)
+        !matches!(self, Self::TooManyUnits | Self::BrokenPromotion { .. })
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pos_model::{Money, Sku, Tag};
 
 use crate::book::{
-    Basis, Benefit, BookHash, Condition, MenuItem, MenuOption, OptionGroup, PriceBook, Promotion, Scope, Select, Stage,
-    Variant,
+    Basis, BookHash, Condition, MenuItem, MenuOption, OptionGroup, PriceBook, Promotion, Scope, Select, Stage, Variant,
+    amount_is_sane,
 };
 
 use super::input::Context;
@@ -22,6 +22,8 @@ pub struct Rules {
     options_by_code: BTreeMap<Sku, usize>,
     /// For each stage its promotions: the highest priority first, then by id.
     stages: [Vec<Rule>; Stage::ALL.len()],
+    /// Promotions that name an amount out of bounds: no basket is priced by them.
+    broken: Vec<Tag>,
 }
 
 /// An article: an item of the menu in one size.
@@ -106,8 +108,10 @@ impl Rules {
                 options.push(OptionPlace { group: group.clone(), place });
             }
         }
-        let mut rules =
-            Self { book, hash, articles, articles_by_sku, options, options_by_code, stages: Default::default() };
+        let (stages, broken) = Default::default();
+        let mut rules = Self { book, hash, articles, articles_by_sku, options, options_by_code, stages, broken };
+        rules.broken =
+            rules.book.promotions.iter().filter(|one| is_broken(one)).map(|promotion| promotion.id.clone()).collect();
         let stages = Stage::ALL.map(|stage| rules.rules_of(stage));
         rules.stages = stages;
         rules
@@ -125,6 +129,10 @@ impl Rules {
 
     pub(super) fn stage(&self, stage: Stage) -> &[Rule] {
         &self.stages[stage as usize]
+    }
+
+    pub(super) fn broken(&self) -> &[Tag] {
+        &self.broken
     }
 
     pub(super) fn promotion(&self, rule: &Rule) -> &Promotion {
@@ -157,10 +165,10 @@ impl Rules {
             .promotions
             .iter()
             .enumerate()
-            .filter(|(_, promotion)| promotion.stage == stage)
+            .filter(|(_, promotion)| promotion.stage == stage && !is_broken(promotion))
             .map(|(place, promotion)| Rule {
                 place,
-                selects: selects(&promotion.benefit).into_iter().map(|select| self.chosen(select)).collect(),
+                selects: promotion.benefit.selects().into_iter().map(|(_, select)| self.chosen(select)).collect(),
                 condition: promotion.when.as_ref().map(|condition| self.ready(condition)),
             })
             .collect();
@@ -187,14 +195,10 @@ impl Rules {
     }
 
     fn chosen(&self, select: &Select) -> Chosen {
-        let Select { skus, items, categories, tags, options, except } = select;
+        let Select { options, except, .. } = select;
         let fits = |article: &Article| {
             let item = &self.book.items[&article.item_id];
-            let any = |wanted: &[Tag], had: &[Tag]| wanted.is_empty() || wanted.iter().any(|one| had.contains(one));
-            (skus.is_empty() || skus.contains(&item.variants[article.variant].sku))
-                && (items.is_empty() || items.contains(&article.item_id))
-                && any(categories, &item.categories)
-                && any(tags, &item.tags)
+            select.fits_article(&article.item_id, item, &item.variants[article.variant])
         };
         Chosen {
             articles: self.articles.iter().map(fits).collect(),
@@ -204,21 +208,8 @@ impl Rules {
     }
 }
 
-/// The selections of a benefit, in the order in which `benefit` asks for them.
-fn selects(benefit: &Benefit) -> Vec<&Select> {
-    match benefit {
-        Benefit::Percent { select, .. }
-        | Benefit::AmountOffEach { select, .. }
-        | Benefit::AmountOff { select, .. }
-        | Benefit::FixedPrice { select, .. }
-        | Benefit::Threshold { select, .. }
-        | Benefit::Tiers { select, .. }
-        | Benefit::NthUnit { select, .. }
-        | Benefit::FreeItem { select, .. } => vec![select],
-        Benefit::BuyGet { buy, get, .. } => vec![buy, get],
-        Benefit::Bundle { parts, .. } => parts.iter().map(|part| &part.select).collect(),
-        Benefit::PointsMultiplier { .. } | Benefit::IssueCoupon { .. } => Vec::new(),
-    }
+fn is_broken(promotion: &Promotion) -> bool {
+    !promotion.amounts().into_iter().all(|(_, amount)| amount_is_sane(amount))
 }
 
 /// Whether a place and time are meant.

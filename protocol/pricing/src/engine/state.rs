@@ -21,7 +21,7 @@ pub(super) struct Unit {
 }
 
 /// What promotions need to know of a line.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LineFacts {
     pub(super) article: usize,
     pub(super) options: Vec<usize>,

@@ -2,10 +2,9 @@
 
 #![expect(clippy::panic, reason = "a case that is written wrong ends its test")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use pos_model::{Money, Sku, Tag};
+use pos_model::{DayCutOff, Money, Sku, Stamp, Tag};
 use pricing::book::PriceBook;
 use pricing::{Basket, BasketLine, Context, Member, PricedBasket, Rules};
 
@@ -43,17 +42,8 @@ pub(crate) fn parse_basket(text: &str) -> Basket {
 
 /// A Sunday at noon, by a guest at the counter, unless the words say otherwise.
 pub(crate) fn circumstances(words: &str) -> Context {
-    let mut context = Context {
-        business_date: "2026-11-22".parse().expect("a date"),
-        minute: 720,
-        channel: tag("counter"),
-        region: None,
-        store_groups: Vec::new(),
-        takeaway: true,
-        member: None,
-        coupons: Vec::new(),
-        quotas: BTreeMap::new(),
-    };
+    let noon = Stamp { utc_ms: 1_795_348_800_000, offset_s: 0 };
+    let mut context = Context::at(noon, DayCutOff::default(), tag("counter"));
     for word in words.split_whitespace() {
         let member = context.member.clone().unwrap_or_default();
         if let Some(day) = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].iter().position(|day| *day == word) {

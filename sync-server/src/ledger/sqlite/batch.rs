@@ -7,7 +7,7 @@ use protocol::latest::{DecodeError, EpochOpened, Event, EventBody, Mark, OpenRea
 use sync_core::server::{BatchOutcome, Held, Verdict, judge};
 
 use super::apply::{Care, Group};
-use super::fault::{During, Fault, is_known_key};
+use super::fault::Fault;
 use super::frames;
 use super::receipts;
 use super::rows::{BatchRow, Parking, Rows, SaleRow, StreamRow};
@@ -184,10 +184,8 @@ impl<'g> Group<'_, 'g> {
         let event_no = self.next_event_no;
         let Place { store_no, stream_no, seq, .. } = place;
         let row = SaleRow { event_no, store_no, stream_no, seq, receipt_no, lines, sale };
-        match self.rows.add_sale(&row, &mut self.text) {
-            Ok(()) => {}
-            Err(error) if is_known_key(&error) => return self.sale_id_known(sale).map(Some),
-            Err(error) => return Err(Err::<(), _>(error).during("insert sale").expect_err("it failed").into()),
+        if !self.rows.add_sale(&row, &mut self.text)? {
+            return self.sale_id_known(sale).map(Some);
         }
         self.rows.add_lines(event_no, &sale.lines, &mut self.text)?;
         self.effects.sale(&row, self.now_ms)?;

@@ -7,7 +7,7 @@ use protocol::latest::{Mark, Predecessor, SaleCompleted, SaleLine, Tender};
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use super::fault::During;
+use super::fault::{During, is_known_key};
 use crate::ledger::LedgerError;
 
 /// A stream as the path of a batch needs it.
@@ -229,39 +229,42 @@ impl Rows<'_> {
         self.add_event.execute(params![event_no, hash.as_bytes()]).during("insert event").map(drop)
     }
 
-    pub(super) fn add_sale(&mut self, row: &SaleRow<'_>, text: &mut String) -> rusqlite::Result<()> {
+    /// Adds the header of a sale; `false` if the ledger has a sale of this id.
+    pub(super) fn add_sale(&mut self, row: &SaleRow<'_>, text: &mut String) -> Result<bool, LedgerError> {
         let sale = row.sale;
         tenders_as_json(&sale.tenders, text);
         let imported = sale.imported.as_ref();
-        self.add_sale
-            .execute(params![
-                row.event_no,
-                sale.sale_id.as_bytes(),
-                row.store_no,
-                row.stream_no,
-                row.seq.to_sql(),
-                sale.business_date.days(),
-                sale.sold_at.utc_ms,
-                sale.sold_at.offset_s,
-                sale.till_id.as_str(),
-                sale.operator_id.as_ref().map(pos_model::OperatorId::as_str),
-                sale.channel.as_str(),
-                sale.member_tag,
-                row.receipt_no,
-                sale.pickup_no,
-                sale.currency.as_str(),
-                row.lines,
-                sale.totals.quantity.micro(),
-                sale.totals.gross_minor.minor(),
-                sale.totals.tax_minor.minor(),
-                sale.totals.net_minor.minor(),
-                sale.change_minor.minor(),
-                text.as_str(),
-                sale.price_book_version,
-                imported.map(|imported| &imported.source),
-                imported.map(|imported| &imported.reference),
-            ])
-            .map(drop)
+        let added = self.add_sale.execute(params![
+            row.event_no,
+            sale.sale_id.as_bytes(),
+            row.store_no,
+            row.stream_no,
+            row.seq.to_sql(),
+            sale.business_date.days(),
+            sale.sold_at.utc_ms,
+            sale.sold_at.offset_s,
+            sale.till_id.as_str(),
+            sale.operator_id.as_ref().map(pos_model::OperatorId::as_str),
+            sale.channel.as_str(),
+            sale.member_tag,
+            row.receipt_no,
+            sale.pickup_no,
+            sale.currency.as_str(),
+            row.lines,
+            sale.totals.quantity.micro(),
+            sale.totals.gross_minor.minor(),
+            sale.totals.tax_minor.minor(),
+            sale.totals.net_minor.minor(),
+            sale.change_minor.minor(),
+            text.as_str(),
+            sale.price_book_version,
+            imported.map(|imported| &imported.source),
+            imported.map(|imported| &imported.reference),
+        ]);
+        match added {
+            Err(error) if is_known_key(&error) => Ok(false),
+            added => added.during("insert sale").map(|_| true),
+        }
     }
 
     pub(super) fn add_lines(
