@@ -43,6 +43,8 @@ struct Manners {
     refuses: Option<char>,
     /// Sells in this currency instead of euros.
     dollars: bool,
+    /// Takes so long to answer a sale that it has made.
+    think: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +59,15 @@ struct Books {
 type Shared = Arc<Mutex<Books>>;
 
 async fn complete(State(books): State<Shared>, Json(sale): Json<CompleteSale>) -> Response {
-    let mut books = books.lock().expect("no test panics while it holds the books");
+    let (answer, think) = {
+        let mut books = books.lock().expect("no test panics while it holds the books");
+        (answer(&mut books, sale), books.manners.think)
+    };
+    tokio::time::sleep(think).await;
+    answer
+}
+
+fn answer(books: &mut Books, sale: CompleteSale) -> Response {
     books.requests += 1;
     let problem = |status: StatusCode, detail: &str| {
         let (title, message_key) = ("refused".to_owned(), "test".to_owned());
@@ -414,6 +424,23 @@ async fn a_replay_stops_when_asked() {
     let (report, _) = running.await.expect("ends").expect("starts");
     assert_eq!(report.failure.as_deref(), Some("interrupted"));
     assert_eq!((report.outcome(), report.sales_open), (Outcome::NotFinished, 9), "{report}");
+    assert_eq!((report.rows_read, report.rows_sold, report.rows_open), (20, 2, 18), "{report}");
+    assert!(report.to_string().contains("The same command goes on from here"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_stops_counts_what_is_answered_meanwhile() {
+    let agent = Agent::start(Manners { think: Duration::from_millis(300), ..Manners::default() });
+    let files = Files::with_orders(40);
+    let args = files.args(&agent);
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(async move { replay(&args, stopped).await });
+    until("requests are under way", || agent.requests() >= 2).await;
+    stop.send(true).expect("the replay listens");
+    let (report, _) = running.await.expect("ends").expect("starts");
+    let made = u64::try_from(agent.made().len()).expect("few");
+    assert_eq!((report.sales_new, report.sales_open), (made, 40 - made), "{report}");
+    assert!((1..40).contains(&made), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -438,5 +465,9 @@ async fn a_file_that_cannot_be_read_is_an_error_with_its_line() {
     let missing = ReplayArgs { mapping: Path::new("/nowhere/mapping.toml").to_owned(), ..args.clone() };
     let (_, stop) = watch::channel(false);
     check(replay(&missing, stop).await, "read /nowhere/mapping.toml");
+    std::fs::write(files.path("receipts.csv"), "order,till,at,item,price\n1,T1,x,y,1.00\n").expect("written");
+    let other = ReplayArgs { picked: vec![("till".to_owned(), "T2".to_owned())], ..args.clone() };
+    let (_, stop) = watch::channel(false);
+    check(replay(&other, stop).await, "none of its 1 fits --where till=T2");
     assert_eq!(agent.requests(), 0);
 }

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use pos_model::{Money, Quantity};
@@ -168,6 +169,8 @@ pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::R
         return Ok((report, sales));
     }
 
+    report.rows_open = sales.iter().map(|sale| count(sale.rows.len())).sum();
+
     let mut journal = args
         .journal
         .as_deref()
@@ -210,6 +213,7 @@ fn read_files(args: &ReplayArgs) -> anyhow::Result<(Mapping, Receipts)> {
         let bytes = std::fs::read(path).with_context(|| format!("read {}", named(path)))?;
         receipts::decode(bytes, mapping.encoding).with_context(|| format!("read {}", named(path)))
     };
+    let text = read(&args.file)?;
     let catalogue = match &mapping.catalogue {
         None => Catalogue::default(),
         Some(format) => {
@@ -222,9 +226,17 @@ fn read_files(args: &ReplayArgs) -> anyhow::Result<(Mapping, Receipts)> {
     for (column, text) in &args.picked {
         picked.entry(column.clone()).or_default().push(text.clone());
     }
-    let text = read(&args.file)?;
     let receipts = receipts::read("the file", &text, &mapping, &catalogue, &picked)
         .with_context(|| format!("read {}", named(&args.file)))?;
+    if receipts.rows_read > 0 && receipts.rows_read == receipts.rows_not_picked {
+        let wanted: Vec<String> = args.picked.iter().map(|(column, text)| format!("{column}={text}")).collect();
+        anyhow::bail!(
+            "pick rows of {}: none of its {} fits --where {}",
+            named(&args.file),
+            receipts.rows_read,
+            wanted.join(" --where ")
+        );
+    }
     Ok((mapping, receipts))
 }
 
@@ -254,7 +266,8 @@ async fn ask_for_state(client: &AgentClient, args: &ReplayArgs) -> anyhow::Resul
                 anyhow::bail!("reach the agent at {}, which does not answer: {reason}", args.agent)
             }
             Answer::Later { after, .. } => {
-                sell::wait(after.unwrap_or_default(), std::time::Duration::from_millis(200), &mut jitter).await;
+                let pause = sell::pause(after.unwrap_or_default(), Duration::from_millis(200), &mut jitter);
+                tokio::time::sleep(pause).await;
             }
             Answer::Refused { detail: reason, .. } | Answer::Hopeless(reason) => {
                 anyhow::bail!("ask {} for its state: {reason}", args.agent)
@@ -276,6 +289,7 @@ fn empty_report(mapping: &Mapping, store: &str, receipts: &Receipts, dry_run: bo
         dry_run,
         rows_read: receipts.rows_read,
         rows_sold: 0,
+        rows_open: 0,
         rows_not_picked: receipts.rows_not_picked,
         rows_left_out,
         rows_refused: 0,

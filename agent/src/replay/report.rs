@@ -12,8 +12,7 @@ use super::refusal::RowNote;
 /// How many refused rows the text names; `--refused` writes all.
 const REFUSED_SHOWN: usize = 20;
 
-/// The closing report. `rows_read` is the sum of the four kinds of rows below it and, in a replay that did not finish, of
-/// the rows of sales that were not reached.
+/// The closing report. `rows_read` is the sum of the five kinds of rows below it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The source named by the mapping.
@@ -30,6 +29,8 @@ pub struct Report {
     pub rows_read: u64,
     /// Rows in sales.
     pub rows_sold: u64,
+    /// Rows of sales that were not reached.
+    pub rows_open: u64,
     /// Rows that `--where` or `--limit` did not pick.
     pub rows_not_picked: u64,
     /// Rows that the mapping leaves out, by its reason.
@@ -136,6 +137,9 @@ impl fmt::Display for Report {
             writeln!(f, "                {count:>10}  {reason}")?;
         }
         writeln!(f, "  refused       {:>10}{rest}", self.rows_refused)?;
+        if self.rows_open > 0 {
+            writeln!(f, "  not reached   {:>10}", self.rows_open)?;
+        }
         if self.orders_empty > 0 {
             writeln!(f, "orders without goods {:>5}", self.orders_empty)?;
         }
@@ -172,7 +176,7 @@ impl fmt::Display for Report {
             )?;
         }
         match &self.failure {
-            Some(failure) => writeln!(f, "NOT FINISHED: {failure}"),
+            Some(failure) => writeln!(f, "NOT FINISHED: {failure}. The same command goes on from here."),
             None => Ok(()),
         }
     }

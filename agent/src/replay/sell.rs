@@ -33,6 +33,9 @@ const ANSWERS_MAX: usize = 1_024;
 /// How often progress is written.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a request that is under way may still take once the replay is to stop.
+const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// What selling needs beside the sales.
 #[derive(Debug)]
 pub(super) struct Selling<'a> {
@@ -73,7 +76,7 @@ pub(super) async fn sell(
     let started = Instant::now();
     let due = Arc::new(std::mem::take(&mut selling.due));
     for (number, share) in shares.into_iter().enumerate() {
-        let worker = Worker {
+        let mut worker = Worker {
             client: selling.client.clone(),
             sales: Arc::clone(&sales),
             due: Arc::clone(&due),
@@ -81,13 +84,18 @@ pub(super) async fn sell(
             give_up_after: selling.give_up_after,
             tell: tell.clone(),
             jitter: Random::new(u64::try_from(number).unwrap_or(0)),
+            halted: halted.clone(),
         };
         let mut halted = halted.clone();
+        let patience = async move {
+            asked_to(&mut halted).await;
+            tokio::time::sleep(LAST_ANSWER_WITHIN).await;
+        };
         tokio::spawn(async move {
             tokio::select! {
                 () = worker.run(share) => {}
                 // A request that is cut off here may have made its sale: the next run finds it there.
-                _ = halted.wait_for(|&halted| halted) => {}
+                () = patience => {}
             }
         });
     }
@@ -191,7 +199,7 @@ impl Count {
             Told::Refused { sale, status, detail } => {
                 self.last_trouble = None;
                 let sale = &sales[sale];
-                report.sales_open -= 1;
+                count_answered(report, sale);
                 report.sales_refused += 1;
                 let reason = RowRefusal::Agent { status, detail }.to_string();
                 refused.extend(sale.rows.iter().map(|&line| RowNote { line, reason: reason.clone() }));
@@ -223,13 +231,19 @@ impl Count {
 
 /// Adds a sale to the sums.
 pub(super) fn count_sold(report: &mut Report, sale: &PlannedSale, already_there: bool) {
-    report.sales_open = report.sales_open.saturating_sub(1);
+    count_answered(report, sale);
     if already_there {
         report.sales_already_there += 1;
     } else {
         report.sales_new += 1;
     }
     add_to_sums(report, sale);
+}
+
+fn count_answered(report: &mut Report, sale: &PlannedSale) {
+    report.sales_open = report.sales_open.saturating_sub(1);
+    let rows = u64::try_from(sale.rows.len()).unwrap_or(u64::MAX);
+    report.rows_open = report.rows_open.saturating_sub(rows);
 }
 
 /// Adds what a sale consists of.
@@ -250,15 +264,17 @@ struct Worker {
     give_up_after: Duration,
     tell: mpsc::Sender<Told>,
     jitter: Random,
+    halted: watch::Receiver<bool>,
 }
 
 impl Worker {
-    async fn run(mut self, share: Vec<usize>) {
+    async fn run(&mut self, share: Vec<usize>) {
         for sale in share {
-            if let Some(&due) = self.due.get(sale).filter(|due| !due.is_zero()) {
-                tokio::time::sleep_until(self.started + due).await;
+            let due = self.due.get(sale).copied().unwrap_or_default();
+            if self.is_halted_within(self.started + due).await {
+                return;
             }
-            let told = self.sell(sale).await;
+            let Some(told) = self.sell(sale).await else { return };
             let failed = matches!(told, Told::Failed { .. });
             if self.tell.send(told).await.is_err() || failed {
                 return;
@@ -266,23 +282,38 @@ impl Worker {
         }
     }
 
-    async fn sell(&mut self, sale: usize) -> Told {
+    /// Waits until a moment; whether the replay is to stop before it.
+    async fn is_halted_within(&mut self, until: Instant) -> bool {
+        if *self.halted.borrow() {
+            return true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until) => false,
+            () = asked_to(&mut self.halted) => true,
+        }
+    }
+
+    /// Asks until there is an answer; none if the replay stops before.
+    async fn sell(&mut self, sale: usize) -> Option<Told> {
         let first_asked = Instant::now();
         let mut delay = RETRY_DELAY_MIN;
         loop {
             let asked = Instant::now();
             match self.client.complete(&self.sales[sale].command).await {
-                Answer::Done(receipt) => return Told::Sold { sale, receipt, took: asked.elapsed() },
-                Answer::Refused { status, detail } => return Told::Refused { sale, status, detail },
-                Answer::Hopeless(reason) => return Told::Failed { reason },
+                Answer::Done(receipt) => return Some(Told::Sold { sale, receipt, took: asked.elapsed() }),
+                Answer::Refused { status, detail } => return Some(Told::Refused { sale, status, detail }),
+                Answer::Hopeless(reason) => return Some(Told::Failed { reason }),
                 Answer::Later { reason, .. } if first_asked.elapsed() >= self.give_up_after => {
                     let reason = format!("the agent has not answered for {:?}: {reason}", self.give_up_after);
-                    return Told::Failed { reason };
+                    return Some(Told::Failed { reason });
                 }
                 Answer::Later { reason, after } => {
                     // Whether anybody listens shows when the sale itself is told.
                     let _ = self.tell.send(Told::Retrying { reason }).await;
-                    wait(after.unwrap_or_default(), delay, &mut self.jitter).await;
+                    let pause = pause(after.unwrap_or_default(), delay, &mut self.jitter);
+                    if self.is_halted_within(Instant::now() + pause).await {
+                        return None;
+                    }
                     delay = delay.saturating_mul(2).min(RETRY_DELAY_MAX);
                 }
             }
@@ -290,10 +321,10 @@ impl Worker {
     }
 }
 
-/// Waits for what the agent asked for, at most the longest delay, and a part of `delay` by chance, so that workers that lost
-/// the agent together do not return together.
-pub(super) async fn wait(asked_for: Duration, delay: Duration, jitter: &mut Random) {
+/// How long to wait: what the agent asked for, at most the longest delay, and a part of `delay` by chance, so that workers
+/// that lost the agent together do not return together.
+pub(super) fn pause(asked_for: Duration, delay: Duration, jitter: &mut Random) -> Duration {
     let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
     let by_chance = Duration::from_micros(jitter.below(micros.saturating_add(1)));
-    tokio::time::sleep(asked_for.min(RETRY_DELAY_MAX).saturating_add(by_chance)).await;
+    asked_for.min(RETRY_DELAY_MAX).saturating_add(by_chance)
 }
