@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use pos_model::{Currency, Money, Quantity};
+use pos_model::{Currency, Money, Quantity, StoreId};
 use pricing::book::Severity;
 use serde_json::json;
 
@@ -135,6 +135,8 @@ fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {
 fn serve(config: Config, output: Output) -> anyhow::Result<()> {
     let filter_wrong = |problem| ConfigError::Value(format!("log.filter: {problem}"));
     run::start_log(&config.log.filter, config.log.json).map_err(filter_wrong)?;
+    let web = if config.http.tls.is_some() { "https" } else { "http" };
+    let broker = if config.mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(async {
         let service = Service::start(config).await?;
@@ -143,7 +145,7 @@ fn serve(config: Config, output: Output) -> anyhow::Result<()> {
         if output.json {
             print(&json!({ "http": http, "mqtt": mqtt }).to_string())?;
         } else {
-            print(&format!("ready: console and API on {http}, stores on {mqtt}"))?;
+            print(&format!("ready: console and API on {web}://{http}/, stores on {broker}://{mqtt}"))?;
         }
         // Without signals the process is stopped by force, which loses nothing either.
         let stop = async {
@@ -171,6 +173,13 @@ fn books(config: &Config) -> anyhow::Result<SqliteReader> {
     Ok(SqliteReader::open(&path)?)
 }
 
+/// A mistyped id is an error, and not a store that sold nothing.
+fn known_store(books: &SqliteReader, store: Option<&StoreId>) -> anyhow::Result<()> {
+    let Some(store) = store else { return Ok(()) };
+    anyhow::ensure!(books.store(store)?.is_some(), "there is no store {store}");
+    Ok(())
+}
+
 fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
     match command {
         StoreCommand::Add(args) => {
@@ -181,22 +190,29 @@ fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
                 code: CodeHash::of(claim::normalize(&code).as_bytes()),
                 expires_at_ms: now_ms.saturating_add(lifetime_ms),
             };
+            let ledger = config.ledger_path();
+            let is_first = !ledger.exists();
             let new = registry(config)?.add_store(&args.store_id, args.name.as_deref(), claim, now_ms)?;
             if args.output.json {
                 return print(
                     &json!({
                         "store_id": args.store_id.as_str(), "claim_code": code,
-                        "expires_at_ms": claim.expires_at_ms, "new": new,
+                        "expires_at_ms": claim.expires_at_ms, "new": new, "ledger": ledger.display().to_string(),
                     })
                     .to_string(),
                 );
             }
             let hours = lifetime_ms / 3_600_000;
-            print(&format!(
-                "store {} {}\nclaim code: {code}   (once, within {hours} h)",
-                args.store_id,
-                if new { "added" } else { "has a new claim code" }
-            ))
+            let what = if new { "added" } else { "has a new claim code" };
+            print(&format!("store {} {what}\nclaim code: {code}   (once, within {hours} h)", args.store_id))?;
+            if is_first {
+                let path = ledger.display();
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "note: there was no ledger yet, {path} is new. A service in another folder knows nothing of this store."
+                );
+            }
+            Ok(())
         }
         StoreCommand::List(output) => {
             let (rows, now_ms) = (books(config)?.stores()?, utc_ms());
@@ -212,14 +228,14 @@ fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
                     .collect();
                 return print(&json!({ "stores": stores }).to_string());
             }
-            let mut table = Table::new(["STORE", "STATUS", "SALES", "BACKLOG", "LAST CONTACT", "ALERTS", "NAME"]);
+            let mut table = Table::new(["STORE", "STATUS", "SALES", "LAST CONTACT", "BACKLOG THEN", "ALERTS", "NAME"]);
             for store in stores {
                 let status = if store.enrolled || store.status != "active" { store.status } else { "not enrolled" };
                 let contact = store.last_contact_ms.map_or("never".to_owned(), |at| ago(now_ms - at));
                 let numbers = [store.applied_sales.to_string(), store.backlog.to_string()];
                 let [sales, backlog] = numbers;
                 let alerts = store.alert_count.to_string();
-                table.row([store.store_id, status.to_owned(), sales, backlog, contact, alerts, store.name]);
+                table.row([store.store_id, status.to_owned(), sales, contact, backlog, alerts, store.name]);
             }
             table.print()
         }
@@ -238,7 +254,9 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
     match command {
         ParkedCommand::List(args) => {
             let filter = ParkedFilter { store: args.store.clone(), after: args.after, limit: args.limit };
-            let events = books(config)?.parked(&filter)?;
+            let books = books(config)?;
+            known_store(&books, args.store.as_ref())?;
+            let events = books.parked(&filter)?;
             if args.output.json {
                 let events: Vec<_> = events.iter().map(http::parked_to_wire).collect();
                 return print(&json!({ "parked": events }).to_string());
@@ -275,7 +293,9 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
 
 fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
     let filter = TotalsFilter { store: args.store.clone(), from: args.from, to: args.to, rows_max: None };
-    let days = books(config)?.totals(&filter)?;
+    let books = books(config)?;
+    known_store(&books, args.store.as_ref())?;
+    let days = books.totals(&filter)?;
     if args.output.json {
         return print(&serde_json::to_string(&http::totals_to_wire(&filter, days)).context("write JSON")?);
     }

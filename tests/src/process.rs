@@ -7,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -66,6 +67,8 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
+            // Ctrl-C in a terminal is for the program that looks on, which ends the others in its own time.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("start {:?}", command.get_program()))?;
         let stdout = child.stdout.take().context("the output is piped")?;

@@ -89,14 +89,15 @@ pub(super) async fn sale(State(api): State<Api>, Path(id): Path<String>) -> Resu
 /// Totals by store and business date. Without any filter: those of the newest 31 days. At most 50,000 rows; a question
 /// that has more is answered with 422.
 #[utoipa::path(get, path = "/api/v1/totals", tag = "sales", params(TotalsQuery),
-    responses((status = 200, body = Totals), (status = 400, body = Problem), (status = 422, body = Problem,
-        description = "more rows than one answer holds: name a store or fewer dates")))]
+    responses((status = 200, body = Totals), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 422, body = Problem, description = "more rows than one answer holds: name a store or fewer dates")))]
 pub(super) async fn totals(
     State(api): State<Api>,
     query: Result<Query<TotalsQuery>, QueryRejection>,
 ) -> Result<Json<Totals>, ApiError> {
     let Query(query) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
     let mut filter = totals_filter(&query)?;
+    known_store(&api, filter.store.as_ref()).await?;
     let found = api.readers.read(move |books| {
         if filter.store.is_none() && filter.from.is_none() && filter.to.is_none() {
             filter.from = newest_days(books)?;
@@ -138,7 +139,7 @@ fn newest_days(books: &impl Books) -> Result<Option<BusinessDate>, LedgerError> 
 
 /// Parked events.
 #[utoipa::path(get, path = "/api/v1/parked", tag = "parked", params(ParkedQuery),
-    responses((status = 200, body = ParkedPage), (status = 400, body = Problem)))]
+    responses((status = 200, body = ParkedPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn parked(
     State(api): State<Api>,
     query: Result<Query<ParkedQuery>, QueryRejection>,
@@ -146,6 +147,7 @@ pub(super) async fn parked(
     let Query(query) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
     let limit = query.limit.unwrap_or(PARKED_PAGE).clamp(1, PARKED_PAGE_MAX);
     let store = query.store.as_deref().map(store_id).transpose()?;
+    known_store(&api, store.as_ref()).await?;
     let filter = ParkedFilter { store, after: query.after.unwrap_or_default(), limit };
     let events = api.readers.read(move |books| books.parked(&filter)).await?;
     let full = events.len() == limit as usize;
@@ -169,6 +171,14 @@ pub(super) async fn parked_event(
 
 fn store_id(text: &str) -> Result<StoreId, ApiError> {
     StoreId::new(text).map_err(|error| ApiError::malformed(error.to_string()))
+}
+
+/// A mistyped id is an error, and not a store of which there is nothing.
+async fn known_store(api: &Api, store: Option<&StoreId>) -> Result<(), ApiError> {
+    let Some(store) = store.cloned() else { return Ok(()) };
+    let asked = store.clone();
+    let found = api.readers.read(move |books| books.store(&asked)).await?;
+    found.map(drop).ok_or_else(|| no_store(&store))
 }
 
 fn no_store(store: &StoreId) -> ApiError {

@@ -12,7 +12,7 @@ use super::readers::Readers;
 use super::to_wire;
 use super::wire::StoreSummary;
 use crate::ingest::{IngestState, utc_ms};
-use crate::ledger::{AlertKind, Books, LatestDay};
+use crate::ledger::{Books, LatestDay};
 use crate::mqtt::Router;
 
 /// How old a view may be.
@@ -96,9 +96,12 @@ pub(super) struct FleetTotals {
     pub(super) applied_events: i64,
     /// Events applied in the last full second.
     pub(super) applied_per_second: u64,
-    /// Events that stores hold and that have not arrived.
+    /// Events that stores hold and that have not arrived, as they reported last: those that are not connected may hold
+    /// more.
     pub(super) backlog: i64,
-    /// The age of the oldest of them.
+    /// For how long the store was not heard that is away the longest.
+    pub(super) away_longest_ms: Option<i64>,
+    /// The age of the oldest event of the backlog.
     pub(super) oldest_unsynced_age_ms: Option<i64>,
     /// The store that holds it.
     pub(super) oldest_unsynced_store: Option<String>,
@@ -189,7 +192,7 @@ impl Fleet {
         let pace: Vec<u64> =
             self.pace.lock().unwrap_or_else(PoisonError::into_inner).per_second.iter().copied().collect();
         let mut live: Vec<_> = stores.iter().map(|store| live_store(store.clone(), now_ms)).collect();
-        let totals = self.totals(&live, day, pace.last().copied().unwrap_or_default());
+        let totals = self.totals(&live, day, pace.last().copied().unwrap_or_default(), now_ms);
         live.sort_by(|a, b| {
             let rank = |one: &LiveStore| (one.attention, std::cmp::Reverse(one.store.oldest_unsynced_age_ms));
             rank(a).cmp(&rank(b)).then_with(|| a.store.store_id.cmp(&b.store.store_id))
@@ -208,7 +211,7 @@ impl Fleet {
         FleetView { at_ms: now_ms, stores, totals, live }
     }
 
-    fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64) -> FleetTotals {
+    fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64, now_ms: i64) -> FleetTotals {
         let active = || live.iter().filter(|one| one.store.status == "active");
         let count = |matches: fn(&LiveStore) -> bool| live.iter().filter(|one| matches(one)).count();
         // What one store reports must not stop the view of all, so a sum stays at the largest number.
@@ -226,6 +229,11 @@ impl Fleet {
             applied_events: sum(|store| store.applied_events),
             applied_per_second,
             backlog: sum(|store| store.backlog),
+            away_longest_ms: active()
+                .filter(|one| !one.store.connected)
+                .filter_map(|one| one.store.last_contact_ms)
+                .min()
+                .map(|contact| now_ms.saturating_sub(contact).max(0)),
             oldest_unsynced_age_ms: oldest.map(|(age, _)| age),
             oldest_unsynced_store: oldest.map(|(_, store)| store.clone()),
             parked: sum(|store| store.parked),
@@ -258,9 +266,8 @@ fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
         return LiveStore { store, attention: Attention::Idle, words: vec!["its login was revoked".to_owned()] };
     }
     for alert in &store.alerts {
-        let grave = [AlertKind::Losses, AlertKind::WentBack, AlertKind::Fork].map(AlertKind::as_str);
-        let attention = if grave.contains(&alert.kind) { Attention::Alarm } else { Attention::Warning };
-        found.push((attention, alert.text.clone()));
+        let attention = if alert.severity == "alarm" { Attention::Alarm } else { Attention::Warning };
+        found.push((attention, format!("{}: {}", alert.kind, alert.text)));
     }
     if !store.connected {
         match store.last_contact_ms {
@@ -277,8 +284,9 @@ fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
         && age_ms > UNSYNCED_WARNING_MS
     {
         let attention = if age_ms > UNSYNCED_ALARM_MS { Attention::Alarm } else { Attention::Warning };
+        let at_least = if store.connected { "" } else { "at least " };
         let events = if store.backlog == 1 { "1 event".to_owned() } else { format!("{} events", store.backlog) };
-        found.push((attention, format!("{events} not here yet, the oldest {} old", duration(age_ms))));
+        found.push((attention, format!("{at_least}{events} not here yet, the oldest {} old", duration(age_ms))));
     }
     if store.disk_free_bytes.is_some_and(|free| free < DISK_FREE_MIN) {
         let free = store.disk_free_bytes.unwrap_or_default() >> 20;

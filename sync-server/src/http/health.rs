@@ -32,6 +32,7 @@ pub struct Exporter {
     alerts: Family<KindLabel, Gauge>,
     backlog: Gauge,
     oldest: Gauge,
+    away_longest: Gauge,
     parked: Gauge,
     queued_bytes: Gauge,
     queued_messages: Gauge,
@@ -59,6 +60,7 @@ impl Exporter {
             alerts: Family::default(),
             backlog: Gauge::default(),
             oldest: Gauge::default(),
+            away_longest: Gauge::default(),
             parked: Gauge::default(),
             queued_bytes: Gauge::default(),
             queued_messages: Gauge::default(),
@@ -70,13 +72,18 @@ impl Exporter {
         registry.register("alerting_stores", "Stores with an alert of a kind", exporter.alerts.clone());
         registry.register(
             "backlog_events",
-            "Events that stores hold and that have not arrived",
+            "Events that stores hold and that have not arrived, as last reported; stores that are offline may hold more",
             exporter.backlog.clone(),
         );
         registry.register(
             "oldest_unsynced_age_seconds",
-            "Age of the oldest event that has not arrived",
+            "Age of the oldest event that has not arrived, as last reported",
             exporter.oldest.clone(),
+        );
+        registry.register(
+            "longest_away_seconds",
+            "For how long the store was not heard that is away the longest; 0 if none is",
+            exporter.away_longest.clone(),
         );
         registry.register("parked_events", "Events parked", exporter.parked.clone());
         registry.register("queue_bytes", "Memory of messages that wait for the ledger", exporter.queued_bytes.clone());
@@ -103,6 +110,7 @@ impl Exporter {
         }
         self.backlog.set(totals.backlog);
         self.oldest.set(totals.oldest_unsynced_age_ms.unwrap_or_default() / 1000);
+        self.away_longest.set(totals.away_longest_ms.unwrap_or_default() / 1000);
         self.parked.set(totals.parked);
         self.queued_bytes.set(count(totals.queued_bytes));
         self.queued_messages.set(count(totals.queued_messages));

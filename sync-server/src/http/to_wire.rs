@@ -47,7 +47,13 @@ pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummar
         alerts: row
             .alerts
             .iter()
-            .map(|alert| AlertJson { kind: alert.kind.as_str(), count: alert.count, text: alert.text.clone() })
+            .map(|alert| AlertJson {
+                kind: alert.kind.as_str(),
+                count: alert.count,
+                text: alert.text.clone(),
+                severity: if alert.kind.is_grave() { "alarm" } else { "warning" },
+                advice: alert.kind.advice(),
+            })
             .collect(),
     }
 }

@@ -64,13 +64,15 @@ pub struct StoreSummary {
     pub applied_sales: i64,
     /// Events applied, sales among them.
     pub applied_events: i64,
-    /// Events that the store reported as not confirmed, less those that have arrived since.
+    /// Events that the store reported as not confirmed, less those that have arrived since. Of a store that is not
+    /// connected it is what is known: the store may be selling, and hold more.
     pub backlog: i64,
     /// The same as it was reported.
     pub backlog_reported: i64,
     /// When that was.
     pub reported_at_ms: Option<i64>,
-    /// When the oldest event of the backlog was recorded, by the store's clock.
+    /// When the oldest event of the backlog was recorded, by the store's clock; of a store that is not connected, as
+    /// far as is known.
     pub oldest_unsynced_ms: Option<i64>,
     /// How old it is.
     pub oldest_unsynced_age_ms: Option<i64>,
@@ -103,6 +105,10 @@ pub struct AlertJson {
     pub count: i64,
     /// In words.
     pub text: String,
+    /// `alarm` if somebody has to look now, else `warning`.
+    pub severity: &'static str,
+    /// What to do.
+    pub advice: &'static str,
 }
 
 /// `GET /api/v1/stores`

@@ -104,6 +104,37 @@ impl AlertKind {
         Self::Clock,
     ];
 
+    /// Whether somebody has to look now, and not only at some time.
+    pub const fn is_grave(self) -> bool {
+        match self {
+            Self::Losses | Self::WentBack | Self::Fork => true,
+            Self::ReceiptGaps | Self::DuplicateReceipts | Self::Parked | Self::Clock => false,
+        }
+    }
+
+    /// What to do, for whoever is called.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Losses => {
+                "Compare the store's receipts with the list below; what an older copy of its folder still holds is taken in when that copy connects."
+            }
+            Self::WentBack => {
+                "Nothing to do for the sales: what had arrived is kept here. Look at the receipts that never arrived; a copy of the folder as it was may still hold them."
+            }
+            Self::Fork => {
+                "Find out whether one box or two sell under this id. The sales of both are kept. Of two, let one send all it has, shut it down, and enrol it with an empty folder as a store of its own."
+            }
+            Self::ReceiptGaps => {
+                "If the store's backlog is empty and the numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
+            }
+            Self::DuplicateReceipts => {
+                "Two sales carry one receipt number, as after a folder was put back. Both are kept and counted; tell whoever does the books."
+            }
+            Self::Parked => "breakwater-server parked list and parked show NO name the reason and keep the bytes.",
+            Self::Clock => "Set the store's clock. Sales keep the time that it showed.",
+        }
+    }
+
     /// The word in the API and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

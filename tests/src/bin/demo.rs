@@ -10,7 +10,10 @@ use tests::process::build_programs;
 /// Starts a server and three agents on free ports, sells for a minute while one store loses its network and an agent
 /// and the server are killed, and ends with the balance.
 #[derive(Debug, Parser)]
-#[command(name = "demo", after_help = "Example: make demo KEEP=1\nExit code: 0 if the balance is square, 1 if not.")]
+#[command(
+    name = "demo",
+    after_help = "Example: make demo KEEP=1\nExit code: 0 if the balance is square, 1 if not, 130 if it was interrupted before."
+)]
 struct Cli {
     /// How long to sell, in seconds
     #[arg(long, default_value_t = 60)]
@@ -29,7 +32,11 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match demo(&cli) {
-        Ok(balance) => {
+        Ok(None) => {
+            eprintln!("interrupted; nothing is left behind");
+            ExitCode::from(INTERRUPTED)
+        }
+        Ok(Some(balance)) => {
             println!("{balance}");
             if balance.is_square() {
                 ExitCode::SUCCESS
@@ -45,7 +52,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn demo(cli: &Cli) -> anyhow::Result<Balance> {
+/// What a shell reports of a command that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+fn demo(cli: &Cli) -> anyhow::Result<Option<Balance>> {
     if !cli.no_build {
         eprintln!("building the programs");
         build_programs()?;
@@ -54,7 +64,8 @@ fn demo(cli: &Cli) -> anyhow::Result<Balance> {
     let settings = Settings { selling: Duration::from_secs(cli.seconds), keep: cli.keep, seed: cli.seed };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let balance = runtime.block_on(run(folder.path(), &settings));
-    if balance.as_ref().map_or(true, |balance| !balance.is_square()) {
+    let is_fine = |balance: &Option<Balance>| balance.is_none_or(|balance| balance.is_square());
+    if !balance.as_ref().is_ok_and(is_fine) {
         eprintln!("the programs' folders are kept in {}", folder.keep().display());
     }
     balance

@@ -20,7 +20,7 @@ use crate::process::{Agent, Server};
 use crate::proxy::{Mode, Proxy};
 pub use balance::Balance;
 use screen::Screen;
-use till::{Till, TillPlan};
+use till::{Sold, Till, TillPlan};
 
 /// How the demonstration runs.
 #[derive(Debug, Clone)]
@@ -60,22 +60,56 @@ struct Row {
     link: String,
 }
 
-/// Runs the demonstration in a folder; returns the balance.
-pub async fn run(folder: &Path, settings: &Settings) -> anyhow::Result<Balance> {
+/// Runs the demonstration in a folder; returns the balance, none if it was interrupted before it had sold.
+pub async fn run(folder: &Path, settings: &Settings) -> anyhow::Result<Option<Balance>> {
     let client = agent::trust::http_client(None)?;
     let mut server = Server::start(&folder.join("server"))?;
     let page = server.url("/");
-    eprintln!("the live page is at {page}");
+    let mut screen = Screen::new(page.clone());
+    screen.say(&format!("the live page is at {page}"));
+    let stores = open_stores(folder, &server).await?;
+    let mut sold = tokio::select! {
+        sold = sell_through_trouble(settings, &client, &mut server, &stores, &mut screen) => sold?,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("wait for Ctrl-C")?;
+            return Ok(None);
+        }
+    };
+    let balance = Balance::draw_up(&client, &server.url(""), &sold).await?;
+    if !settings.keep {
+        return Ok(Some(balance));
+    }
+    println!("{balance}");
+    for store in &stores {
+        println!("till API of {}: {}/v1/openapi.json", store.id, store.url);
+    }
+    screen.say(&format!("staying up: {page} shows the stores, a till in each still sells; end with Ctrl-C"));
+    let more = stay(settings, &client, &server, &stores, &sold, &mut screen).await?;
+    sold.extend(more);
+    Balance::draw_up(&client, &server.url(""), &sold).await.map(Some)
+}
+
+async fn open_stores(folder: &Path, server: &Server) -> anyhow::Result<Vec<Store>> {
     let mut stores = Vec::new();
     for id in STORES {
         let proxy = Proxy::start(server.addresses().mqtt).await?;
         let mut agent = Agent::new(&folder.join(id), "[store]\ntime_zone = \"UTC\"");
-        agent.enroll(&server, id, proxy.address())?;
+        agent.enroll(server, id, proxy.address())?;
         agent.start()?;
         let url = agent.url("");
         stores.push(Store { id, agent: Arc::new(Mutex::new(agent)), url, proxy });
     }
+    Ok(stores)
+}
 
+/// Sells for as long as the settings say, with everything that goes wrong on the way; returns what was answered.
+async fn sell_through_trouble(
+    settings: &Settings,
+    client: &reqwest::Client,
+    server: &mut Server,
+    stores: &[Store],
+    screen: &mut Screen,
+) -> anyhow::Result<Vec<Sold>> {
     let stop = Arc::new(AtomicBool::new(false));
     let tills: Vec<Till> = stores
         .iter()
@@ -87,64 +121,69 @@ pub async fn run(folder: &Path, settings: &Settings) -> anyhow::Result<Balance> 
             Till::start(plan, client.clone(), Arc::clone(&stop))
         })
         .collect();
-
-    let mut screen = Screen::new(page.clone());
     let started = Instant::now();
     let mut trouble = Trouble::plan(settings.selling);
     while started.elapsed() < settings.selling {
-        trouble.act(started.elapsed(), &stores, &mut server, &mut screen).await?;
-        screen.draw(&look(&client, &server, &stores, &tills).await, started.elapsed());
+        trouble.act(started.elapsed(), stores, server, screen).await?;
+        screen.draw(&look(client, server, stores, &tills, &[]).await, started.elapsed());
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    trouble.end(&stores, &mut server, &mut screen).await?;
+    trouble.end(stores, server, screen).await?;
     stop.store(true, Ordering::Relaxed);
     screen.say("the tills are closed; the outboxes drain");
+    drain(client, server, stores, tills, &[], |rows| screen.draw(rows, started.elapsed())).await
+}
+
+/// Waits until the tills, which were told to stop, have their last answers and all that they sold is at the centre.
+async fn drain(
+    client: &reqwest::Client,
+    server: &Server,
+    stores: &[Store],
+    tills: Vec<Till>,
+    earlier: &[Sold],
+    mut draw: impl FnMut(&[Row]),
+) -> anyhow::Result<Vec<Sold>> {
     let deadline = Instant::now() + DRAIN_PATIENCE;
     loop {
-        let rows = look(&client, &server, &stores, &tills).await;
-        screen.draw(&rows, started.elapsed());
-        let sold: u64 = rows.iter().map(|row| row.sold).sum();
-        let applied: u64 = rows.iter().map(|row| row.applied).sum();
+        let rows = look(client, server, stores, &tills, earlier).await;
+        draw(&rows);
         let quiet = tills.iter().all(Till::is_done) && rows.iter().all(|row| row.backlog == Some(0));
-        if (quiet && applied >= sold) || Instant::now() > deadline {
+        if quiet && rows.iter().all(|row| row.applied >= row.sold) || Instant::now() > deadline {
             break;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let mut sold = Vec::new();
     for till in tills {
+        anyhow::ensure!(till.is_done(), "a till of {} has waited {DRAIN_PATIENCE:?} for an answer", till.store());
         sold.extend(till.finish().await?);
     }
-    let balance = Balance::draw_up(&client, &server.url(""), &sold).await?;
-    if settings.keep {
-        screen.say(&format!("staying up: {page} shows the stores, each still sells; end with Ctrl-C"));
-        stay(&stores, &client, settings.seed, balance).await?;
-    }
-    Ok(balance)
+    Ok(sold)
 }
 
-/// Sells on, slowly, until interrupted.
-async fn stay(stores: &[Store], client: &reqwest::Client, seed: u64, balance: Balance) -> anyhow::Result<()> {
-    println!("{balance}");
-    for store in stores {
-        println!("till API of {}: {}/v1/openapi.json", store.id, store.url);
-    }
-    let stop = Arc::new(AtomicBool::new(false));
+/// Sells on, slowly, until interrupted; returns what was answered meanwhile.
+async fn stay(
+    settings: &Settings,
+    client: &reqwest::Client,
+    server: &Server,
+    stores: &[Store],
+    earlier: &[Sold],
+    screen: &mut Screen,
+) -> anyhow::Result<Vec<Sold>> {
+    let (stop, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
     let tills: Vec<_> = stores
         .iter()
         .enumerate()
         .map(|(index, store)| {
-            let seed = seed.wrapping_add(1_000_000 + index as u64);
+            let seed = settings.seed.wrapping_add(1_000_000 + index as u64);
             let plan = TillPlan { store: store.id, url: store.url.clone(), till_id: "T9".to_owned(), seed };
             Till::start(plan, client.clone(), Arc::clone(&stop))
         })
         .collect();
     tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
     stop.store(true, Ordering::Relaxed);
-    for till in tills {
-        till.finish().await?;
-    }
-    Ok(())
+    screen.say("the tills are closed; the outboxes drain");
+    drain(client, server, stores, tills, earlier, |rows| screen.draw(rows, started.elapsed())).await
 }
 
 /// What goes wrong, and when.
@@ -220,39 +259,56 @@ impl Trouble {
     }
 }
 
-async fn look(client: &reqwest::Client, server: &Server, stores: &[Store], tills: &[Till]) -> Vec<Row> {
+/// What can be seen of the stores: first what was sold, then what still waits, then what has arrived, so that nothing
+/// seems to be missing that is only under way.
+async fn look(
+    client: &reqwest::Client,
+    server: &Server,
+    stores: &[Store],
+    tills: &[Till],
+    earlier: &[Sold],
+) -> Vec<Row> {
     #[derive(Deserialize)]
-    struct AtCentre {
+    struct OfDay {
         store_id: String,
-        applied_sales: u64,
+        sales: u64,
     }
     #[derive(Deserialize)]
-    struct Stores {
-        stores: Vec<AtCentre>,
+    struct Totals {
+        rows: Vec<OfDay>,
     }
     #[derive(Deserialize)]
     struct AtStore {
         link: String,
         outbox_events: u64,
     }
-    let centre: Option<Stores> = get(client, &server.url("/api/v1/stores")).await;
-    let mut rows = Vec::new();
+    let sold = |store: &Store| {
+        let before = earlier.iter().filter(|sale| sale.store == store.id).count() as u64;
+        before + tills.iter().filter(|till| till.store() == store.id).map(Till::sold).sum::<u64>()
+    };
+    let sold: Vec<u64> = stores.iter().map(sold).collect();
+    let mut at_stores: Vec<Option<AtStore>> = Vec::new();
     for store in stores {
-        let at_store: Option<AtStore> = get(client, &format!("{}/v1/sync", store.url)).await;
-        let at_centre = centre.as_ref().and_then(|centre| centre.stores.iter().find(|row| row.store_id == store.id));
-        rows.push(Row {
-            store: store.id,
-            sold: tills.iter().filter(|till| till.store() == store.id).map(Till::sold).sum(),
-            applied: at_centre.map_or(0, |row| row.applied_sales),
-            backlog: at_store.as_ref().map(|state| state.outbox_events),
-            link: match (&at_store, &centre) {
-                (None, _) => "agent down".to_owned(),
-                (Some(state), None) => format!("{} (server down)", state.link),
-                (Some(state), Some(_)) => state.link.clone(),
-            },
-        });
+        at_stores.push(get(client, &format!("{}/v1/sync", store.url)).await);
     }
-    rows
+    let totals: Option<Totals> = get(client, &server.url("/api/v1/totals")).await;
+    let applied = |store: &Store| {
+        let days = totals.iter().flat_map(|totals| &totals.rows).filter(|row| row.store_id == store.id);
+        days.map(|row| row.sales).sum()
+    };
+    let seen = stores.iter().zip(sold).zip(at_stores);
+    seen.map(|((store, sold), at_store)| Row {
+        store: store.id,
+        sold,
+        applied: applied(store),
+        backlog: at_store.as_ref().map(|state| state.outbox_events),
+        link: match (at_store, &totals) {
+            (None, _) => "agent down".to_owned(),
+            (Some(state), None) => format!("{} (server down)", state.link),
+            (Some(state), Some(_)) => state.link,
+        },
+    })
+    .collect()
 }
 
 async fn get<T: for<'de> Deserialize<'de>>(client: &reqwest::Client, url: &str) -> Option<T> {

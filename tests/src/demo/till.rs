@@ -34,6 +34,8 @@ pub(super) struct TillPlan {
 /// A sale that was answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sold {
+    /// Where.
+    pub(super) store: &'static str,
     /// Its id.
     pub(super) sale_id: SaleId,
     /// Its total in minor units.
@@ -93,7 +95,7 @@ async fn sell(
         let mut command = workload::sale(plan.seed, number);
         command.till_id = TillId::new(plan.till_id.clone())?;
         let receipt = complete(&client, &url, &command).await?;
-        sold.push(Sold { sale_id: receipt.sale_id, total_minor: receipt.total_minor.minor() });
+        sold.push(Sold { store: plan.store, sale_id: receipt.sale_id, total_minor: receipt.total_minor.minor() });
         count.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(random.below(PAUSE_MS_MAX))).await;
     }
