@@ -10,13 +10,33 @@ use crate::config::Sources;
 use crate::env_vars;
 use crate::replay::ReplayArgs;
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 verify found a broken row, \
-4 another process works on the data folder.
-Data goes to stdout, the log to stderr.";
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed; standard error says why
+  2  the command line or the configuration is wrong
+  3  `verify` found a broken row; `replay` came to its end, and rows were refused
+  4  another agent works on the data folder
+
+Data goes to standard output, the log to standard error.";
+
+const EXAMPLES: &str = "Examples:
+  breakwater-agent run --data-dir ./store
+  breakwater-agent enroll --data-dir ./store --centre http://127.0.0.1:8080 --store SH-0042 --code CODE
+  breakwater-agent outbox list --data-dir ./store
+  breakwater-agent verify --data-dir ./store";
+
+/// How every command may end; `more` are the exit codes that it has beside these.
+fn ending(example: &str, more: &str) -> String {
+    format!(
+        "Example: {example}\n\n\
+         Exit codes: 0 done, 1 failed (standard error says why), 2 wrong command line or configuration{more}"
+    )
+}
 
 /// Sells, keeps every sale, and sends it to the centre.
 #[derive(Debug, Parser)]
-#[command(name = "breakwater-agent", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "breakwater-agent", version, after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
 pub struct Cli {
     /// What applies to every command.
     #[command(flatten)]
@@ -50,7 +70,10 @@ pub enum Command {
     ///
     /// When the agent answers tills, one line on stdout says where. The address also stands in agent.addr in the data
     /// folder while it runs.
-    #[command(after_help = "Example: breakwater-agent run --config /etc/breakwater/agent.toml")]
+    #[command(after_help = ending(
+        "breakwater-agent run --config /etc/breakwater/agent.toml",
+        ", 4 another agent works on the data folder",
+    ))]
     Run {
         /// Make that line JSON: {"http": ADDRESS, "epoch": ..., "data_dir": ...}
         #[arg(long)]
@@ -60,8 +83,10 @@ pub enum Command {
     ///
     /// Takes the claim code that `breakwater-server store add` printed. A running agent is told by starting it again.
     /// Enrolling once more replaces the secret; what waits in the outbox stays.
-    #[command(after_help = "Example: breakwater-agent enroll --centre https://centre.example:8080 --store SH-0042 \
-                            --code K3F7-9QTX-M2WD-HN8P")]
+    #[command(after_help = ending(
+        "breakwater-agent enroll --centre https://centre.example:8080 --store SH-0042 --code K3F7-9QTX-M2WD-HN8P",
+        "",
+    ))]
     Enroll {
         /// The centre's HTTP address (centre.http_url)
         #[arg(long, value_name = "URL")]
@@ -85,13 +110,13 @@ pub enum Command {
     /// Sell a file of receipts through a running agent
     Replay(ReplayArgs),
     /// Check the configuration, and say what it comes to
-    #[command(after_help = "Example: breakwater-agent check-config --config /etc/breakwater/agent.toml")]
+    #[command(after_help = ending("breakwater-agent check-config --config /etc/breakwater/agent.toml", ""))]
     CheckConfig,
     /// Look at the events that the centre has not confirmed
-    #[command(subcommand)]
+    #[command(subcommand, after_help = ending("breakwater-agent outbox list --limit 20", ""))]
     Outbox(Outbox),
     /// Walk the hash chain over all that is held, and name the first broken row
-    #[command(after_help = "Example: breakwater-agent verify --data-dir /var/lib/breakwater-agent")]
+    #[command(after_help = ending("breakwater-agent verify --data-dir /var/lib/breakwater-agent", ", 3 a row is broken"))]
     Verify {
         /// Answer in JSON
         #[arg(long)]
@@ -103,7 +128,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Outbox {
     /// List events, the oldest first
-    #[command(after_help = "Example: breakwater-agent outbox list --all --limit 20 --json")]
+    #[command(after_help = ending("breakwater-agent outbox list --all --limit 20 --json", ""))]
     List {
         /// Also those that the centre has confirmed
         #[arg(long)]
@@ -119,7 +144,7 @@ pub enum Outbox {
         json: bool,
     },
     /// Show one event in full
-    #[command(after_help = "Example: breakwater-agent outbox show 9f2c61a0b3d4e5f6/42 --json")]
+    #[command(after_help = ending("breakwater-agent outbox show 9f2c61a0b3d4e5f6/42 --json", ""))]
     Show {
         /// Where it stands
         #[arg(value_name = "EPOCH/SEQ", value_parser = place)]
@@ -157,6 +182,24 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example_and_its_exit_codes() {
+        #[track_caller]
+        fn check(command: &mut clap::Command, path: &str) {
+            for help in [command.render_long_help(), command.render_help()].map(|help| help.to_string()) {
+                let examples = help.split_once("Example").map(|(_, behind)| behind).unwrap_or_default();
+                assert!(examples.contains(path), "{path} shows no example:\n{help}");
+            }
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Exit codes:"), "{path} does not say how it ends:\n{help}");
+            for below in command.get_subcommands_mut() {
+                let path = format!("{path} {}", below.get_name());
+                check(below, &path);
+            }
+        }
+        check(&mut Cli::command(), "breakwater-agent");
     }
 
     #[test]

@@ -64,6 +64,15 @@ pub fn list(
     out: &mut impl Write,
 ) -> Result<(), CommandError> {
     let rows = reader.view().events(after, !all, limit).map_err(CommandError::Books)?;
+    if !as_json {
+        let heading = match (rows.is_empty(), after, all) {
+            (true, Some(_), _) => "there is nothing behind that place",
+            (true, None, false) => "nothing waits: the centre has confirmed all that is held",
+            (true, None, true) => "no event is held here",
+            (false, ..) => "PLACE                RECORDED AT (UTC)         STATE      KIND            WHAT",
+        };
+        writeln!(out, "{heading}").map_err(CommandError::Output)?;
+    }
     for row in rows {
         let line = if as_json { in_short(&row).to_string() } else { line(&row) };
         writeln!(out, "{line}").map_err(CommandError::Output)?;
@@ -102,12 +111,17 @@ pub fn verify(reader: &Reader, as_json: bool, out: &mut impl Write) -> Result<bo
             json!({ "sound": false, "counted": counts, "place": place, "problem": broken.problem }).to_string()
         }
         (Ok(counted), false) => {
-            format!("sound: {} epochs, {} events, {} sales", counted.epochs, counted.events, counted.sales)
+            let (epochs, events) = (plural(counted.epochs, "run"), plural(counted.events, "event"));
+            format!("sound: {epochs} of the agent, {events}, {}", plural(counted.sales, "sale"))
         }
-        (Err(broken), false) => format!("broken: {broken}; {} events before it are sound", broken.before.events),
+        (Err(broken), false) => format!("broken: {broken}; sound before it: {}", plural(broken.before.events, "event")),
     };
     writeln!(out, "{line}").map_err(CommandError::Output)?;
     Ok(sound)
+}
+
+fn plural(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
 fn moment(utc_ms: i64) -> String {
@@ -134,7 +148,8 @@ fn line(row: &EventRow) -> String {
         Ok(EventBody::EpochOpened(opened)) => format!("version {}", opened.agent_version),
         Err(error) => error.to_string(),
     };
-    format!("{}  {}  {state}  {}  {about}", row.place, moment(row.recorded_at_ms), row.kind)
+    let place = row.place.to_string();
+    format!("{place:<19}  {:<24}  {state:<9}  {:<14}  {about}", moment(row.recorded_at_ms), row.kind)
 }
 
 fn body(event: &Event) -> Value {

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use crate::db::{RETENTION_MS_MIN, Rules};
 
 pub(crate) use parse::is_loopback;
-pub use parse::{MqttUrl, duration};
+pub use parse::{MqttUrl, duration, http_url};
 pub use sources::Sources;
 use sources::Values;
 
@@ -99,7 +99,7 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// Values that cannot be; all of them.
-    #[error("use the configuration: {}", .0.join("; "))]
+    #[error("use the configuration:\n  {}", .0.join("\n  "))]
     Values(Vec<String>),
 }
 
@@ -114,7 +114,7 @@ impl Config {
         let listen = values.text("http.listen", parse::socket_address);
         let allow_lan = values.flag("http.allow_lan");
         let retention = values.text("outbox.retention", duration);
-        let http_url = values.optional("centre.http_url", parse::http_url);
+        let http_url = values.optional("centre.http_url", http_url);
         let mqtt_url = values.optional("centre.mqtt_url", str::parse::<MqttUrl>);
         let ca_file = values.optional("centre.ca_file", parse::path);
         let filter = values.text("log.filter", parse::log_filter);

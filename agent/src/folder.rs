@@ -23,7 +23,7 @@ pub enum FolderError {
     #[error("make {}", path.display())]
     Make { path: PathBuf, source: io::Error },
     /// Another process works on it.
-    #[error("work on {}: another agent does already (process {holder})", path.display())]
+    #[error("use the folder {}: another agent works on it (process {holder})", path.display())]
     InUse { path: PathBuf, holder: String },
 }
 

@@ -92,6 +92,9 @@ fn enroll(
             ConfigError::Values(vec!["centre.http_url is not set; name the centre with --centre".to_owned()]).into()
         );
     };
+    if let Err(problem) = agent::config::http_url(centre_url) {
+        return Err(ConfigError::Values(vec![format!("--centre: {problem}")]).into());
+    }
     if let Some(url) = mqtt_url
         && let Err(problem) = url.parse::<MqttUrl>()
     {
@@ -155,7 +158,8 @@ fn sell(config: Config, as_json: bool) -> anyhow::Result<()> {
         let line = if as_json {
             serde_json::json!({ "http": address, "epoch": epoch, "data_dir": data_dir }).to_string()
         } else {
-            format!("selling at http://{address} on {data_dir}")
+            let alone = if running.is_enrolled { "" } else { "; not enrolled yet, sales stay here until it is" };
+            format!("selling at http://{address} on {data_dir}{alone}")
         };
         // Whoever started the agent may not listen.
         let _ = writeln!(io::stdout(), "{line}");

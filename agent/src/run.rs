@@ -64,6 +64,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// The opening of this run's epoch.
     pub opened: Head,
+    /// Whether the folder is a store of the centre, and what is sold goes there.
+    pub is_enrolled: bool,
     /// The way to the books for writing.
     pub writer: Writer,
     /// The way to the books for reading.
@@ -141,7 +143,7 @@ pub async fn run_with_clock(
 
     let drain = Drain { folder, ending, tasks, server, writer: writer.clone(), thread };
     let done = tokio::spawn(drain.when(shutdown));
-    Ok(Running { address, opened, writer, readers, done })
+    Ok(Running { address, opened, is_enrolled: identity.is_some(), writer, readers, done })
 }
 
 fn open_books(path: &std::path::Path, rules: db::Rules, clock: &StoreClock) -> Result<(Store, Head), RunError> {

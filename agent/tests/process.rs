@@ -163,7 +163,10 @@ fn commands_look_while_the_agent_sells() {
     let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
     assert_eq!(shown["event"]["body"]["totals"]["gross_minor"], 1800);
     let after = program(&data_dir, &["outbox", "list", "--after", place]);
-    assert_eq!((after.status.code(), text(&after.stdout)), (Some(0), ""));
+    assert_eq!((after.status.code(), text(&after.stdout)), (Some(0), "there is nothing behind that place\n"));
+    let listed = program(&data_dir, &["outbox", "list"]);
+    let lines: Vec<&str> = text(&listed.stdout).lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with("PLACE") && lines[2].contains("receipt 1"), "{lines:?}");
 
     let second = program(&data_dir, &["run", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(4));

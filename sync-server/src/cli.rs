@@ -12,10 +12,9 @@ use crate::env_vars;
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed; standard error says why
-  2  the command line is wrong
+  2  the command line or the configuration is wrong
   3  `verify` found that the books do not balance; a price book must not be released, a basket not be sold
-  4  the configuration is wrong
-  5  another server works on the data folder";
+  4  another server works on the data folder";
 
 const EXAMPLES: &str = "Examples:
   breakwater-server run
@@ -28,7 +27,7 @@ const EXAMPLES: &str = "Examples:
 fn ending(example: &str, more: &str) -> String {
     format!(
         "Example: {example}\n\n\
-         Exit codes: 0 done, 1 failed (standard error says why), 2 wrong command line, 4 wrong configuration{more}"
+         Exit codes: 0 done, 1 failed (standard error says why), 2 wrong command line or configuration{more}"
     )
 }
 
@@ -66,7 +65,7 @@ pub enum Command {
     /// Prints one line with the addresses on standard output when it is ready. SIGTERM ends it in order.
     #[command(after_help = ending(
         "breakwater-server run --http 127.0.0.1:8080 --mqtt 127.0.0.1:1883",
-        ", 5 another server works on the data folder",
+        ", 4 another server works on the data folder",
     ))]
     Run(RunArgs),
     /// Check the configuration, and say what is wrong with it.

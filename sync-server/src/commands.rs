@@ -1,5 +1,6 @@
 //! What the commands do. Data goes to standard output, everything else to standard error.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -20,9 +21,10 @@ use crate::run::{self, RunError, Service};
 use crate::{claim, price_books, telemetry};
 
 const FAILED: u8 = 1;
+/// As for a wrong command line, and as at the agent.
+const CONFIG_WRONG: u8 = 2;
 const BOOKS_DIFFER: u8 = 3;
-const CONFIG_WRONG: u8 = 4;
-const DATA_DIR_IN_USE: u8 = 5;
+const DATA_DIR_IN_USE: u8 = 4;
 
 /// Does what the command line says.
 pub fn execute(cli: &Cli) -> ExitCode {
@@ -124,17 +126,17 @@ fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {
             Some((path.as_path(), text))
         }
     };
-    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let layered = config::layer(file, variable, flags)?;
-    for path in &layered.unknown {
-        let _ = writeln!(std::io::stderr(), "warning: the configuration names {path}, which is no setting");
+    let lossy = |text: OsString| text.to_string_lossy().into_owned();
+    let env = std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect();
+    let layered = config::layer(file, &env, flags)?;
+    for warning in &layered.warnings {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
     Ok(Config::check(layered)?)
 }
 
 fn serve(config: Config, output: Output) -> anyhow::Result<()> {
-    let filter_wrong = |problem| ConfigError::Value(format!("log.filter: {problem}"));
-    run::start_log(&config.log.filter, config.log.json).map_err(filter_wrong)?;
+    run::start_log(&config.log.filter, config.log.json).map_err(anyhow::Error::msg)?;
     let web = if config.http.tls.is_some() { "https" } else { "http" };
     let broker = if config.mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;

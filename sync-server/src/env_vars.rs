@@ -32,3 +32,14 @@ pub const SETTINGS: [(&str, &str); 26] = [
     ("BREAKWATER_LEDGER_WAL_MAX", "ledger.wal_max"),
     ("BREAKWATER_ENROLMENT_CLAIM_CODE_LIFETIME", "enrolment.claim_code_lifetime"),
 ];
+
+/// Whether a variable looks like one of ours and is none: a slip. Those of the agent, of the cashier's screen and of the
+/// tests are not ours.
+pub fn is_slip(name: &str) -> bool {
+    name.starts_with("BREAKWATER_")
+        && !name.starts_with("BREAKWATER_AGENT_")
+        && !name.starts_with("BREAKWATER_POS_")
+        && name != "BREAKWATER_DATA"
+        && name != CONFIG
+        && !SETTINGS.iter().any(|(known, _)| *known == name)
+}

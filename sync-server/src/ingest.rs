@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger, Message};
 use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Uplinked};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, chain};
 
 /// Messages that the listener may hand over before they are looked at; more are refused. They wait as they came, packed to
 /// a tenth. Of the largest batches it is a quarter of a million events, a second or two of work: far less than the
@@ -283,7 +283,7 @@ fn open(shared: &Shared, store: &StoreId, kind: &str, payload: Bytes) -> Result<
 fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answers>) {
     let mut pause = FAILURE_PAUSES.0;
     loop {
-        let Some(group) = next_group(shared) else { return };
+        let Some(group) = next_group(shared) else { break };
         if !group.jobs.is_empty() {
             let well = commit(shared, &mut *ledger, group, answers);
             shared.ledger_well.store(well, Ordering::Relaxed);
@@ -297,6 +297,9 @@ fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answ
         if let Err(error) = ledger.tidy() {
             shared.metrics.group_failed(0, &error);
         }
+    }
+    if let Err(error) = ledger.end() {
+        tracing::warn!(error = chain(&error), "the ledger was not left in order; nothing is lost by that");
     }
 }
 

@@ -647,7 +647,7 @@ fn columns_for_analysts() {
     let text = |query: &str| connection.query_row(query, [], |row| row.get::<_, String>(0)).expect("a row");
     assert_eq!(
         text("SELECT store_id || ' ' || business_date || ' ' || sold_at_local || ' ' || epoch || '/' || seq || ' ' || tenders
-            FROM v_sales WHERE sale_id = '00000000000000000000000000000abc'"),
+            FROM v_sales WHERE sale_id = '00000000-0000-0000-0000-000000000abc'"),
         "a 2026-03-01 2026-05-29 04:26:39 00000000000000ff/2 [[\"cash\",500]]"
     );
     assert_eq!(

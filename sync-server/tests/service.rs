@@ -186,6 +186,7 @@ async fn parked_events_are_shown_page_by_page() {
     assert_eq!(numbers(&first), [2, 3, 4]);
     let second = centre.get(&format!("/api/v1/parked?limit=3&store=S1&after={}", first["next_after"])).await;
     assert_eq!((numbers(&second), &second["next_after"]), (vec![5, 6], &Value::Null));
+    centre.add_store("S2");
     assert_eq!(numbers(&centre.get("/api/v1/parked?store=S2").await), [0; 0]);
     let one = centre.get("/api/v1/parked/3").await;
     assert_eq!(
@@ -361,6 +362,8 @@ async fn errors_are_problems() {
         ("/api/v1/parked?limit=x", 400, "request.malformed"),
         ("/api/v1/parked/x", 400, "request.malformed"),
         ("/api/v1/parked/7", 404, "not_found"),
+        ("/api/v1/parked?store=S1", 404, "not_found"),
+        ("/api/v1/totals?store=S1", 404, "not_found"),
         ("/api/v1/enroll", 405, "method.wrong"),
     ] {
         let answer = centre.try_get(path, &[]).await;

@@ -58,12 +58,11 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an address and port such as \"127.0.0.1:8090\""))
 }
 
-pub(super) fn http_url(text: &str) -> Result<reqwest::Url, String> {
-    let url = reqwest::Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(format!("{text:?} does not begin with http:// or https://"));
-    }
-    Ok(url)
+/// Parses an address that begins with `http://` or `https://`.
+pub fn http_url(text: &str) -> Result<reqwest::Url, String> {
+    let url = reqwest::Url::parse(text).ok();
+    let fits = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+    url.filter(fits).ok_or_else(|| format!("{text:?} is not an address such as \"https://centre.example:8080\""))
 }
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {

@@ -16,17 +16,20 @@ const AGENT: &str = "http://127.0.0.1:8090";
 /// explained in coffee-3-stores.toml). Sales keep the file's prices and times and are marked as imported. A sale's id
 /// follows from store, source and order key, so a replay may be stopped and repeated at will: nothing is sold twice.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_long_help = "\
+#[command(
+    after_help = "Example: breakwater-agent replay --mapping chipotle.toml --speed max orders.tsv",
+    after_long_help = "\
 Examples:
   breakwater-agent replay --mapping coffee-3-stores.toml --where sales_outlet_id=3 --speed 60 receipts.csv
   breakwater-agent replay --mapping chipotle.toml --speed max --tills 8 --journal chipotle.journal orders.tsv
   breakwater-agent replay --mapping breadbasket.toml --dry-run BreadBasket_DMS.csv | head
 
-Exit status:
+Exit codes:
   0  every row was sold, not picked, or left out by a rule of the mapping
   1  not finished: a file cannot be read, the agent stayed away, or the replay was interrupted
   2  the command line is wrong
-  3  finished, but some rows were refused; the report says which and why")]
+  3  finished, but some rows were refused; the report says which and why"
+)]
 pub struct ReplayArgs {
     /// The file of receipts
     pub file: PathBuf,

@@ -1,6 +1,7 @@
 //! The layers of the configuration, one over the other, before anything is checked. `default.toml` has every setting, so
 //! whatever a file names beside them is unknown.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
@@ -25,27 +26,38 @@ pub struct Flags {
 #[derive(Debug)]
 pub struct Layered {
     pub(super) settings: Table,
-    /// Paths in the file that name no setting.
-    pub unknown: Vec<String>,
+    /// Where each setting comes from that is not a default.
+    pub(super) origins: BTreeMap<String, String>,
+    /// What was said that names no setting.
+    pub warnings: Vec<String>,
 }
 
-/// Puts the layers together. `variable` reads the environment.
+pub(super) fn defaults() -> Table {
+    DEFAULT.parse().expect("the embedded file is TOML, a test reads it")
+}
+
+/// Puts the layers together. `env` is the environment; what is not ours in it is ignored.
 pub fn layer(
     file: Option<(&Path, String)>,
-    variable: impl Fn(&str) -> Option<String>,
+    env: &BTreeMap<String, String>,
     flags: &Flags,
 ) -> Result<Layered, ConfigError> {
-    let mut settings: Table = DEFAULT.parse().expect("the embedded file is TOML, a test reads it");
-    let mut unknown = Vec::new();
+    let mut layered = Layered { settings: defaults(), origins: BTreeMap::new(), warnings: Vec::new() };
     if let Some((path, text)) = file {
         let own = text.parse().map_err(|source| ConfigError::Parse { path: path.to_owned(), source })?;
-        merge(&mut settings, own, "", &mut unknown);
+        let (mut named, mut unknown) = (Vec::new(), Vec::new());
+        merge(&mut layered.settings, own, "", &mut named, &mut unknown);
+        let origin = path.display().to_string();
+        layered.origins.extend(named.into_iter().map(|path| (path, origin.clone())));
+        layered.warnings.extend(unknown.into_iter().map(|path| format!("{origin} names {path}, which is no setting")));
     }
     for (name, path) in env_vars::SETTINGS {
-        if let Some(text) = variable(name) {
-            let setting = find(&mut settings, path).expect("a test keeps variables and settings alike");
-            *setting = read_as(setting, text).map_err(|problem| ConfigError::Environment { name, problem })?;
+        if let Some(text) = env.get(name) {
+            layered.set(path, text.clone(), format!("the variable {name}"));
         }
+    }
+    for name in env.keys().filter(|name| env_vars::is_slip(name)) {
+        layered.warnings.push(format!("the variable {name} names no setting"));
     }
     let data_dir = flags.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned());
     for (value, path) in [
@@ -54,40 +66,53 @@ pub fn layer(
         (&flags.mqtt, "mqtt.listen"),
         (&flags.log, "log.filter"),
     ] {
-        if let (Some(value), Some(setting)) = (value, find(&mut settings, path)) {
-            *setting = Value::String(value.clone());
+        if let Some(value) = value {
+            layered.set(path, value.clone(), "the command line".to_owned());
         }
     }
-    Ok(Layered { settings, unknown })
+    Ok(layered)
 }
 
-fn merge(under: &mut Table, over: Table, path: &str, unknown: &mut Vec<String>) {
+impl Layered {
+    fn set(&mut self, path: &str, text: String, origin: String) {
+        if let Some(setting) = find(&mut self.settings, path) {
+            *setting = read_as(setting, text);
+            self.origins.insert(path.to_owned(), origin);
+        }
+    }
+}
+
+fn merge(under: &mut Table, over: Table, path: &str, named: &mut Vec<String>, unknown: &mut Vec<String>) {
     for (key, value) in over {
         let here = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (under.get_mut(&key), value) {
-            (Some(Value::Table(under)), Value::Table(over)) => merge(under, over, &here, unknown),
-            (Some(setting), value) => *setting = value,
+            (Some(Value::Table(under)), Value::Table(over)) => merge(under, over, &here, named, unknown),
+            (Some(setting), value) => {
+                *setting = value;
+                named.push(here);
+            }
             (None, _) => unknown.push(here),
         }
     }
 }
 
-fn find<'t>(table: &'t mut Table, path: &str) -> Option<&'t mut Value> {
+/// The setting of this path, or the section.
+pub(super) fn find<'t>(table: &'t mut Table, path: &str) -> Option<&'t mut Value> {
     match path.split_once('.') {
         None => table.get_mut(path),
         Some((first, rest)) => find(table.get_mut(first)?.as_table_mut()?, rest),
     }
 }
 
-/// A variable has the type of the setting that it overrides.
-fn read_as(setting: &Value, text: String) -> Result<Value, String> {
-    match setting {
-        Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| format!("{text:?} is not a whole number")),
-        Value::Boolean(_) => {
-            text.parse().map(Value::Boolean).map_err(|_| format!("{text:?} is neither true nor false"))
-        }
-        _ => Ok(Value::String(text)),
-    }
+/// A variable has the type of the setting that it overrides; one that cannot be read so stays text, and is refused as
+/// such.
+fn read_as(setting: &Value, text: String) -> Value {
+    let read = match setting {
+        Value::Integer(_) => text.parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.parse().ok().map(Value::Boolean),
+        _ => None,
+    };
+    read.unwrap_or(Value::String(text))
 }
 
 #[cfg(test)]
@@ -117,33 +142,44 @@ mod tests {
         }
     }
 
+    fn env<const N: usize>(variables: [(&str, &str); N]) -> BTreeMap<String, String> {
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
     #[test]
     fn later_layers_win() {
         let file =
             Some((Path::new("f"), "[http]\nlisten = \"file\"\n[mqtt]\nlisten = \"file\"\nconnects_burst = 7".into()));
-        let variable = |name: &str| match name {
-            "BREAKWATER_MQTT_LISTEN" => Some("variable".to_owned()),
-            "BREAKWATER_MQTT_CONNECTS_PER_SECOND" => Some("9".to_owned()),
-            _ => None,
-        };
+        let env = env([("BREAKWATER_MQTT_LISTEN", "variable"), ("BREAKWATER_MQTT_CONNECTS_PER_SECOND", "9")]);
         let flags = Flags { data_dir: Some("flag".into()), ..Flags::default() };
-        let mut layered = layer(file, variable, &flags).expect("valid");
+        let mut layered = layer(file, &env, &flags).expect("valid");
+        assert_eq!(layered.warnings, [] as [&str; 0]);
         let mut text = |path: &str| find(&mut layered.settings, path).expect("a setting").to_string();
         assert_eq!(text("http.listen"), "\"file\"");
         assert_eq!(text("mqtt.listen"), "\"variable\"");
         assert_eq!((text("mqtt.connects_burst"), text("mqtt.connects_per_second")), ("7".into(), "9".into()));
         assert_eq!(text("data_dir"), "\"flag\"");
         assert_eq!(text("log.filter"), "\"info\"");
+        let from = ["data_dir", "mqtt.listen", "http.listen", "log.filter"].map(|path| layered.origins.get(path));
+        let from = from.map(|origin| origin.map_or("-", String::as_str));
+        assert_eq!(from, ["the command line", "the variable BREAKWATER_MQTT_LISTEN", "f", "-"]);
     }
 
     #[test]
     fn what_is_no_setting_is_named() {
         let file = Some((Path::new("f"), "x = 1\n[http]\nlisten = \"a\"\nport = 5\n[web]\na = 1".to_owned()));
-        let layered = layer(file, |_| None, &Flags::default()).expect("TOML");
-        assert_eq!(layered.unknown, ["http.port", "web", "x"]);
-        let error = layer(None, |_| Some("many".into()), &Flags::default()).expect_err("not a number");
-        assert!(error.to_string().contains("is neither true nor false"), "{error}");
-        let error = layer(Some((Path::new("f"), "=".into())), |_| None, &Flags::default()).expect_err("not TOML");
+        let env = env([
+            ("BREAKWATER_HTTP_PORT", "80"),
+            ("BREAKWATER_AGENT_HTTP_LISTEN", "of the agent"),
+            ("BREAKWATER_DATA", "of the tests"),
+            ("PATH", "of the shell"),
+        ]);
+        let layered = layer(file, &env, &Flags::default()).expect("TOML");
+        let said = ["http.port", "web", "x"].map(|path| format!("f names {path}, which is no setting"));
+        let said: Vec<String> =
+            said.into_iter().chain(["the variable BREAKWATER_HTTP_PORT names no setting".to_owned()]).collect();
+        assert_eq!(layered.warnings, said);
+        let error = layer(Some((Path::new("f"), "=".into())), &env, &Flags::default()).expect_err("not TOML");
         assert!(matches!(error, ConfigError::Parse { .. }));
     }
 }

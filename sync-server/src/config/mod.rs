@@ -1,6 +1,7 @@
 //! The configuration: `default.toml`, a file, the environment, flags; parsed and checked before anything starts.
 
 mod layers;
+mod problems;
 mod units;
 
 use std::net::SocketAddr;
@@ -9,11 +10,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sync_core::ServerLimits;
+use tracing_subscriber::EnvFilter;
 
 use crate::ledger::SqliteSettings;
 use crate::mqtt::Limits;
 
 pub use layers::{Flags, Layered, layer};
+use problems::Problems;
 use units::{ByteSize, Span};
 
 /// The reference of all settings.
@@ -101,42 +104,9 @@ pub enum ConfigError {
         #[source]
         source: toml::de::Error,
     },
-    /// A setting has the wrong form.
-    #[error("{0}")]
-    Value(String),
-    /// A variable has the wrong form.
-    #[error("environment variable {name}: {problem}")]
-    Environment {
-        /// The variable.
-        name: &'static str,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Listening there would let others read what stores and operators say.
-    #[error(
-        "{section}.listen is {address}, which other machines reach, and no certificate is set: set {section}.tls_certificate \
-         and {section}.tls_key, or {section}.allow_plaintext = true if something else encrypts the way there"
-    )]
-    Plaintext {
-        /// `http` or `mqtt`.
-        section: &'static str,
-        /// The address.
-        address: SocketAddr,
-    },
-    /// Everybody who reaches the address could read the books.
-    #[error(
-        "http.listen is {address}, which other machines reach, and no token protects the API: set http.api_token_file"
-    )]
-    NoToken {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// One of the two files is missing.
-    #[error("{section}.tls_certificate and {section}.tls_key belong together: set both or none")]
-    HalfTls {
-        /// `http` or `mqtt`.
-        section: &'static str,
-    },
+    /// Settings have the wrong form, or do not go together: each with what is wrong.
+    #[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
+    Values(Vec<String>),
 }
 
 /// The settings as they stand in the file: every one of `default.toml`, none else.
@@ -208,52 +178,73 @@ struct RawEnrolment {
 }
 
 impl Config {
-    /// Checks settings that were layered.
+    /// Checks settings that were layered; names everything that is wrong with them.
     pub fn check(layered: Layered) -> Result<Self, ConfigError> {
-        let raw: Raw = layered
-            .settings
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Value(error.to_string().trim().replace('\n', " ")))?;
-        let http_tls = tls_files("http", raw.http.tls_certificate, raw.http.tls_key)?;
-        let mqtt_tls = tls_files("mqtt", raw.mqtt.tls_certificate, raw.mqtt.tls_key)?;
+        let (raw, mut problems) = Problems::read::<Raw>(layered);
+        let http_tls = problems.keep("http.tls_certificate", tls_files(raw.http.tls_certificate, raw.http.tls_key));
+        let mqtt_tls = problems.keep("mqtt.tls_certificate", tls_files(raw.mqtt.tls_certificate, raw.mqtt.tls_key));
         for (section, address, tls, allowed) in [
             ("http", raw.http.listen, &http_tls, raw.http.allow_plaintext),
             ("mqtt", raw.mqtt.listen, &mqtt_tls, raw.mqtt.allow_plaintext),
         ] {
             if !address.ip().is_loopback() && tls.is_none() && !allowed {
-                return Err(ConfigError::Plaintext { section, address });
+                problems.note(
+                    &format!("{section}.listen"),
+                    &format!(
+                        "other machines reach it, and no certificate is set: set {section}.tls_certificate and \
+                         {section}.tls_key, or {section}.allow_plaintext = true if something else encrypts the way there"
+                    ),
+                );
             }
         }
         let api_token_file = some_path(raw.http.api_token_file);
         if !raw.http.listen.ip().is_loopback() && api_token_file.is_none() {
-            return Err(ConfigError::NoToken { address: raw.http.listen });
+            problems
+                .note("http.listen", "other machines reach it, and no token protects the API: set http.api_token_file");
         }
         let RawIngest { batch_events_max, group_events_max, .. } = raw.ingest;
-        at_least_one("ingest.batch_events_max", u64::from(batch_events_max))?;
-        at_least_one("ingest.group_events_max", group_events_max as u64)?;
-        at_least_one("mqtt.connections_max", raw.mqtt.connections_max as u64)?;
-        at_least_one("mqtt.connects_per_second", u64::from(raw.mqtt.connects_per_second))?;
-        at_least_one("mqtt.connects_burst", u64::from(raw.mqtt.connects_burst))?;
+        for (path, is_zero) in [
+            ("ingest.batch_events_max", batch_events_max == 0),
+            ("ingest.group_events_max", group_events_max == 0),
+            ("mqtt.connections_max", raw.mqtt.connections_max == 0),
+            ("mqtt.connects_per_second", raw.mqtt.connects_per_second == 0),
+            ("mqtt.connects_burst", raw.mqtt.connects_burst == 0),
+        ] {
+            if is_zero {
+                problems.note(path, "is not above zero");
+            }
+        }
         if batch_events_max as usize > crate::ledger::BATCH_EVENTS_MAX {
-            let most = crate::ledger::BATCH_EVENTS_MAX;
-            return Err(ConfigError::Value(format!("ingest.batch_events_max is above {most}")));
+            problems.note("ingest.batch_events_max", &format!("is above {}", crate::ledger::BATCH_EVENTS_MAX));
+        }
+        if let Err(problem) = EnvFilter::try_new(&raw.log.filter) {
+            problems.note("log.filter", &problem.to_string());
         }
         let ingest = ServerLimits {
-            queue_bytes_max: raw.ingest.queue_bytes_max.at_least("ingest.queue_bytes_max", QUEUE_BYTES_MIN)?,
+            queue_bytes_max: problems
+                .keep("ingest.queue_bytes_max", raw.ingest.queue_bytes_max.at_least(QUEUE_BYTES_MIN)),
             batch_events_max,
             group_events_max,
-            hold_ms_max: raw.ingest.hold_max.millis("ingest.hold_max")?,
-            reconnect_spread_ms: raw.ingest.reconnect_spread.millis("ingest.reconnect_spread")?,
+            hold_ms_max: problems.keep("ingest.hold_max", raw.ingest.hold_max.millis()),
+            reconnect_spread_ms: problems.keep("ingest.reconnect_spread", raw.ingest.reconnect_spread.millis()),
             ..ServerLimits::PRODUCTION
         };
         let limits = Limits {
             connections_max: raw.mqtt.connections_max,
             connects_per_second: raw.mqtt.connects_per_second,
             connects_burst: raw.mqtt.connects_burst,
-            uplink_bytes_max: raw.mqtt.uplink_bytes_max.at_least("mqtt.uplink_bytes_max", UPLINK_BYTES_MIN)?,
-            keep_alive_seconds_max: raw.mqtt.keep_alive_max.keep_alive("mqtt.keep_alive_max")?,
+            uplink_bytes_max: problems
+                .keep("mqtt.uplink_bytes_max", raw.mqtt.uplink_bytes_max.at_least(UPLINK_BYTES_MIN)),
+            keep_alive_seconds_max: problems.keep("mqtt.keep_alive_max", raw.mqtt.keep_alive_max.keep_alive()),
             ..Limits::standard()
         };
+        let ledger = SqliteSettings {
+            cache_kib: problems.keep("ledger.cache", raw.ledger.cache.kib()),
+            wal_kib_max: problems.keep("ledger.wal_max", raw.ledger.wal_max.kib()),
+        };
+        let claim_code_lifetime =
+            problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
+        problems.finish()?;
         Ok(Self {
             data_dir: raw.data_dir,
             log: LogConfig { filter: raw.log.filter, json: matches!(raw.log.format, LogFormat::Json) },
@@ -265,11 +256,8 @@ impl Config {
                 limits,
             },
             ingest,
-            ledger: SqliteSettings {
-                cache_kib: raw.ledger.cache.kib("ledger.cache")?,
-                wal_kib_max: raw.ledger.wal_max.kib("ledger.wal_max")?,
-            },
-            claim_code_lifetime: raw.enrolment.claim_code_lifetime.positive("enrolment.claim_code_lifetime")?,
+            ledger,
+            claim_code_lifetime,
         })
     }
 
@@ -290,11 +278,11 @@ const QUEUE_BYTES_MIN: usize = 8 << 20;
 /// The same for messages as they come over the wire (1 MiB).
 const UPLINK_BYTES_MIN: usize = 1 << 20;
 
-fn tls_files(section: &'static str, certificate: PathBuf, key: PathBuf) -> Result<Option<TlsFiles>, ConfigError> {
+fn tls_files(certificate: PathBuf, key: PathBuf) -> Result<Option<TlsFiles>, String> {
     match (some_path(certificate), some_path(key)) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
         (None, None) => Ok(None),
-        _ => Err(ConfigError::HalfTls { section }),
+        _ => Err("belongs together with tls_key: set both or none".to_owned()),
     }
 }
 
@@ -302,17 +290,15 @@ fn some_path(path: PathBuf) -> Option<PathBuf> {
     Some(path).filter(|path| !path.as_os_str().is_empty())
 }
 
-fn at_least_one(path: &str, value: u64) -> Result<(), ConfigError> {
-    if value == 0 { Err(ConfigError::Value(format!("{path} is zero"))) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn config(file: &str) -> Result<Config, ConfigError> {
         let file = Some((Path::new("test.toml"), file.to_owned()));
-        Config::check(layer(file, |_| None, &Flags::default())?)
+        Config::check(layer(file, &BTreeMap::new(), &Flags::default())?)
     }
 
     #[test]
@@ -337,16 +323,29 @@ mod tests {
         check("[http]\nlisten = \"0.0.0.0:80\"\nallow_plaintext = true", "set http.api_token_file");
         check("[mqtt]\nlisten = \"[::]:1883\"", "mqtt.allow_plaintext = true");
         check("[mqtt]\ntls_key = \"a.pem\"", "set both or none");
-        check("[mqtt]\nlisten = \"nowhere\"", "listen");
-        check("[mqtt]\nconnections_max = 0", "mqtt.connections_max is zero");
+        check("[mqtt]\nlisten = \"nowhere\"", "mqtt.listen = \"nowhere\" (from test.toml): invalid socket address");
+        check("[mqtt]\nconnections_max = 0", "mqtt.connections_max = 0 (from test.toml): is not above zero");
         check("[mqtt]\nkeep_alive_max = \"0s\"", "mqtt.keep_alive_max");
         check("[ingest]\nbatch_events_max = 1001", "is above 1000");
-        check("[ingest]\nqueue_bytes_max = \"1MiB\"", "ingest.queue_bytes_max is below 8388608 bytes");
+        check(
+            "[ingest]\nqueue_bytes_max = \"1MiB\"",
+            "ingest.queue_bytes_max = \"1MiB\" (from test.toml): is below 8388608 bytes",
+        );
         check("[ingest]\nhold_max = \"soon\"", "\"soon\" is not a duration");
         check("[ledger]\ncache = \"64MB\"", "is not a size");
         check("[log]\nformat = \"xml\"", "unknown variant");
-        check("[enrolment]\nclaim_code_lifetime = \"0s\"", "enrolment.claim_code_lifetime is zero");
-        check("data_dir = 7", "data_dir");
+        check("[enrolment]\nclaim_code_lifetime = \"0s\"", "claim_code_lifetime = \"0s\" (from test.toml): is zero");
+        check("data_dir = 7", "data_dir = 7 (from test.toml)");
+        check("[log]\nfilter = \"a=b=c\"", "log.filter");
+        check("http = 1", "http = 1 (from test.toml)");
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_named_at_once() {
+        let file = "data_dir = 7\n[log]\nformat = \"xml\"\n[mqtt]\nconnections_max = 0\nconnects_burst = -1";
+        let Err(ConfigError::Values(problems)) = config(file) else { panic!("must be refused") };
+        let paths: Vec<&str> = problems.iter().filter_map(|problem| problem.split(' ').next()).collect();
+        assert_eq!(paths, ["data_dir", "log.format", "mqtt.connects_burst", "mqtt.connections_max"], "{problems:?}");
     }
 
     #[test]

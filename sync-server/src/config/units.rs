@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::ConfigError;
-
 /// A duration: `500ms`, `30s`, `10m`, `24h`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span(Duration);
@@ -15,34 +13,34 @@ pub(super) struct Span(Duration);
 pub(super) struct ByteSize(u64);
 
 impl Span {
-    pub(super) fn positive(self, path: &str) -> Result<Duration, ConfigError> {
-        if self.0.is_zero() { Err(ConfigError::Value(format!("{path} is zero"))) } else { Ok(self.0) }
+    pub(super) fn positive(self) -> Result<Duration, String> {
+        if self.0.is_zero() { Err("is zero".to_owned()) } else { Ok(self.0) }
     }
 
-    pub(super) fn millis(self, path: &str) -> Result<u32, ConfigError> {
-        u32::try_from(self.0.as_millis()).map_err(|_| ConfigError::Value(format!("{path} is too long")))
+    pub(super) fn millis(self) -> Result<u32, String> {
+        u32::try_from(self.0.as_millis()).map_err(|_| "is too long".to_owned())
     }
 
     /// Seconds that MQTT can say.
-    pub(super) fn keep_alive(self, path: &str) -> Result<u16, ConfigError> {
+    pub(super) fn keep_alive(self) -> Result<u16, String> {
         let seconds = u16::try_from(self.0.as_secs()).ok().filter(|seconds| *seconds > 0);
-        seconds.ok_or_else(|| ConfigError::Value(format!("{path} is not between 1s and 65535s")))
+        seconds.ok_or_else(|| "is not between 1s and 65535s".to_owned())
     }
 }
 
 impl ByteSize {
-    pub(super) fn at_least(self, path: &str, least: usize) -> Result<usize, ConfigError> {
+    pub(super) fn at_least(self, least: usize) -> Result<usize, String> {
         match usize::try_from(self.0) {
             Ok(bytes) if bytes >= least => Ok(bytes),
-            Ok(_) => Err(ConfigError::Value(format!("{path} is below {least} bytes"))),
-            Err(_) => Err(ConfigError::Value(format!("{path} is too large"))),
+            Ok(_) => Err(format!("is below {least} bytes")),
+            Err(_) => Err("is too large".to_owned()),
         }
     }
 
-    pub(super) fn kib(self, path: &str) -> Result<u32, ConfigError> {
+    pub(super) fn kib(self) -> Result<u32, String> {
         match u32::try_from(self.0 / 1024) {
             Ok(kib) if kib > 0 => Ok(kib),
-            _ => Err(ConfigError::Value(format!("{path} is not between 1KiB and 4095GiB"))),
+            _ => Err("is not between 1KiB and 4095GiB".to_owned()),
         }
     }
 }

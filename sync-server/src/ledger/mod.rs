@@ -37,6 +37,11 @@ pub trait Ledger: Send {
 
     /// Does the housekeeping that is due, outside any group: short when little is due.
     fn tidy(&mut self) -> Result<(), LedgerError>;
+
+    /// Leaves all in order when the service ends; nothing is applied after it.
+    fn end(&mut self) -> Result<(), LedgerError> {
+        Ok(())
+    }
 }
 
 /// The ledger's database failed, or is not one.

@@ -24,7 +24,7 @@ const QUOTED_CHARS_MAX: usize = 40;
 /// An operator looks for this line when a store does not come in. The connect rate bounds how many a stranger can write.
 pub(super) fn login_refused(peer: SocketAddr, username: Option<&str>, reason: LoginRefused) {
     let username: String = username.unwrap_or_default().chars().take(QUOTED_CHARS_MAX).collect();
-    tracing::info!(%peer, username, reason = %reason, "login refused");
+    tracing::warn!(%peer, username, reason = %reason, "login refused");
 }
 
 /// Nothing above DEBUG: whoever floods the port must not flood the log, too. The counters tell.

@@ -50,8 +50,9 @@ impl Centre {
             log: None,
         };
         let file = format!("{file}\n[enrolment]\nclaim_code_lifetime = \"1h\"");
-        let layered = layer(Some((Path::new("test.toml"), file)), |_| None, &flags).expect("sound");
-        assert_eq!(layered.unknown, [""; 0]);
+        let layered =
+            layer(Some((Path::new("test.toml"), file)), &std::collections::BTreeMap::new(), &flags).expect("sound");
+        assert_eq!(layered.warnings, [""; 0]);
         let config = Config::check(layered).expect("valid");
         let service = Service::start(config).await.expect("starts");
         let addresses = service.addresses();

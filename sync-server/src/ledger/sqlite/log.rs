@@ -6,6 +6,8 @@
 //! - A reader that stays, such as an analyst's session or `verify`, lets the log grow and holds up nothing else. What
 //!   it keeps from moving is tried again when as much again has been written, not after each group.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use super::fault::During;
@@ -59,6 +61,15 @@ impl LogBound {
         Ok(())
     }
 }
+
+/// Empties the log, for a service that ends in order: what lies in the folder afterwards is one file, and small.
+pub(super) fn empty(connection: &Connection) -> Result<(), LedgerError> {
+    connection.busy_timeout(PATIENCE_AT_THE_END).during(MOVING)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).during(MOVING)
+}
+
+/// How long an end waits for readers. What stays in the log is as safe there, and the next start moves it.
+const PATIENCE_AT_THE_END: Duration = Duration::from_millis(500);
 
 const MOVING: &str = "move pages from the write-ahead log";
 

@@ -134,6 +134,10 @@ impl Ledger for SqliteLedger {
     fn tidy(&mut self) -> Result<(), LedgerError> {
         self.log.as_mut().map_or(Ok(()), |log| log.keep(&self.connection))
     }
+
+    fn end(&mut self) -> Result<(), LedgerError> {
+        if self.log.is_some() { log::empty(&self.connection) } else { Ok(()) }
+    }
 }
 
 impl SqliteReader {
