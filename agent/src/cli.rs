@@ -115,10 +115,34 @@ pub enum Command {
     /// Look at the events that the centre has not confirmed
     #[command(subcommand, after_help = ending("breakwater-agent outbox list --limit 20", ""))]
     Outbox(Outbox),
+    /// The price book by which the store sells
+    #[command(subcommand, after_help = ending("breakwater-agent price-book load tea.json", ""))]
+    PriceBook(PriceBookCommand),
     /// Walk the hash chain over all that is held, and name the first broken row
     #[command(after_help = ending("breakwater-agent verify --data-dir /var/lib/breakwater-agent", ", 3 a row is broken"))]
     Verify {
         /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The price book.
+#[derive(Debug, Subcommand)]
+pub enum PriceBookCommand {
+    /// Check a price book, and hand it to the agent
+    ///
+    /// An agent that runs sells by it within seconds, one that does not from its next start on. A sale that was begun keeps
+    /// the book with which it began. A book that the store cannot sell by is refused, and the last good one stays in force.
+    #[command(after_help = ending("breakwater-agent price-book load tea.json --data-dir ./store", ""))]
+    Load {
+        /// The document (JSON)
+        file: PathBuf,
+    },
+    /// Show which price books the store has sold by; the first one is in force
+    #[command(after_help = ending("breakwater-agent price-book list --json", ""))]
+    List {
+        /// One JSON object per line
         #[arg(long)]
         json: bool,
     },

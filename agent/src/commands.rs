@@ -9,7 +9,7 @@ use protocol::latest::{Event, EventBody};
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::db::{self, EventRow, Reader};
+use crate::db::{self, EventRow, KeptBook, Reader};
 use crate::folder;
 
 /// A command could not do its work.
@@ -96,6 +96,30 @@ pub fn show(reader: &Reader, place: Place, as_json: bool, out: &mut impl Write) 
         writeln!(out, "{value:#}")
     };
     written.map_err(CommandError::Output)
+}
+
+/// `price-book list`.
+pub fn list_price_books(reader: &Reader, as_json: bool, out: &mut impl Write) -> Result<(), CommandError> {
+    let books = reader.view().price_books().map_err(CommandError::Books)?;
+    if !as_json {
+        let heading = if books.is_empty() {
+            "the store has no price book"
+        } else {
+            "VERSION               SINCE (UTC)               HASH"
+        };
+        writeln!(out, "{heading}").map_err(CommandError::Output)?;
+    }
+    for KeptBook { hash, version, activated_at_ms, json } in books {
+        let since = moment(activated_at_ms);
+        let line = if as_json {
+            let hash = hash.to_string();
+            json!({ "version": version, "active_since": since, "hash": hash, "bytes": json.len() }).to_string()
+        } else {
+            format!("{version:<20}  {since:<24}  {hash}")
+        };
+        writeln!(out, "{line}").map_err(CommandError::Output)?;
+    }
+    Ok(())
 }
 
 /// `verify`. Returns whether all is sound.

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use pos_model::Tag;
 
 use crate::db::{RETENTION_MS_MIN, Rules};
 
@@ -46,6 +47,10 @@ pub struct StoreConfig {
     pub rules: Rules,
     /// The store's time zone.
     pub time_zone: TimeZone,
+    /// The region, for prices that differ by it.
+    pub region: Option<Tag>,
+    /// The groups that the store is in, for prices and promotions of a part of the chain.
+    pub groups: Vec<Tag>,
 }
 
 /// The centre. Nothing of it is needed to sell.
@@ -111,6 +116,8 @@ impl Config {
         let currency = values.text("store.currency", parse::currency);
         let time_zone = values.text("store.time_zone", parse::time_zone);
         let cut_off = values.text("store.day_cut_off", parse::day_cut_off);
+        let region = values.optional("store.region", parse::tag);
+        let groups = values.optional("store.groups", parse::tags);
         let listen = values.text("http.listen", parse::socket_address);
         let allow_lan = values.flag("http.allow_lan");
         let retention = values.text("outbox.retention", duration);
@@ -126,7 +133,12 @@ impl Config {
         let built = (|| {
             Some(Config {
                 data_dir: data_dir?,
-                store: StoreConfig { rules: Rules { currency: currency?, cut_off: cut_off? }, time_zone: time_zone? },
+                store: StoreConfig {
+                    rules: Rules { currency: currency?, cut_off: cut_off? },
+                    time_zone: time_zone?,
+                    region: region?,
+                    groups: groups?.unwrap_or_default(),
+                },
                 listen: listen?,
                 retention_ms: retention_ms?,
                 centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file: ca_file? },

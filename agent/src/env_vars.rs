@@ -7,11 +7,13 @@ pub const CONFIG: &str = "BREAKWATER_AGENT_CONFIG";
 pub const PREFIX: &str = "BREAKWATER_AGENT_";
 
 /// Key and variable.
-pub const KEYS: [(&str, &str); 12] = [
+pub const KEYS: [(&str, &str); 14] = [
     ("data_dir", "BREAKWATER_AGENT_DATA_DIR"),
     ("store.currency", "BREAKWATER_AGENT_STORE_CURRENCY"),
     ("store.time_zone", "BREAKWATER_AGENT_STORE_TIME_ZONE"),
     ("store.day_cut_off", "BREAKWATER_AGENT_STORE_DAY_CUT_OFF"),
+    ("store.region", "BREAKWATER_AGENT_STORE_REGION"),
+    ("store.groups", "BREAKWATER_AGENT_STORE_GROUPS"),
     ("http.listen", "BREAKWATER_AGENT_HTTP_LISTEN"),
     ("http.allow_lan", "BREAKWATER_AGENT_HTTP_ALLOW_LAN"),
     ("outbox.retention", "BREAKWATER_AGENT_OUTBOX_RETENTION"),

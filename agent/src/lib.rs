@@ -19,6 +19,7 @@ pub mod folder;
 pub mod housekeeping;
 pub mod http;
 pub mod identity;
+pub mod price_book;
 pub mod readers;
 pub mod replay;
 pub mod run;

@@ -1,15 +1,16 @@
 //! `breakwater-agent`: parse, load, and hand over.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use agent::cli::{Cli, Command, Outbox};
+use agent::cli::{Cli, Command, Outbox, PriceBookCommand};
 use agent::config::{Config, ConfigError, Loaded, LogConfig, MqttUrl};
 use agent::enroll::{Allowed, Enrollment};
 use agent::folder::{self, FolderError};
 use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
-use agent::{commands, telemetry, trust};
+use agent::{commands, price_book, telemetry, trust};
 use anyhow::Context;
 use clap::Parser;
 use pos_model::StoreId;
@@ -68,6 +69,10 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Outbox(Outbox::Show { place, json }) => {
             commands::show(&commands::open(&config.data_dir)?, place, json, &mut out)?;
         }
+        Command::PriceBook(PriceBookCommand::Load { file }) => load_price_book(&config, &file, &mut out)?,
+        Command::PriceBook(PriceBookCommand::List { json }) => {
+            commands::list_price_books(&commands::open(&config.data_dir)?, json, &mut out)?;
+        }
         Command::Verify { json } => {
             if !commands::verify(&commands::open(&config.data_dir)?, json, &mut out)? {
                 return Ok(ExitCode::from(BROKEN));
@@ -117,6 +122,15 @@ fn enroll(
     if folder::is_in_use(&config.data_dir) {
         writeln!(out, "an agent is running on this folder: start it again, so that it knows")?;
     }
+    Ok(())
+}
+
+fn load_price_book(config: &Config, file: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+    let book = price_book::read(file, config.store.rules.currency)?;
+    folder::prepare(&config.data_dir)?;
+    price_book::deliver(&book, &config.data_dir)?;
+    let when = if folder::is_in_use(&config.data_dir) { "within seconds" } else { "from its next start on" };
+    writeln!(out, "price book {} is handed over: the agent sells by it {when}", book.version)?;
     Ok(())
 }
 

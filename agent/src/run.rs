@@ -20,9 +20,10 @@ use crate::config::Config;
 use crate::db::{self, Head, Store};
 use crate::folder::{Folder, FolderError};
 use crate::http::listener::Bounded;
-use crate::http::{ApiParts, router};
+use crate::http::{ApiParts, Counter, router};
 use crate::identity::{Identity, IdentityError};
-use crate::readers::Readers;
+use crate::price_book::Keeper;
+use crate::readers::{ReadError, Readers};
 use crate::status::Status;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
@@ -49,6 +50,8 @@ pub enum RunError {
     Books(#[source] db::Error),
     #[error("open an epoch")]
     Randomness(#[source] NoRandomness),
+    #[error("read the store's price book")]
+    PriceBook(#[source] ReadError),
     #[error("set up the way to the centre")]
     Uplink(#[source] UplinkError),
     #[error("start the writer")]
@@ -113,12 +116,16 @@ pub async fn run_with_clock(
     let (link, link_status) = watch::channel(LinkStatus::NOT_ENROLLED);
     let mut tasks = JoinSet::new();
     let store_id = identity.as_ref().map(|identity| identity.store_id.clone());
+    let (keeper, book) =
+        Keeper::start(&config.data_dir, rules.currency, writer.clone(), &readers).await.map_err(RunError::PriceBook)?;
+    tasks.spawn(keeper.run(ended.clone()));
     let status = Status {
         store_id,
         currency: rules.currency,
         link: link_status,
         readers: readers.clone(),
         writer: writer.clone(),
+        book: book.clone(),
     };
     if let Some(identity) = &identity {
         let (to_write, readers) = (writer.clone(), readers.clone());
@@ -133,7 +140,12 @@ pub async fn run_with_clock(
         writer: writer.clone(),
         readers: readers.clone(),
         status,
-        cut_off: rules.cut_off,
+        counter: Counter {
+            book,
+            cut_off: rules.cut_off,
+            region: config.store.region.clone(),
+            groups: config.store.groups.clone(),
+        },
         changes,
         shutdown: ended.clone(),
     };

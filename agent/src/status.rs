@@ -7,6 +7,7 @@ use protocol::latest::local_api::{Change, NoticeView, SyncState};
 use tokio::sync::{broadcast, watch};
 
 use crate::db::Notice;
+use crate::price_book::BookInForce;
 use crate::readers::{ReadError, Readers};
 use crate::uplink::task::LinkStatus;
 use crate::writer::Writer;
@@ -27,6 +28,8 @@ pub struct Status {
     pub readers: Readers,
     /// The newest event, and whether the disk has failed.
     pub writer: Writer,
+    /// The price book in force.
+    pub book: BookInForce,
 }
 
 impl Status {
@@ -51,6 +54,7 @@ impl Status {
             outbox_events: depth.events,
             outbox_oldest_ms: depth.oldest_ms,
             last_contact_ms: link.last_contact_ms,
+            price_book: self.book.borrow().as_ref().map(|active| active.view()),
             notices: failed.into_iter().chain(kept).collect(),
         })
     }

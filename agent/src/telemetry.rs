@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
-use pos_model::{Epoch, StoreId};
+use pos_model::{BookHash, Epoch, StoreId, Tag};
 
 use crate::db::Failure;
 use crate::writer::WriteError;
@@ -63,6 +63,26 @@ pub(crate) fn accept_failed(error: &std::io::Error) {
 /// Somebody who listens to the changes reads too slowly.
 pub(crate) fn listener_lagged(missed: u64) {
     tracing::debug!(missed, "a listener fell behind and gets the state afresh");
+}
+
+/// The store sells by another price book.
+pub(crate) fn price_book_in_force(version: &Tag, hash: BookHash) {
+    tracing::info!(%version, %hash, "a price book is in force");
+}
+
+/// A price book was delivered that the store cannot sell by. The people in the store are told as well.
+pub(crate) fn price_book_refused(text: &str) {
+    tracing::error!(text, "a price book was refused");
+}
+
+/// The books could not be written; the delivered price book is tried again.
+pub(crate) fn price_book_not_kept(error: &WriteError) {
+    tracing::error!(%error, "a price book was not kept");
+}
+
+/// A refused price book lies where it was delivered, and is refused again and again.
+pub(crate) fn price_book_not_put_aside(error: &std::io::Error) {
+    tracing::warn!(%error, "a refused price book could not be put aside");
 }
 
 /// The agent answers.

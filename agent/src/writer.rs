@@ -18,7 +18,7 @@ use protocol::latest::{Mark, OpenReason, ReceiptHead};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::clock::{NoRandomness, StoreClock, random_epoch, random_event_id};
-use crate::db::{self, CommandDigest, Confirmed, Durability, Failure, Head, Notice, Recorded, Store};
+use crate::db::{self, CommandDigest, Confirmed, Durability, Failure, Head, KeptBook, Notice, Recorded, Store};
 use crate::telemetry;
 
 /// Commands in one database transaction. It bounds what one failure of the disk refuses, and for how long the first of a
@@ -223,6 +223,11 @@ impl Writer {
     /// [`Store::settle_notice`].
     pub async fn settle_notice(&self, key: String) -> Result<bool, WriteError> {
         self.run(Durability::Hint, move |store| store.settle_notice(&key)).await
+    }
+
+    /// [`Store::keep_price_book`].
+    pub async fn keep_price_book(&self, book: KeptBook) -> Result<(), WriteError> {
+        self.run(Durability::Promise, move |store| store.keep_price_book(&book)).await
     }
 
     /// Opens a new epoch, from now on.

@@ -1,80 +1,17 @@
 //! The local API, asked over HTTP as a till does.
 
+#[path = "api_support/mod.rs"]
+mod api_support;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agent::config::{Config, Sources};
-use agent::{Running, run};
-use protocol::latest::local_api::{Change, DayTotals, LinkState, Problem, SaleReceipt, SaleView, SyncState};
-use reqwest::{Client, Response, StatusCode};
+use agent::run;
+use api_support::{PATIENCE, Store, problem};
+use protocol::latest::local_api::{Change, DayTotals, LinkState, SaleReceipt, SaleView, SyncState};
+use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Store {
-    running: Option<Running>,
-    stop: Option<oneshot::Sender<()>>,
-    url: String,
-    client: Client,
-    folder: tempfile::TempDir,
-}
-
-impl Store {
-    async fn open() -> Self {
-        Self::open_on(tempfile::tempdir().expect("a folder")).await
-    }
-
-    async fn open_on(folder: tempfile::TempDir) -> Self {
-        let data_dir = folder.path().join("data").display().to_string();
-        let sources = Sources {
-            flags: vec![
-                ("data_dir", data_dir),
-                ("http.listen", "127.0.0.1:0".to_owned()),
-                ("store.time_zone", "Asia/Shanghai".to_owned()),
-            ],
-            ..Sources::none()
-        };
-        let config = Config::load(&sources).expect("sound").config;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = async move { drop(stopped.await) };
-        let running = run(config, shutdown).await.expect("starts");
-        let url = format!("http://{}", running.address);
-        // Another test of this process may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().timeout(PATIENCE).build().expect("a client");
-        Self { running: Some(running), stop: Some(stop), url, client, folder }
-    }
-
-    async fn close(mut self) -> tempfile::TempDir {
-        drop(self.stop.take());
-        let running = self.running.take().expect("runs");
-        tokio::time::timeout(PATIENCE, running.finished()).await.expect("in time").expect("ends in order");
-        self.folder
-    }
-
-    async fn get(&self, path: &str) -> Response {
-        self.client.get(format!("{}{path}", self.url)).send().await.expect("answers")
-    }
-
-    async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
-        let response = self.get(path).await;
-        assert_eq!(response.status(), StatusCode::OK, "{path}");
-        response.json().await.expect("of this form")
-    }
-
-    async fn post(&self, body: impl Into<reqwest::Body>) -> Response {
-        let request = self.client.post(format!("{}/v1/sales", self.url)).header("content-type", "application/json");
-        request.body(body).send().await.expect("answers")
-    }
-
-    async fn sell(&self, sale: &Value) -> SaleReceipt {
-        let response = self.post(sale.to_string()).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        response.json().await.expect("a receipt")
-    }
-}
 
 fn new_sale() -> Value {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
@@ -91,15 +28,6 @@ fn new_sale() -> Value {
         }],
         "tenders": [{ "kind": "card", "amount_minor": 1000 }, { "kind": "cash", "amount_minor": 3000 }],
     })
-}
-
-/// The problem in a response, which must be of this status and have this key.
-async fn problem(response: Response, status: u16, message_key: &str) -> Problem {
-    assert_eq!(response.status().as_u16(), status, "{message_key}");
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
-    let problem: Problem = response.json().await.expect("a problem");
-    assert_eq!((problem.status, problem.message_key.as_str()), (status, message_key), "{}", problem.detail);
-    problem
 }
 
 #[tokio::test]
@@ -259,7 +187,17 @@ async fn the_description_names_every_path_and_type() {
     let paths: Vec<&String> = document["paths"].as_object().expect("paths").keys().collect();
     assert_eq!(
         paths,
-        ["/healthz", "/v1/events", "/v1/notices/{key}", "/v1/sales", "/v1/sales/{sale_id}", "/v1/sync", "/v1/totals"]
+        [
+            "/healthz",
+            "/v1/events",
+            "/v1/notices/{key}",
+            "/v1/price",
+            "/v1/price-book",
+            "/v1/sales",
+            "/v1/sales/{sale_id}",
+            "/v1/sync",
+            "/v1/totals"
+        ]
     );
     let text = document.to_string();
     let mut references =

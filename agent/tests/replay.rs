@@ -115,6 +115,7 @@ async fn sync_state() -> Json<SyncState> {
         outbox_events: 0,
         outbox_oldest_ms: None,
         last_contact_ms: None,
+        price_book: None,
         notices: Vec::new(),
     })
 }

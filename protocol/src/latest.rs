@@ -7,8 +7,10 @@ pub use crate::v1::event::{
     encode_event,
 };
 pub use crate::v1::local_api;
+pub use crate::v1::order;
 pub use crate::v1::sale::{
-    Adjustment, ChosenOption, Consumption, ImportedFrom, SaleCompleted, SaleLine, SaleTotals, Tender,
+    Adjustment, ChosenOption, Consumption, ImportedFrom, Pricing, PricingMember, SaleCompleted, SaleLine, SaleTotals,
+    Tender,
 };
 pub use crate::v1::sync::{
     Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Uplink,

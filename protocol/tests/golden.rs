@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use pos_model::{ChainHash, Epoch, EventId, Money, Quantity, SaleId, Seq, Stamp, StoreId};
+use pos_model::{BookHash, ChainHash, Epoch, EventId, Money, Quantity, SaleId, Seq, Stamp, StoreId};
 use protocol::envelope::{open_downlink, open_uplink, seal_downlink, seal_uplink};
 use protocol::latest::*;
 use serde_bytes::ByteBuf;
@@ -57,7 +57,9 @@ fn sale() -> SaleCompleted {
             gross_minor: Money::from_minor(3150),
             tax_group: text("standard"),
             tax_rate_ppm: 60_000,
+            tax_on_top: false,
             tax_minor: Money::from_minor(178),
+            unit_gross_minor: Vec::new(),
             consumption: vec![Consumption { item_id: text("milk"), quantity: Quantity::from_micro(480_000_000) }],
         }],
         tenders: vec![Tender { kind: text("cash"), amount_minor: Money::from_minor(4000) }],
@@ -69,9 +71,38 @@ fn sale() -> SaleCompleted {
             quantity: Quantity::from_micro(2_000_000),
         },
         price_book_version: Some("2026-07-a".to_owned()),
+        pricing: None,
         imported: Some(ImportedFrom { source: "receipts.csv".to_owned(), reference: "3|2019-04-01|7".to_owned() }),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
     }
+}
+
+/// A sale that the store priced by its price book.
+fn sale_by_the_book() -> SaleCompleted {
+    let mut sale = sale();
+    sale.imported = None;
+    sale.lines[0].tax_on_top = true;
+    sale.lines[0].unit_gross_minor = vec![Money::from_minor(2100), Money::from_minor(1050)];
+    sale.pricing = Some(Pricing {
+        book_hash: BookHash::from_bytes([7; 32]),
+        business_date: text("2026-07-26"),
+        minute: 750,
+        region: Some(text("south")),
+        store_groups: vec![text("airport")],
+        takeaway: true,
+        member: Some(PricingMember {
+            level: Some(text("gold")),
+            tags: vec![text("staff")],
+            order_no: Some(3),
+            used: [(text("second-half"), 1)].into(),
+        }),
+        coupons: vec![text("free-cup")],
+        quotas: [(text("million-cups"), 40)].into(),
+        coupons_spent: vec![text("free-cup")],
+        rights: [(text("million-cups"), 1)].into(),
+        points: 31,
+    });
+    sale
 }
 
 fn event(body: EventBody) -> Event {
@@ -168,7 +199,12 @@ fn sample(name: &str, encoded: &[u8]) -> Vec<u8> {
 #[test]
 fn events() {
     let sale = event(EventBody::SaleCompleted(Box::new(sale())));
-    for (name, event) in [("event_epoch_opened", epoch_opened()), ("event_sale_completed", sale)] {
+    let by_the_book = event(EventBody::SaleCompleted(Box::new(sale_by_the_book())));
+    for (name, event) in [
+        ("event_epoch_opened", epoch_opened()),
+        ("event_sale_completed", sale),
+        ("event_sale_completed_by_the_book", by_the_book),
+    ] {
         let encoded = encode_event(&event).expect("encodes");
         let golden = sample(name, &encoded);
         assert_eq!(decode_event(&golden).expect("decodes"), event, "{name}");

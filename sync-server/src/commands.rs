@@ -88,11 +88,11 @@ fn price(args: &PriceArgs) -> anyhow::Result<ExitCode> {
         print(&price_books::as_text(&basket, &rules, args.explain))?;
     }
     let forbidden = basket.problems.iter().filter(|problem| problem.forbids_sale());
-    let texts: Vec<String> = forbidden.map(|problem| format!("{problem:?}")).collect();
+    let texts: Vec<String> = forbidden.map(ToString::to_string).collect();
     if texts.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    complain(&anyhow::anyhow!("the basket cannot be sold like this: {}", texts.join(", ")));
+    complain(&anyhow::anyhow!("the basket cannot be sold like this: {}", texts.join("; ")));
     Ok(ExitCode::from(BOOKS_DIFFER))
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use pricing::book::{Finding, PriceBook, Severity};
-use pricing::{PricedBasket, Rules, explain};
+use pricing::{PricedBasket, Quote, Rules, explain};
 use serde_json::{Value, json};
 
 /// Reads a book.
@@ -41,7 +41,7 @@ pub fn as_text(basket: &PricedBasket, rules: &Rules, explained: bool) -> String 
 
 /// A priced basket as JSON.
 pub fn as_json(basket: &PricedBasket, rules: &Rules) -> Value {
-    wire::priced(basket, rules)
+    serde_json::to_value(Quote::new(basket, rules)).expect("text and numbers always encode")
 }
 
 /// Findings as JSON.

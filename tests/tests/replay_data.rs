@@ -87,7 +87,7 @@ fn assert_square(report: &Report, sales: &[PlannedSale]) {
     let left_out: u64 = report.rows_left_out.values().sum();
     assert_eq!(report.rows_read, report.rows_sold + report.rows_not_picked + left_out + report.rows_refused);
     for sale in sales {
-        let (draft, _) = agent::http::from_wire::sale(sale.command.clone()).expect("obeys the rules");
+        let (draft, _) = agent::http::from_wire::sale_of_lines(sale.command.clone()).expect("obeys the rules");
         assert_eq!(draft.gross, sale.total);
     }
 }

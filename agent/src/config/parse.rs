@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use pos_model::{Currency, DayCutOff};
+use pos_model::{Currency, DayCutOff, Tag};
 use tracing_subscriber::EnvFilter;
 
 /// Parses a number and a unit: `250ms`, `30s`, `5m`, `12h`, `14d`.
@@ -52,6 +52,15 @@ pub(super) fn day_cut_off(text: &str) -> Result<DayCutOff, String> {
     let hours = two_digits(hours).filter(|&hours| hours < 24).ok_or_else(wrong)?;
     let minutes = two_digits(minutes).filter(|&minutes| minutes < 60).ok_or_else(wrong)?;
     DayCutOff::from_minutes(hours * 60 + minutes).ok_or_else(wrong)
+}
+
+pub(super) fn tag(text: &str) -> Result<Tag, String> {
+    Tag::new(text).map_err(|error| error.to_string())
+}
+
+/// Tags with commas between them.
+pub(super) fn tags(text: &str) -> Result<Vec<Tag>, String> {
+    text.split(',').map(|one| tag(one.trim())).collect()
 }
 
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
@@ -178,6 +187,20 @@ mod tests {
         check("04:60", None);
         check("+4:00", None);
         check("0400", None);
+    }
+
+    #[test]
+    fn groups() {
+        #[track_caller]
+        fn check(text: &str, expected: Option<&[&str]>) {
+            let parsed = tags(text).ok().map(|tags| tags.iter().map(Tag::to_string).collect::<Vec<_>>());
+            let expected = expected.map(|tags| tags.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+            assert_eq!(parsed, expected, "{text:?}");
+        }
+        check("airport", Some(&["airport"]));
+        check("airport, pilot", Some(&["airport", "pilot"]));
+        check("airport,", None);
+        check("", None);
     }
 
     #[test]

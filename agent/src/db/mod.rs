@@ -21,7 +21,7 @@
 //! # Layout
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
-//! `epoch`, `sale`, `uplink`, `trim`, `notice` are the operations; `view` is all that reads, on the write connection or
+//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
 //! on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
@@ -31,6 +31,7 @@ mod error;
 mod notice;
 #[cfg(test)]
 mod on_disk;
+mod price_book;
 mod sale;
 mod sale_event;
 mod schema;
@@ -44,6 +45,7 @@ mod view;
 
 pub use error::{Error, Failure};
 pub use notice::Notice;
+pub use price_book::KeptBook;
 pub use sale::{CommandDigest, Recorded};
 pub use schema::SCHEMA_VERSION;
 pub use store::{Durability, Head, Rules, Store};

@@ -197,7 +197,10 @@ fn write_header(
 }
 
 /// What a till was answered, and the digest of the command that it was answered for.
-fn find_receipt(connection: &Connection, sale_id: SaleId) -> Result<Option<(SaleReceipt, CommandDigest)>, Error> {
+pub(super) fn find_receipt(
+    connection: &Connection,
+    sale_id: SaleId,
+) -> Result<Option<(SaleReceipt, CommandDigest)>, Error> {
     let found = connection
         .prepare_cached(
             "SELECT till_id, receipt_no, pickup_no, business_date, currency, total_minor, tax_minor, change_minor,

@@ -1,10 +1,13 @@
 //! A draft and its numbers as the event that the centre gets.
 
-use pos_model::{BusinessDate, Currency, Money, Stamp};
+use std::collections::BTreeMap;
+
+use pos_model::{BusinessDate, Currency, Money, Stamp, Tag};
 use protocol::latest::{
-    Adjustment, ChosenOption, Consumption, ImportedFrom, SaleCompleted, SaleLine, SaleTotals, Tender,
+    Adjustment, ChosenOption, Consumption, ImportedFrom, Pricing, PricingMember, SaleCompleted, SaleLine, SaleTotals,
+    Tender,
 };
-use till::{DraftLine, SaleDraft};
+use till::{DraftLine, PricedBy, SaleDraft};
 
 /// What the agent adds to a draft.
 #[derive(Debug, Clone, Copy)]
@@ -43,10 +46,39 @@ pub(super) fn sale_completed(draft: SaleDraft, numbers: Numbers) -> SaleComplete
             quantity: draft.quantity,
         },
         price_book_version: draft.price_book_version,
+        pricing: draft.priced_by.map(pricing),
         imported: draft
             .imported
             .map(|imported| ImportedFrom { source: imported.source, reference: imported.reference }),
         traceparent: draft.traceparent,
+    }
+}
+
+fn pricing(priced_by: PricedBy) -> Pricing {
+    let PricedBy { book_hash, context, coupons_spent, rights, points } = priced_by;
+    let mut taken: BTreeMap<Tag, u32> = BTreeMap::new();
+    for right in rights {
+        let uses = taken.entry(right.quota).or_default();
+        *uses = uses.saturating_add(right.uses);
+    }
+    Pricing {
+        book_hash,
+        business_date: context.business_date,
+        minute: context.minute,
+        region: context.region,
+        store_groups: context.store_groups,
+        takeaway: context.takeaway,
+        member: context.member.map(|member| PricingMember {
+            level: member.level,
+            tags: member.tags,
+            order_no: member.order_no,
+            used: member.used,
+        }),
+        coupons: context.coupons,
+        quotas: context.quotas,
+        coupons_spent,
+        rights: taken,
+        points,
     }
 }
 
@@ -74,7 +106,9 @@ fn sale_line(priced: DraftLine) -> SaleLine {
         gross_minor: gross,
         tax_group: line.tax_group,
         tax_rate_ppm: line.tax_rate_ppm,
+        tax_on_top: line.tax_on_top,
         tax_minor: tax,
+        unit_gross_minor: line.unit_gross,
         consumption: line
             .consumption
             .into_iter()

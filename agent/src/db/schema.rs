@@ -8,10 +8,11 @@ use rusqlite::{Connection, OptionalExtension};
 use super::error::{Doing, Error};
 
 /// The version of the schema that this program writes: the number of migrations.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// In order, never edited after release. The last one's place is [`SCHEMA_VERSION`].
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_price_books.sql")];
 
 /// "BWst", in the header of every file of ours.
 const APPLICATION_ID: i64 = 0x4257_7374;
@@ -151,7 +152,10 @@ mod tests {
             connection.pragma_update(None, "application_id", APPLICATION_ID).expect("writes");
             connection.pragma_update(None, "user_version", SCHEMA_VERSION + 1).expect("writes");
         });
-        assert!(text.contains("version 2") && text.contains("install the newer program"), "{text}");
+        assert!(
+            text.contains(&format!("version {}", SCHEMA_VERSION + 1)) && text.contains("install the newer program"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::error::{Doing, Error};
 use super::notice::Notice;
-use super::sale::read_receipt;
+use super::price_book::KeptBook;
+use super::sale::{CommandDigest, read_receipt};
 use super::schema;
 
 /// A connection that only reads. Any number of them may be open beside the [`super::Store`], also from other processes.
@@ -189,6 +190,16 @@ impl<'c> View<'c> {
             Ok(ReceiptHead { till_id, receipt_no: receipt_no.unsigned_abs() })
         })
         .collect()
+    }
+
+    /// The price books that are kept, the newest first.
+    pub fn price_books(&self) -> Result<Vec<KeptBook>, Error> {
+        super::price_book::price_books(self.connection)
+    }
+
+    /// What a till was answered for a sale, and the digest of the command that it was answered for.
+    pub fn receipt(&self, sale_id: SaleId) -> Result<Option<(SaleReceipt, CommandDigest)>, Error> {
+        super::sale::find_receipt(self.connection, sale_id)
     }
 
     /// What a person has to know or do.

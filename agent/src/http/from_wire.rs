@@ -1,28 +1,64 @@
 //! From what a till says to what `till` decides about.
 
-use pos_model::Quantity;
+use pos_model::{Quantity, Stamp};
 use protocol::latest::local_api;
-use till::{Adjustment, ChosenOption, CompleteSale, Consumption, Imported, Line, Refusal, SaleDraft, Tender, complete};
+use till::{
+    Adjustment, ChosenOption, CompleteSale, Consumption, Imported, Line, PricedOrder, Refusal, SaleDraft, Tender,
+    complete, sell_order,
+};
 
+use super::orders::Counter;
 use crate::db::CommandDigest;
 
 /// The tax group of a line that names none.
 const STANDARD_TAX_GROUP: &str = "standard";
 
-/// Makes a sale of a till's command, or says which rule it breaks; with it the digest by which the same command is
-/// recognised when it comes again.
-pub fn sale(mut command: local_api::CompleteSale) -> Result<(SaleDraft, CommandDigest), Refusal> {
+/// A till's command with its quantities understood.
+pub(super) struct Canonical {
+    command: local_api::CompleteSale,
+    quantities: Vec<LineQuantities>,
+}
+
+/// Understands a till's command, and computes the digest by which the same command is recognised when it comes again.
+pub(super) fn canonical(mut command: local_api::CompleteSale) -> Result<(Canonical, CommandDigest), Refusal> {
     let quantities = normalise(&mut command)?;
     // The trace context belongs to the request, not to the sale: a repeated command may come with another one.
     let traceparent = command.traceparent.take();
     let digest = digest(&command);
     command.traceparent = traceparent;
-    let draft = complete(inner(command, quantities))?;
-    Ok((draft, digest))
+    Ok((Canonical { command, quantities }, digest))
+}
+
+/// Makes a sale of a command that names its prices, or says which rule it breaks; with it the command's digest.
+pub fn sale_of_lines(command: local_api::CompleteSale) -> Result<(SaleDraft, CommandDigest), Refusal> {
+    let (Canonical { command, quantities }, digest) = canonical(command)?;
+    Ok((complete(inner(command, quantities))?, digest))
+}
+
+/// Makes a sale of a command, or says which rule it breaks. An order is priced as of `now`; one that was imported, as of
+/// when it was sold.
+pub(super) fn sale(canonical: Canonical, counter: &Counter, now: Stamp) -> Result<SaleDraft, Refusal> {
+    let Canonical { mut command, quantities } = canonical;
+    let Some(order) = command.order.take() else {
+        return complete(inner(command, quantities));
+    };
+    if !command.lines.is_empty() {
+        return Err(Refusal::LinesAndOrder);
+    }
+    let at = command.imported.as_ref().map_or(now, local_api::ImportedCommand::sold_at);
+    let book = counter.book()?;
+    let (basket, context) = counter.basket(order, command.channel.clone(), at)?;
+    let PricedOrder { lines, price_book_version, priced_by } = sell_order(&basket, &book.rules, context)?;
+    complete(CompleteSale {
+        lines,
+        price_book_version: Some(price_book_version),
+        priced_by: Some(priced_by),
+        ..inner(command, quantities)
+    })
 }
 
 /// The quantities of a line and of what it takes from stock.
-struct LineQuantities {
+pub(super) struct LineQuantities {
     sold: Quantity,
     consumed: Vec<Quantity>,
 }
@@ -39,6 +75,10 @@ fn normalise(command: &mut local_api::CompleteSale) -> Result<Vec<LineQuantities
         let sold = parse(&mut line.quantity)?;
         let consumed = line.consumption.iter_mut().map(|item| parse(&mut item.quantity)).collect::<Result<_, _>>()?;
         all.push(LineQuantities { sold, consumed });
+    }
+    for (place, line) in command.order.iter_mut().flat_map(|order| &mut order.lines).enumerate() {
+        let parsed = line.quantity.parse().map_err(|_| Refusal::QuantityFormat { line: place + 1 })?;
+        line.quantity = parsed.into();
     }
     Ok(all)
 }
@@ -66,6 +106,7 @@ fn inner(command: local_api::CompleteSale, quantities: Vec<LineQuantities>) -> C
             .collect(),
         expected_total: command.expected_total_minor,
         price_book_version: command.price_book_version,
+        priced_by: None,
         imported: command.imported.map(|imported| Imported {
             sold_at: imported.sold_at(),
             source: imported.source,
@@ -104,6 +145,8 @@ fn inner_line(line: local_api::LineCommand, quantities: LineQuantities) -> Line 
             .tax_group
             .unwrap_or_else(|| pos_model::Tag::new(STANDARD_TAX_GROUP).expect("a word of small letters is a tag")),
         tax_rate_ppm: line.tax_rate_ppm,
+        tax_on_top: line.tax_on_top,
+        unit_gross: Vec::new(),
         consumption: items.map(|(item, quantity)| Consumption { item_id: item.item_id, quantity }).collect(),
     }
 }
@@ -121,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_a_value() {
-        let (draft, _) = sale(parse(TEA)).expect("a sale");
+        let (draft, _) = sale_of_lines(parse(TEA)).expect("a sale");
         let line = &draft.lines[0].line;
         assert_eq!(
             (line.name.as_str(), line.tax_group.as_str(), draft.channel.as_str()),
@@ -136,7 +179,7 @@ mod tests {
         fn check(from: &str, to: &str, equal: bool) {
             let changed = TEA.replacen(from, to, 1);
             assert_ne!(changed, TEA, "the case changes something");
-            let [(_, one), (_, other)] = [TEA, &changed].map(|json| sale(parse(json)).expect("a sale"));
+            let [(_, one), (_, other)] = [TEA, &changed].map(|json| sale_of_lines(parse(json)).expect("a sale"));
             assert_eq!(one == other, equal, "{to}");
         }
         check(r#""quantity":1"#, r#""quantity":"1.000""#, true);
@@ -155,7 +198,7 @@ mod tests {
     /// A till may repeat a command after the agent was upgraded: the digest of a command must stay what it was.
     #[test]
     fn digests_never_change() {
-        let (_, digest) = sale(parse(TEA)).expect("a sale");
+        let (_, digest) = sale_of_lines(parse(TEA)).expect("a sale");
         assert_eq!(
             blake3::Hash::from_bytes(digest).to_hex().as_str(),
             "16cb59ec21e8c38135e604a11d15c167da4ad33e3f6fbd9d707588676557a408"
@@ -165,7 +208,8 @@ mod tests {
     #[test]
     fn a_quantity_that_is_none_is_refused() {
         for text in ["\"abc\"", "\"0.0000001\"", "\"\"", "9223372036854775807"] {
-            let refusal = sale(parse(&TEA.replace("\"quantity\":1", &format!("\"quantity\":{text}")))).expect_err(text);
+            let refusal =
+                sale_of_lines(parse(&TEA.replace("\"quantity\":1", &format!("\"quantity\":{text}")))).expect_err(text);
             assert_eq!(refusal, Refusal::QuantityFormat { line: 1 }, "{text}");
         }
     }

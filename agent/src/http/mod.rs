@@ -1,6 +1,6 @@
 //! The local API under `/v1`: what tills speak.
 //!
-//! `routes` names every path and answers it; `from_wire` and `to_wire` convert at the edge; `problem` is how every error
+//! `routes` names every path and answers it; `from_wire` and `to_wire` convert at the edge; `orders` prices by the book; `problem` is how every error
 //! looks; `events` is the stream of changes. The types are `protocol`'s, the decisions are `till`'s.
 //!
 //! It listens on loopback unless the configuration says otherwise, because a till is not yet asked who it is.
@@ -8,9 +8,11 @@
 mod events;
 pub mod from_wire;
 pub(crate) mod listener;
+mod orders;
 mod problem;
 mod routes;
 mod to_wire;
 
+pub use orders::Counter;
 pub use problem::ApiError;
 pub use routes::{ApiParts, openapi, router};

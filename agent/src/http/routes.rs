@@ -8,17 +8,19 @@ use axum::extract::{DefaultBodyLimit, Json, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use pos_model::{BusinessDate, DayCutOff, SaleId};
+use pos_model::{BusinessDate, SaleId};
 use protocol::latest::local_api::{
     Change, CompleteSale, DayTotals, LinkState, Problem, SaleReceipt, SaleView, SyncState,
 };
 use serde::Deserialize;
+use till::Refusal;
 use tokio::sync::{broadcast, watch};
 use utoipa::OpenApi;
 
+use super::orders::{self, Counter};
 use super::problem::ApiError;
 use super::{events, from_wire, to_wire};
-use crate::db::Recorded;
+use crate::db::{CommandDigest, Recorded};
 use crate::readers::Readers;
 use crate::status::Status;
 use crate::writer::Writer;
@@ -38,8 +40,8 @@ pub struct ApiParts {
     pub readers: Readers,
     /// The state of the link.
     pub status: Status,
-    /// When the business day turns over.
-    pub cut_off: DayCutOff,
+    /// What orders are priced by.
+    pub counter: Counter,
     /// Where changes are announced.
     pub changes: broadcast::Sender<Change>,
     /// Turns true when the agent ends, so that open streams end as well.
@@ -54,7 +56,17 @@ pub struct ApiParts {
             Every error is application/problem+json with a message_key.",
         license(name = "Apache-2.0")
     ),
-    paths(complete_sale, read_sale, day_totals, sync_state, settle_notice, changes, health),
+    paths(
+        complete_sale,
+        orders::price,
+        orders::price_book,
+        read_sale,
+        day_totals,
+        sync_state,
+        settle_notice,
+        changes,
+        health
+    ),
     components(schemas(Change, LinkState))
 )]
 struct Document;
@@ -70,6 +82,8 @@ pub fn router(parts: ApiParts) -> Router {
     Router::new()
         .route("/v1/sales", post(complete_sale))
         .route("/v1/sales/{sale_id}", get(read_sale))
+        .route("/v1/price", post(orders::price))
+        .route("/v1/price-book", get(orders::price_book))
         .route("/v1/totals", get(day_totals))
         .route("/v1/sync", get(sync_state))
         .route("/v1/notices/{key}", delete(settle_notice))
@@ -111,17 +125,39 @@ async fn complete_sale(
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
     }
     let sale_id = command.sale_id;
-    let (draft, digest) = from_wire::sale(command)?;
+    let (command, digest) = from_wire::canonical(command)?;
+    let draft = match from_wire::sale(command, &parts.counter, parts.writer.clock().now()) {
+        Ok(draft) => draft,
+        Err(refusal) => return answered_before(&parts, sale_id, digest, refusal).await,
+    };
     match parts.writer.record_sale(draft, digest).await? {
         Recorded::New(receipt) | Recorded::Replayed(receipt) => Ok(Json(receipt)),
         Recorded::Refused(refusal) => Err(refusal.into()),
-        Recorded::Conflict => Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "sale.conflict",
-            "The sale has other content",
-            format!("sale {sale_id} is recorded with other content; a new sale needs a new id"),
-        )),
+        Recorded::Conflict => Err(conflict(sale_id)),
     }
+}
+
+/// A command that is refused at this moment may have been a sale before: under another price book, or other rules.
+async fn answered_before(
+    parts: &ApiParts,
+    sale_id: SaleId,
+    digest: CommandDigest,
+    refusal: Refusal,
+) -> Result<Json<SaleReceipt>, ApiError> {
+    match parts.readers.read(move |view| view.receipt(sale_id)).await? {
+        Some((receipt, known)) if known == digest => Ok(Json(receipt)),
+        Some(_) => Err(conflict(sale_id)),
+        None => Err(refusal.into()),
+    }
+}
+
+fn conflict(sale_id: SaleId) -> ApiError {
+    ApiError::new(
+        StatusCode::CONFLICT,
+        "sale.conflict",
+        "The sale has other content",
+        format!("sale {sale_id} is recorded with other content; a new sale needs a new id"),
+    )
 }
 
 /// Read a sale as it was recorded.
@@ -188,7 +224,7 @@ async fn day_totals(
         (Some(from), Some(to)) => (from, to),
         (Some(date), None) | (None, Some(date)) => (date, date),
         (None, None) => {
-            let today = BusinessDate::of(parts.writer.clock().now(), parts.cut_off);
+            let today = BusinessDate::of(parts.writer.clock().now(), parts.counter.cut_off);
             (today, today)
         }
     };

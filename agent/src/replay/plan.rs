@@ -49,6 +49,7 @@ pub(super) fn plan(order: Order, mapping: &Mapping, store: &str) -> Result<Plann
         vec![TenderCommand { kind: mapping.tender.clone(), amount_minor: total }]
     };
     let command = CompleteSale {
+        order: None,
         sale_id,
         till_id: till(order.till, sale_id, &mapping.till)?,
         operator_id: order.operator,
@@ -138,6 +139,7 @@ fn line_command(line: OrderLine, item: &ItemFormat) -> Result<(LineCommand, Mone
         adjustments: &[],
         tax_group: &tag("standard"),
         tax_rate_ppm: 0,
+        tax_on_top: false,
     })
     .ok_or(RowRefusal::Overflow)?;
     let gross = line.amount.unwrap_or(list);
@@ -160,6 +162,7 @@ fn line_command(line: OrderLine, item: &ItemFormat) -> Result<(LineCommand, Mone
         adjustments,
         tax_group: item.tax_group.clone(),
         tax_rate_ppm: item.tax_rate_ppm,
+        tax_on_top: false,
         consumption: Vec::new(),
     };
     Ok((command, gross))

@@ -30,6 +30,7 @@ pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
             adjustments,
             tax_group: &line.tax_group,
             tax_rate_ppm: line.tax_rate_ppm,
+            tax_on_top: line.tax_on_top,
         })
         .collect();
     let priced = pricing::total(&inputs)?;
@@ -57,6 +58,7 @@ pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
         tax: priced.tax,
         quantity: Quantity::from_micro(quantity),
         price_book_version: command.price_book_version,
+        priced_by: command.priced_by,
         imported: command.imported,
         traceparent: command.traceparent.filter(|text| is_traceparent(text)),
     })
@@ -161,6 +163,8 @@ mod tests {
             adjustments: Vec::new(),
             tax_group: Tag::new("standard").expect("valid"),
             tax_rate_ppm: 100_000,
+            tax_on_top: false,
+            unit_gross: Vec::new(),
             consumption: Vec::new(),
         }
     }
@@ -180,6 +184,7 @@ mod tests {
             tenders: vec![tender("cash", 4000)],
             expected_total: None,
             price_book_version: None,
+            priced_by: None,
             imported: None,
             traceparent: None,
         }
@@ -254,6 +259,7 @@ mod tests {
         check(|c| c.expected_total = Some(Money::from_minor(3599)), Some("sale.total_differs"));
         check(|c| c.tenders = vec![tender("cash", 3599)], Some("sale.tender_too_small"));
         check(|c| c.lines.push(Line { tax_rate_ppm: 1, ..line(1, "1") }), Some("sale.tax_rates_differ"));
+        check(|c| c.lines.push(Line { tax_on_top: true, ..line(1, "1") }), Some("sale.tax_modes_differ"));
         let imported = |utc_ms, offset_s| {
             let sold_at = Stamp { utc_ms, offset_s };
             Some(Imported { source: "coffee".to_owned(), reference: "1".to_owned(), sold_at })

@@ -12,11 +12,15 @@
 
 mod complete;
 pub mod limits;
+mod order;
 mod refusal;
 mod sale;
 mod tender;
 
 pub use complete::complete;
+pub use order::{PricedOrder, price_order, sell_order};
 pub use refusal::Refusal;
-pub use sale::{Adjustment, ChosenOption, CompleteSale, Consumption, DraftLine, Imported, Line, SaleDraft, Tender};
+pub use sale::{
+    Adjustment, ChosenOption, CompleteSale, Consumption, DraftLine, Imported, Line, PricedBy, SaleDraft, Tender,
+};
 pub use tender::CASH;

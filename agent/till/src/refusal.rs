@@ -57,6 +57,18 @@ pub enum Refusal {
     /// More was taken by card, wallet or voucher than the sale costs: only cash gives change.
     #[error("{} minor units were tendered without cash, the sale comes to {}", tendered.minor(), total.minor())]
     TenderWithoutChange { tendered: Money, total: Money },
+    /// Of two lines of one tax group one has its tax in the price, and one on top.
+    #[error("tax group {group} has its tax in the price and on top")]
+    TaxModesDiffer { group: Tag },
+    /// The price book does not sell this, or not like this.
+    #[error("the price book does not sell this: {problem}")]
+    NotByTheBook { problem: String },
+    /// The store has no price book by which an order could be priced.
+    #[error("the store has no price book: load one, or name prices")]
+    NoPriceBook,
+    /// Two ways to say what is sold.
+    #[error("a sale has lines or an order, not both")]
+    LinesAndOrder,
     /// An imported sale of no possible time.
     #[error("the time of the imported sale is outside the years 1970 to 9999, or its offset above a day")]
     SoldAt,
@@ -83,6 +95,10 @@ impl Refusal {
             Self::ConsumptionNegative { .. } => "sale.consumption_negative",
             Self::LineNegative { .. } => "sale.line_negative",
             Self::TaxRatesDiffer { .. } => "sale.tax_rates_differ",
+            Self::TaxModesDiffer { .. } => "sale.tax_modes_differ",
+            Self::NotByTheBook { .. } => "sale.not_by_the_book",
+            Self::NoPriceBook => "sale.no_price_book",
+            Self::LinesAndOrder => "sale.lines_and_order",
             Self::AmountTooLarge { .. } => "sale.amount_too_large",
             Self::TotalDiffers { .. } => "sale.total_differs",
             Self::TenderNotPositive { .. } => "sale.tender_not_positive",
@@ -103,6 +119,7 @@ impl From<PricingError> for Refusal {
             PricingError::TwoRates { group, first_ppm, second_ppm } => {
                 Self::TaxRatesDiffer { group, first_ppm, second_ppm }
             }
+            PricingError::TwoModes { group } => Self::TaxModesDiffer { group },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the till says, and what becomes of it.
 
-use pos_model::{ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use pos_model::{BookHash, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use pricing::{Context, Right};
 
 /// The customer has paid; make it a sale.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +24,27 @@ pub struct CompleteSale {
     pub expected_total: Option<Money>,
     /// The version of the price book that the till used.
     pub price_book_version: Option<String>,
+    /// Set if the lines were priced here by a price book.
+    pub priced_by: Option<PricedBy>,
     /// Set when the sale was made elsewhere and is read from a file.
     pub imported: Option<Imported>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+}
+
+/// What the prices of a sale followed from, and what else followed from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PricedBy {
+    /// The content of the price book.
+    pub book_hash: BookHash,
+    /// The circumstances.
+    pub context: Context,
+    /// The coupons that the sale spends, an entry for each.
+    pub coupons_spent: Vec<Tag>,
+    /// The rights that it takes from campaigns.
+    pub rights: Vec<Right>,
+    /// The points that the member earns.
+    pub points: i64,
 }
 
 /// One line of it.
@@ -46,8 +64,12 @@ pub struct Line {
     pub adjustments: Vec<Adjustment>,
     /// The tax group.
     pub tax_group: Tag,
-    /// The tax in the price, in parts per million of the net amount.
+    /// The rate of the tax, in parts per million of the net amount.
     pub tax_rate_ppm: u32,
+    /// Whether the tax comes on top of the prices, and is not in them.
+    pub tax_on_top: bool,
+    /// What the customer pays for each unit, tax included, where that is not an equal share.
+    pub unit_gross: Vec<Money>,
     /// What it takes from stock.
     pub consumption: Vec<Consumption>,
 }
@@ -131,6 +153,8 @@ pub struct SaleDraft {
     pub quantity: Quantity,
     /// The version of the price book.
     pub price_book_version: Option<String>,
+    /// What its prices followed from, if they were computed here.
+    pub priced_by: Option<PricedBy>,
     /// Where it was read from, if it was.
     pub imported: Option<Imported>,
     /// W3C trace context, if it was one.

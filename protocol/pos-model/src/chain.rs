@@ -1,32 +1,16 @@
 //! The hash chain of a store's history.
 
-use std::fmt;
+use crate::hash::hash_type;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-/// The hash of an event and of all before it: `BLAKE3(previous hash, event bytes)`.
-/// One chain runs through the history of a store, across epochs; equal hashes mean equal histories.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChainHash([u8; 32]);
+hash_type! {
+    /// The hash of an event and of all before it: `BLAKE3(previous hash, event bytes)`.
+    /// One chain runs through the history of a store, across epochs; equal hashes mean equal histories.
+    ChainHash
+}
 
 impl ChainHash {
     /// What stands before the first event of a store.
     pub const GENESIS: Self = Self([0; 32]);
-
-    /// Wraps 32 bytes that were read from storage or wire.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Reads a stored hash; `None` unless it has 32 bytes.
-    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
-
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
 
     /// The hash after one more event.
     #[must_use]
@@ -35,37 +19,6 @@ impl ChainHash {
         hasher.update(&self.0);
         hasher.update(event);
         Self(*hasher.finalize().as_bytes())
-    }
-}
-
-impl fmt::Display for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.to_string();
-        write!(f, "ChainHash({}..)", &text[..12])
-    }
-}
-
-impl Serialize for ChainHash {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_bytes(&self.0) }
-    }
-}
-
-impl<'de> Deserialize<'de> for ChainHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = String::deserialize(deserializer)?;
-            let hash = blake3::Hash::from_hex(&text).map_err(de::Error::custom)?;
-            Ok(Self(*hash.as_bytes()))
-        } else {
-            serde_bytes::ByteArray::<32>::deserialize(deserializer).map(|bytes| Self(bytes.into_array()))
-        }
     }
 }
 

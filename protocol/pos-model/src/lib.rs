@@ -9,6 +9,7 @@
 
 mod business_date;
 mod chain;
+mod hash;
 mod ids;
 mod money;
 mod place;
@@ -17,6 +18,7 @@ mod stamp;
 
 pub use business_date::{BusinessDate, DayCutOff};
 pub use chain::ChainHash;
+pub use hash::BookHash;
 pub use ids::{EventId, InvalidId, ItemId, OperatorId, SaleId, Sku, StoreId, Tag, TillId};
 pub use money::{Currency, Money, MoneyError};
 pub use place::{Epoch, Place, Seq};

@@ -35,10 +35,12 @@ pub fn explain(basket: &PricedBasket, currency: Currency) -> String {
     for missed in &basket.not_applied {
         let promotion = &missed.promotion;
         match &missed.why {
-            WhyNot::AmountMissing(missing) => say(format!("  {} more for {promotion}", amount(*missing))),
-            WhyNot::UnitsMissing(missing) => say(format!("  {missing} more for {promotion}")),
-            WhyNot::GroupLost(better) => say(format!("  {promotion} does not hold beside {better}")),
-            WhyNot::Excluded(alone) => say(format!("  {promotion} does not hold: {alone} holds alone")),
+            WhyNot::AmountMissing { missing_minor } => {
+                say(format!("  {} more for {promotion}", amount(*missing_minor)))
+            }
+            WhyNot::UnitsMissing { missing_units } => say(format!("  {missing_units} more for {promotion}")),
+            WhyNot::GroupLost { to } => say(format!("  {promotion} does not hold beside {to}")),
+            WhyNot::Excluded { by } => say(format!("  {promotion} does not hold: {by} holds alone")),
             WhyNot::QuotaSpent => say(format!("  {promotion} is used up")),
             WhyNot::MemberCap => say(format!("  {promotion} was used as often as may be")),
             WhyNot::OutOfScope | WhyNot::Condition | WhyNot::MembersOnly | WhyNot::CouponMissing | WhyNot::NoEffect => {
@@ -46,7 +48,7 @@ pub fn explain(basket: &PricedBasket, currency: Currency) -> String {
         }
     }
     for problem in &basket.problems {
-        say(format!("  cannot be priced by the book: {problem:?}"));
+        say(format!("  not as the book says: {problem}"));
     }
     text
 }

@@ -8,9 +8,11 @@
 //! into words. [`total`] adds up lines that carry their prices already, as an imported receipt does:
 //!
 //! 1. A line's *list* amount is (unit price + options) × quantity, rounded half away from zero.
-//! 2. Its adjustments added give its *gross*: what the customer pays, tax included. Never less than nothing.
-//! 3. The gross of all lines of a tax group gives the group's tax, rounded half away from zero.
-//! 4. The group's tax is shared out to its lines by largest remainder, ties to the earlier line.
+//! 2. Its adjustments added give what is paid for it, which is never less than nothing.
+//! 3. What is paid for all lines of a tax group gives the group's tax, rounded half away from zero; the tax is in it, or
+//!    comes on top.
+//! 4. The group's tax is shared out to its lines by largest remainder, ties to the earlier line. A line's *gross* is what
+//!    the customer pays, tax included.
 //!
 //! The crate does not know which lines are allowed, who pays, or where a book comes from: limits and tenders are the
 //! business of `till`.
@@ -22,6 +24,7 @@ pub mod book;
 mod engine;
 mod explain;
 mod line;
+mod quote;
 mod refund;
 mod round;
 mod tax;
@@ -34,6 +37,7 @@ pub use engine::{
 };
 pub use explain::explain;
 pub use line::{LineInput, line_gross};
-pub use refund::{Refund, RefundError, Return, SoldLine, refund};
-pub use tax::tax_in_gross;
+pub use quote::Quote;
+pub use refund::{Refund, RefundError, Return, SoldLine, equal_units, refund};
+pub use tax::{tax_in_gross, tax_on_top};
 pub use total::{LineTotals, PricingError, Totals, total};

@@ -18,11 +18,13 @@ pub struct LineInput<'a> {
     pub adjustments: &'a [Money],
     /// The tax group.
     pub tax_group: &'a Tag,
-    /// The tax in the price, in parts per million of the net amount.
+    /// The rate of the tax, in parts per million of the net amount.
     pub tax_rate_ppm: u32,
+    /// Whether the tax comes on top of the prices, and is not in them.
+    pub tax_on_top: bool,
 }
 
-/// The gross of a line: (unit price + options) × quantity, half away from zero, plus the adjustments. `None` if it does
+/// What a line comes to before a tax on top: (unit price + options) × quantity, half away from zero, plus the adjustments. `None` if it does
 /// not fit in 64 bits. May be negative; [`crate::price`] refuses that.
 pub fn line_gross(line: &LineInput<'_>) -> Option<Money> {
     let sum = |amounts: &[Money]| amounts.iter().map(|amount| i128::from(amount.minor())).sum::<i128>();
@@ -55,6 +57,7 @@ mod tests {
                 adjustments: &money(adjustments),
                 tax_group: &Tag::new("standard").expect("valid"),
                 tax_rate_ppm: 0,
+                tax_on_top: false,
             };
             assert_eq!(line_gross(&input).map(Money::minor), gross);
         }

@@ -3,9 +3,10 @@
 //! A sale keeps what each unit came to. Giving a unit back gives exactly that back, whatever promotion took part in it,
 //! so all refunds of a sale together come to what was paid, in whichever parts and order.
 
-use pos_model::Money;
+use pos_model::{Money, Quantity};
 
 use crate::allocate::allocate;
+use crate::engine::UNITS_MAX;
 
 /// A line as it was sold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,15 @@ pub enum RefundError {
     /// The stored amounts do not fit in 64 bits.
     #[error("the stored amounts do not fit in 64 bits")]
     Overflow,
+}
+
+/// What each unit of a line is worth whose units were sold alike: as equal a share of the line as whole minor units allow,
+/// the larger ones first. A line that is no whole number of units is one.
+pub fn equal_units(gross: Money, quantity: Quantity) -> Vec<Money> {
+    let count = quantity.whole_units().and_then(|units| usize::try_from(units).ok());
+    // Beyond the bound of the engine nobody looks at single units, nor gives them back one by one.
+    let count = count.filter(|count| (1..=UNITS_MAX).contains(count)).unwrap_or(1);
+    allocate(gross.minor(), &vec![1; count]).into_iter().map(Money::from_minor).collect()
 }
 
 /// Works out what is given back for some units of a sale.

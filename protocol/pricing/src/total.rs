@@ -6,7 +6,7 @@ use pos_model::{Money, Tag};
 
 use crate::allocate::allocate;
 use crate::line::{LineInput, checked_line_gross};
-use crate::tax::tax_in_gross;
+use crate::tax::{tax_in_gross, tax_on_top};
 
 /// The amounts of a basket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,33 +52,46 @@ pub enum PricingError {
         /// The other one.
         second_ppm: u32,
     },
+    /// Of two lines of one tax group one has its tax in the price, and one on top.
+    #[error("tax group {group} has its tax in the price and on top")]
+    TwoModes {
+        /// The group.
+        group: Tag,
+    },
 }
 
 /// Prices a basket. Equal input gives an equal answer, everywhere and always.
 pub fn total(lines: &[LineInput<'_>]) -> Result<Totals, PricingError> {
     let mut priced = Vec::with_capacity(lines.len());
-    let mut groups: BTreeMap<&Tag, (u32, Vec<usize>)> = BTreeMap::new();
+    let mut groups: BTreeMap<&Tag, (&LineInput<'_>, Vec<usize>)> = BTreeMap::new();
     for (place, line) in lines.iter().enumerate() {
         priced.push(LineTotals { gross: checked_line_gross(place, line)?, tax: Money::ZERO });
-        let (rate_ppm, places) = groups.entry(line.tax_group).or_insert_with(|| (line.tax_rate_ppm, Vec::new()));
-        if *rate_ppm != line.tax_rate_ppm {
+        let (first, places) = groups.entry(line.tax_group).or_insert_with(|| (line, Vec::new()));
+        if first.tax_rate_ppm != line.tax_rate_ppm {
             return Err(PricingError::TwoRates {
                 group: line.tax_group.clone(),
-                first_ppm: *rate_ppm,
+                first_ppm: first.tax_rate_ppm,
                 second_ppm: line.tax_rate_ppm,
             });
         }
+        if first.tax_on_top != line.tax_on_top {
+            return Err(PricingError::TwoModes { group: line.tax_group.clone() });
+        }
         places.push(place);
     }
-    let gross = sum(priced.iter().map(|line| line.gross))?;
-    for (rate_ppm, places) in groups.into_values() {
-        let group_gross = sum(places.iter().map(|&place| priced[place].gross))?;
+    for (first, places) in groups.into_values() {
+        let paid = sum(places.iter().map(|&place| priced[place].gross))?;
         let weights: Vec<u64> = places.iter().map(|&place| priced[place].gross.minor().unsigned_abs()).collect();
-        let shares = allocate(tax_in_gross(group_gross, rate_ppm).minor(), &weights);
-        for (place, share) in places.into_iter().zip(shares) {
-            priced[place].tax = Money::from_minor(share);
+        let of_group = if first.tax_on_top { tax_on_top } else { tax_in_gross };
+        for (&place, share) in places.iter().zip(allocate(of_group(paid, first.tax_rate_ppm).minor(), &weights)) {
+            let line = &mut priced[place];
+            line.tax = Money::from_minor(share);
+            if first.tax_on_top {
+                line.gross = line.gross.checked_add(line.tax).map_err(|_| PricingError::Overflow)?;
+            }
         }
     }
+    let gross = sum(priced.iter().map(|line| line.gross))?;
     let tax = sum(priced.iter().map(|line| line.tax))?;
     Ok(Totals { lines: priced, gross, tax })
 }
@@ -107,6 +120,7 @@ mod tests {
                 adjustments: &[],
                 tax_group,
                 tax_rate_ppm,
+                tax_on_top: tax_group.as_str().starts_with("top"),
             })
             .collect();
         total(&inputs)
@@ -133,6 +147,9 @@ mod tests {
         // The three lines of one group: 18.18, of which the two larger remainders round up.
         check(&[(50, "a", 100_000), (50, "a", 100_000), (100, "a", 100_000)], 200, &[5, 4, 9]);
         check(&[(0, "a", 100_000), (0, "a", 100_000)], 0, &[0, 0]);
+        // On top: 8.875 % of 30.00 is 2.6625, which the customer pays beside the prices.
+        check(&[(1_000, "top", 88_750), (2_000, "top", 88_750)], 3_266, &[89, 177]);
+        check(&[(1_000, "top", 88_750), (1_100, "in", 100_000)], 2_189, &[89, 100]);
     }
 
     #[test]
@@ -147,6 +164,16 @@ mod tests {
             priced(&[(1, &a, 5), (1, &b, 6), (1, &a, 6)]),
             Err(PricingError::TwoRates { group: a.clone(), first_ppm: 5, second_ppm: 6 })
         );
+        let line = |tax_on_top| LineInput {
+            unit_price: Money::ZERO,
+            options: &[],
+            quantity: Quantity::ONE,
+            adjustments: &[],
+            tax_group: &a,
+            tax_rate_ppm: 5,
+            tax_on_top,
+        };
+        assert_eq!(total(&[line(true), line(false)]), Err(PricingError::TwoModes { group: a.clone() }));
     }
 
     proptest! {
@@ -175,6 +202,7 @@ mod tests {
         fn any_input_gets_an_answer(
             lines in prop::collection::vec(
                 (any::<i64>(), prop::collection::vec(any::<i64>(), 0..4), any::<i64>(), any::<u32>()), 0..6),
+            on_top: bool,
         ) {
             let group = tag("a");
             let money = |amounts: &[i64]| amounts.iter().copied().map(Money::from_minor).collect::<Vec<_>>();
@@ -186,6 +214,7 @@ mod tests {
                 adjustments: amounts,
                 tax_group: &group,
                 tax_rate_ppm: line.3,
+                tax_on_top: on_top,
             }).collect();
             let _ = total(&input);
         }

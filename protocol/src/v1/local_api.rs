@@ -6,6 +6,8 @@ use pos_model::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::order::{OrderCommand, PriceBookView};
+
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -58,8 +60,12 @@ pub struct CompleteSale {
     /// The member's tag: no name, no contact. At most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_tag: Option<String>,
-    /// What was sold: 1 to 200 lines.
+    /// What was sold, with prices that the till names: 1 to 200 lines. Left out if there is an `order`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineCommand>,
+    /// What was sold, to be priced by the store's price book.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderCommand>,
     /// What was handed over: 1 to 16 tenders, or none for a sale of nothing. Together they cover the total; only cash
     /// gives change.
     pub tenders: Vec<TenderCommand>,
@@ -67,7 +73,7 @@ pub struct CompleteSale {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     pub expected_total_minor: Option<Money>,
-    /// The version of the price book that the till used.
+    /// The version of the price book by which the till priced its lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_book_version: Option<String>,
     /// Set when the sale was made elsewhere and is read from a file.
@@ -78,11 +84,15 @@ pub struct CompleteSale {
     pub traceparent: Option<String>,
 }
 
-fn counter() -> Tag {
+pub(super) fn counter() -> Tag {
     Tag::new("counter").expect("a word of small letters is a tag")
 }
 
-fn is_counter(tag: &Tag) -> bool {
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+pub(super) fn is_counter(tag: &Tag) -> bool {
     tag.as_str() == "counter"
 }
 
@@ -111,9 +121,12 @@ pub struct LineCommand {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub tax_group: Option<Tag>,
-    /// The tax in the price, in parts per million of the net amount; zero if left out. One rate per group and sale.
+    /// The rate of the tax, in parts per million of the net amount; zero if left out. One rate per group and sale.
     #[serde(default)]
     pub tax_rate_ppm: u32,
+    /// Whether the tax comes on top of the price, and is not in it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tax_on_top: bool,
     /// What the line takes from stock; at most 40 items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumption: Vec<ConsumptionCommand>,
@@ -325,6 +338,9 @@ pub struct SyncState {
     pub outbox_oldest_ms: Option<i64>,
     /// When the centre last answered, in milliseconds since 1970 (UTC).
     pub last_contact_ms: Option<i64>,
+    /// The price book by which the store sells; none before it has one.
+    #[serde(default)]
+    pub price_book: Option<PriceBookView>,
     /// What a person should know or do: a restored or copied folder, a refused password.
     pub notices: Vec<NoticeView>,
 }

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod local_api;
+pub mod order;
 pub mod sale;
 pub mod sync;
 

@@ -3,7 +3,11 @@
 //! Terms: the *list* amount of a line is unit price and options times quantity; adjustments bring it to the *gross*, what
 //! the customer pays, tax included; *net* is the gross without the tax in it.
 
-use pos_model::{BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use std::collections::BTreeMap;
+
+use pos_model::{
+    BookHash, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A customer has paid, and the store has promised the goods.
@@ -42,6 +46,9 @@ pub struct SaleCompleted {
     /// The version of the price book under which it was priced, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_book_version: Option<String>,
+    /// Set if the store itself priced it by a book: what the price followed from, and what else followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<Pricing>,
     /// Set on a sale that was not made at a till but read from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedFrom>,
@@ -78,11 +85,81 @@ pub struct SaleLine {
     pub tax_group: Tag,
     /// The rate of that group in parts per million of the net amount.
     pub tax_rate_ppm: u32,
+    /// Whether the tax came on top of the menu's prices, and was not in them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tax_on_top: bool,
     /// The line's share of the tax.
     pub tax_minor: Money,
+    /// What the customer paid for each unit, tax included, where that is not an equal share of the gross. What comes back
+    /// later is worth this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unit_gross_minor: Vec<Money>,
     /// What it took from stock, per item: exploded from the recipe at the time of sale.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumption: Vec<Consumption>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The circumstances under which a store priced a sale by a price book. With the book of that hash, the sale's channel and
+/// its lines, anybody computes the same price again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pricing {
+    /// The content of the price book.
+    pub book_hash: BookHash,
+    /// The business date by which it was priced.
+    pub business_date: BusinessDate,
+    /// The minute of the day by the clock on the wall (0 to 1439).
+    pub minute: u16,
+    /// The store's region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Tag>,
+    /// The groups that the store was in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub store_groups: Vec<Tag>,
+    /// Whether it was taken away.
+    pub takeaway: bool,
+    /// Who bought, if it was a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<PricingMember>,
+    /// The classes of the coupons that the customer brought, an entry for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coupons: Vec<Tag>,
+    /// The rights of campaigns that the store could still use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quotas: BTreeMap<Tag, u32>,
+    /// The coupons that the sale spent, an entry for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coupons_spent: Vec<Tag>,
+    /// The rights that it took from campaigns.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rights: BTreeMap<Tag, u32>,
+    /// The points that the member earned.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub points: i64,
+}
+
+fn is_zero(points: &i64) -> bool {
+    *points == 0
+}
+
+/// A member, as far as the store knew.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PricingMember {
+    /// The level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Tag>,
+    /// Whatever else a promotion asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// The number of this order, counted from one, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_no: Option<u32>,
+    /// How often the member had used a promotion.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub used: BTreeMap<Tag, u32>,
 }
 
 /// An option that the customer chose for a line.

@@ -100,6 +100,7 @@ pub(crate) fn sale(record: SaleRecord) -> SaleJson {
         change_minor,
         totals,
         price_book_version,
+        pricing,
         imported,
         traceparent,
     } = sale;
@@ -131,6 +132,7 @@ pub(crate) fn sale(record: SaleRecord) -> SaleJson {
         tax_minor: totals.tax_minor.minor(),
         net_minor: totals.net_minor.minor(),
         price_book_version,
+        pricing,
         imported: imported.map(|imported| ImportedJson { source: imported.source, reference: imported.reference }),
         traceparent,
     }
@@ -161,6 +163,8 @@ fn line(line: SaleLine) -> LineJson {
         tax_minor: line.tax_minor.minor(),
         tax_group: line.tax_group.to_string(),
         tax_rate_ppm: line.tax_rate_ppm,
+        tax_on_top: line.tax_on_top,
+        unit_gross_minor: line.unit_gross_minor.iter().map(|amount| amount.minor()).collect(),
         consumption: line
             .consumption
             .into_iter()

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use protocol::latest::Pricing;
 use protocol::latest::local_api::QuantityJson;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -248,6 +249,9 @@ pub struct SaleJson {
     pub net_minor: i64,
     /// The version of its prices.
     pub price_book_version: Option<String>,
+    /// What the price followed from, if the store priced it by a book: with the book of that hash it can be computed again.
+    #[schema(value_type = Option<Object>)]
+    pub pricing: Option<Pricing>,
     /// Where it was read from, if it was not made at a till.
     pub imported: Option<ImportedJson>,
     /// The trace of the till's request.
@@ -277,6 +281,10 @@ pub struct LineJson {
     pub tax_group: String,
     /// Its rate in parts per million.
     pub tax_rate_ppm: u32,
+    /// Whether the tax came on top of the menu's prices.
+    pub tax_on_top: bool,
+    /// What the customer paid for each unit, where that is not an equal share of the gross.
+    pub unit_gross_minor: Vec<i64>,
     /// What it took from stock.
     pub consumption: Vec<ConsumptionJson>,
 }

@@ -75,6 +75,8 @@ pub fn sale(spec: &SaleSpec) -> SaleCompleted {
         }),
         tax_group: tax_group.clone(),
         tax_rate_ppm: 60_000,
+        tax_on_top: false,
+        unit_gross_minor: Vec::new(),
         tax_minor: Money::from_minor(3),
         consumption: vec![
             Consumption { item_id: ItemId::new("milk").expect("valid"), quantity: Quantity::from_micro(250_000) },
@@ -104,6 +106,7 @@ pub fn sale(spec: &SaleSpec) -> SaleCompleted {
             quantity,
         },
         price_book_version: Some("v1".into()),
+        pricing: None,
         imported: None,
         traceparent: None,
     }

@@ -119,6 +119,7 @@ fn bare(rules: &Rules, baskets: &[(Basket, Context)], time: Duration) -> u64 {
                     adjustments: &[],
                     tax_group: &line.tax_group,
                     tax_rate_ppm: line.tax_rate_ppm,
+                    tax_on_top: line.tax_on_top,
                 }
             };
             basket.lines.iter().zip(options).map(line).collect()

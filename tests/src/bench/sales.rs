@@ -16,7 +16,7 @@ const TEMPLATES: u64 = 2_000;
 
 /// The n-th command of a measurement.
 pub fn command(number: u64) -> Command {
-    from_wire::sale(workload::sale(1, number)).expect("a generated sale obeys the rules")
+    from_wire::sale_of_lines(workload::sale(1, number)).expect("a generated sale obeys the rules")
 }
 
 /// Sales as an agent records them.
@@ -26,7 +26,7 @@ pub fn templates(seed: u64) -> anyhow::Result<Vec<SaleCompleted>> {
     store.open_epoch(Epoch::new(seed), EventId::new(Uuid::from_u128(1)), at, OpenReason::Start, "bench")?;
     (0..TEMPLATES)
         .map(|number| {
-            let (draft, digest) = from_wire::sale(workload::sale(seed, number)).context("make a sale")?;
+            let (draft, digest) = from_wire::sale_of_lines(workload::sale(seed, number)).context("make a sale")?;
             let Recorded::New(_) = store.record_sale(draft, &digest, random_event_id(at.utc_ms)?, at)? else {
                 bail!("generated sale {number} was not recorded");
             };

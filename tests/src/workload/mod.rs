@@ -58,7 +58,7 @@ mod tests {
         for n in 0..5_000 {
             let sale = sale(9, n);
             let expected = sale.expected_total_minor.expect("told");
-            let (command, _) = agent::http::from_wire::sale(sale).expect("obeys the rules");
+            let (command, _) = agent::http::from_wire::sale_of_lines(sale).expect("obeys the rules");
             assert_eq!(command.gross, expected);
         }
     }

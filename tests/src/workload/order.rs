@@ -49,6 +49,7 @@ pub(super) fn order(random: &mut Random, at_ms: u64, offer: &Offer) -> CompleteS
         _ => ("counter", vec![tender("card", total)], None),
     };
     CompleteSale {
+        order: None,
         sale_id: sale_id(random, at_ms),
         till_id: TillId::new(format!("T{}", till + 1)).expect("a letter and a digit"),
         operator_id: Some(format!("op-{}", till * 2 + random.below(2) + 1).parse().expect("letters and digits")),
@@ -128,6 +129,7 @@ fn line(random: &mut Random, menu: &Menu, offer: &Offer) -> LineCommand {
         adjustments,
         tax_group: None,
         tax_rate_ppm: TAX_RATE_PPM,
+        tax_on_top: false,
         consumption: consumption(drink, size, sugar, ice, topping, quantity),
     }
 }

@@ -77,6 +77,7 @@ impl Command {
             }],
             expected_total: Some(Money::from_minor(sums.gross_minor)),
             price_book_version: None,
+            priced_by: None,
             imported: None,
             traceparent: None,
         };
@@ -125,6 +126,8 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
         adjustments,
         tax_group: tag(group),
         tax_rate_ppm: ppm,
+        tax_on_top: false,
+        unit_gross: Vec::new(),
         consumption: vec![Consumption {
             item_id: ItemId::new(format!("item-{item}")).expect("a valid name"),
             quantity: Quantity::from_micro(item_micro),

@@ -22,7 +22,7 @@ pub use menu::{Ingredient, MenuItem, MenuOption, OptionGroup, Recipe, RecipeStep
 pub use promotion::{
     Base, Basis, Benefit, Caps, Condition, Family, Part, Pick, Promotion, Select, Stage, Step, StepBy, StepOff,
 };
-pub use read::{BookError, BookHash};
+pub use read::BookError;
 
 /// The form of the document that this program reads.
 pub const SCHEMA: u32 = 1;

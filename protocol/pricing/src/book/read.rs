@@ -1,7 +1,6 @@
 //! From JSON to a book, and the name of its content.
 
-use std::fmt;
-
+use pos_model::BookHash;
 use serde::Serialize;
 
 use super::{ENGINE_LEVEL, PriceBook, SCHEMA};
@@ -31,30 +30,6 @@ pub enum BookError {
     },
 }
 
-/// The BLAKE3 of a book in its canonical form: JSON without spaces, fields in the order of the types, maps by key,
-/// fields that say nothing left out.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BookHash([u8; 32]);
-
-impl BookHash {
-    /// The hash's bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for BookHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for BookHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BookHash({self})")
-    }
-}
-
 impl PriceBook {
     /// Reads a book. Schema and level are looked at first, so that a newer book is named as such and not by the first
     /// field that is unknown here.
@@ -74,7 +49,8 @@ impl PriceBook {
             .map_err(|error| form(error.path().to_string(), error.inner().to_string()))
     }
 
-    /// The book in its canonical form.
+    /// The book in its canonical form: JSON without spaces, fields in the order of the types, maps by key, fields that
+    /// say nothing left out.
     pub fn canonical(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut serializer = serde_json::Serializer::new(&mut bytes);
@@ -84,6 +60,6 @@ impl PriceBook {
 
     /// Names the book's content.
     pub fn hash(&self) -> BookHash {
-        BookHash(*blake3::hash(&self.canonical()).as_bytes())
+        BookHash::from_bytes(*blake3::hash(&self.canonical()).as_bytes())
     }
 }

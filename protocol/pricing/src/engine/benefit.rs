@@ -74,7 +74,7 @@ pub(super) fn propose(
             let sum = state.sum(&units);
             let reached = sum / spend_minor.minor().max(1);
             if reached < 1 {
-                return Err(WhyNot::AmountMissing(Money::from_minor(spend_minor.minor() - sum)));
+                return Err(WhyNot::AmountMissing { missing_minor: Money::from_minor(spend_minor.minor() - sum) });
             }
             let times = if *repeat { u32::try_from(reached).unwrap_or(u32::MAX).min(bounds.times) } else { 1 };
             let off = off_minor.minor().saturating_mul(i64::from(times));
@@ -90,7 +90,7 @@ pub(super) fn propose(
             let every = (*every).max(1);
             let there = u32::try_from(units.len()).unwrap_or(u32::MAX);
             if there < every {
-                return Err(WhyNot::UnitsMissing(every - there));
+                return Err(WhyNot::UnitsMissing { missing_units: every - there });
             }
             let times = (there / every).min(bounds.times);
             let ranked = ranked(state, &units, *pick);
@@ -150,8 +150,8 @@ fn tier(state: &State, units: &[usize], by: StepBy, steps: &[Step], floor: i64) 
     let Some(step) = steps.iter().filter(|step| step.from <= counted).max_by_key(|step| step.from) else {
         let Some(first) = steps.iter().map(|step| step.from).min() else { return Err(WhyNot::NoEffect) };
         return Err(match by {
-            StepBy::Units => WhyNot::UnitsMissing(u32::try_from(first - counted).unwrap_or(u32::MAX)),
-            StepBy::Amount => WhyNot::AmountMissing(Money::from_minor(first - counted)),
+            StepBy::Units => WhyNot::UnitsMissing { missing_units: u32::try_from(first - counted).unwrap_or(u32::MAX) },
+            StepBy::Amount => WhyNot::AmountMissing { missing_minor: Money::from_minor(first - counted) },
         });
     };
     Ok(match step.off {
@@ -227,7 +227,7 @@ fn buy_get(
     }
     if proposal.times == 0 && proposal.offered == 0 {
         let missing = (buy_count + get_count).saturating_sub(buys.len().max(gets.len())).max(1);
-        return Err(WhyNot::UnitsMissing(u32::try_from(missing).unwrap_or(u32::MAX)));
+        return Err(WhyNot::UnitsMissing { missing_units: u32::try_from(missing).unwrap_or(u32::MAX) });
     }
     proposal.off = rated(state, &in_order(got), off_ppm, base, floor);
     Ok(proposal)
@@ -253,7 +253,7 @@ fn bundles(state: &State, selects: &[Chosen], parts: &[Part], price: i64, bounds
         }
         if missing > 0 || bundle.is_empty() {
             if proposal.times == 0 {
-                return Err(WhyNot::UnitsMissing(u32::try_from(missing).unwrap_or(u32::MAX)));
+                return Err(WhyNot::UnitsMissing { missing_units: u32::try_from(missing).unwrap_or(u32::MAX) });
             }
             break;
         }

@@ -28,7 +28,11 @@ pub(super) fn holds(condition: &Ready, state: &State, context: &Context) -> Resu
         Ready::Units { chosen, at_least } => {
             let there = state.units.iter().filter(|unit| state.fits(unit, chosen)).count();
             let missing = (*at_least as usize).saturating_sub(there);
-            if missing == 0 { Ok(()) } else { Err(WhyNot::UnitsMissing(u32::try_from(missing).unwrap_or(u32::MAX))) }
+            if missing == 0 {
+                Ok(())
+            } else {
+                Err(WhyNot::UnitsMissing { missing_units: u32::try_from(missing).unwrap_or(u32::MAX) })
+            }
         }
         Ready::Amount { chosen, at_least, basis } => {
             let meant = state.units.iter().filter(|unit| state.fits(unit, chosen));
@@ -37,7 +41,7 @@ pub(super) fn holds(condition: &Ready, state: &State, context: &Context) -> Resu
                 Basis::List => meant.map(|unit| unit.list).sum(),
             };
             let missing = at_least.minor().saturating_sub(there);
-            if missing <= 0 { Ok(()) } else { Err(WhyNot::AmountMissing(Money::from_minor(missing))) }
+            if missing <= 0 { Ok(()) } else { Err(WhyNot::AmountMissing { missing_minor: Money::from_minor(missing) }) }
         }
         Ready::Circumstance(condition) => circumstance(condition, context),
     }

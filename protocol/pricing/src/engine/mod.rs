@@ -205,7 +205,7 @@ fn finish(
     for unit in state.units.into_iter().filter(|_| !too_many) {
         let adjustments = unit.taken.iter().map(|&(place, off)| (place, Money::from_minor(-off))).collect();
         let (list, paid) = (Money::from_minor(unit.list), Money::from_minor(unit.now));
-        units[unit.line].push(PricedUnit { list, adjustments, paid });
+        units[unit.line].push(PricedUnit { list, adjustments, paid, gross: paid });
     }
     let mut priced: Vec<PricedLine> = Vec::with_capacity(lines.len());
     for (line, units) in lines.into_iter().zip(units) {
@@ -241,6 +241,7 @@ fn finish(
             tax: Money::ZERO,
             tax_group,
             tax_rate_ppm: 0,
+            tax_on_top: false,
             units,
         });
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pos_model::{Money, Sku, Tag};
+use pos_model::{BookHash, Money, Sku, Tag};
 
 use crate::book::{
-    Basis, BookHash, Condition, MenuItem, MenuOption, OptionGroup, PriceBook, Promotion, Scope, Select, Stage, Variant,
+    Basis, Condition, MenuItem, MenuOption, OptionGroup, PriceBook, Promotion, Scope, Select, Stage, Variant,
     amount_is_sane,
 };
 

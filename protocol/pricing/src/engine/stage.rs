@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
                 if place == alone {
                     self.try_rule(rule, state);
                 } else {
-                    self.note(rule, WhyNot::Excluded(id.clone()));
+                    self.note(rule, WhyNot::Excluded { by: id.clone() });
                 }
             }
             return;
@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
                     (Ok(_), best) => {
                         let better = best.unwrap_or(member);
                         let id = self.rules.promotion(&rules[better]).id.clone();
-                        self.note(&rules[member], WhyNot::GroupLost(id));
+                        self.note(&rules[member], WhyNot::GroupLost { to: id });
                     }
                     (Err(why), _) => self.note(&rules[member], why),
                 }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use pos_model::{Money, Tag};
 
-use super::output::{PricedLine, TaxOfGroup};
+use super::output::{PricedLine, PricedUnit, TaxOfGroup};
 use super::rules::Rules;
 use crate::allocate::allocate;
 use crate::book::TaxMode;
-use crate::round::div_half_away;
-use crate::tax::tax_in_gross;
+use crate::tax::{tax_in_gross, tax_on_top};
 
 /// Computes the tax once for each group, half away from zero, and shares it out to the group's lines by largest
 /// remainder with ties to the earlier line. A tax that comes on top raises the lines' gross.
@@ -26,10 +25,7 @@ pub(super) fn add_taxes(lines: &mut [PricedLine], rules: &Rules, takeaway: bool)
         let paid = Money::from_minor(places.iter().map(|&place| lines[place].gross.minor()).sum());
         let tax = match group.mode {
             TaxMode::Inclusive => tax_in_gross(paid, rate_ppm),
-            TaxMode::Exclusive => {
-                let tax = div_half_away(i128::from(paid.minor()) * i128::from(rate_ppm), 1_000_000);
-                Money::from_minor(i64::try_from(tax).unwrap_or(i64::MAX))
-            }
+            TaxMode::Exclusive => tax_on_top(paid, rate_ppm),
         };
         let on_top = group.mode == TaxMode::Exclusive;
         for (&place, share) in places.iter().zip(allocate(tax.minor(), &weights)) {
@@ -37,11 +33,21 @@ pub(super) fn add_taxes(lines: &mut [PricedLine], rules: &Rules, takeaway: bool)
             line.tax_rate_ppm = rate_ppm;
             line.tax = Money::from_minor(share);
             if on_top {
+                line.tax_on_top = true;
                 line.gross = Money::from_minor(line.gross.minor() + share);
+                add_to_units(&mut line.units, share);
             }
         }
         let gross = if on_top { Money::from_minor(paid.minor() + tax.minor()) } else { paid };
         taxes.push(TaxOfGroup { group: name, rate_ppm, gross, tax });
     }
     taxes
+}
+
+/// Shares a tax that comes on top of a line out to its units.
+fn add_to_units(units: &mut [PricedUnit], tax: i64) {
+    let weights: Vec<u64> = units.iter().map(|unit| unit.paid.minor().unsigned_abs()).collect();
+    for (unit, share) in units.iter_mut().zip(allocate(tax, &weights)) {
+        unit.gross = Money::from_minor(unit.gross.minor() + share);
+    }
 }

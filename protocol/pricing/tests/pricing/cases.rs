@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use pricing::WhyNot;
+
 use crate::support::{circumstances, parse_basket, tea};
 
 fn check_file(name: &str) {
@@ -39,11 +41,8 @@ fn check_file(name: &str) {
             ));
         }
         for wanted in refused.split(',').map(str::trim).filter(|wanted| !wanted.is_empty()) {
-            let reasons: Vec<String> = priced
-                .not_applied
-                .iter()
-                .map(|one| format!("{} {:?}", one.promotion, one.why).replace("Money(", ""))
-                .collect();
+            let reasons: Vec<String> =
+                priced.not_applied.iter().map(|one| format!("{} {}", one.promotion, why_not(&one.why))).collect();
             if !reasons.iter().any(|reason| reason.starts_with(wanted)) {
                 wrong.push(format!("{name}:{number}: {wanted} is not among {reasons:#?}"));
             }
@@ -53,6 +52,22 @@ fn check_file(name: &str) {
     }
     assert!(checked > 0, "{name} has no case");
     assert!(wrong.is_empty(), "{} of {checked} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn why_not(why: &WhyNot) -> String {
+    match why {
+        WhyNot::OutOfScope => "out of scope".to_owned(),
+        WhyNot::Condition => "condition".to_owned(),
+        WhyNot::MembersOnly => "members only".to_owned(),
+        WhyNot::AmountMissing { missing_minor } => format!("{} more", decimal(missing_minor.minor())),
+        WhyNot::UnitsMissing { missing_units } => format!("{missing_units} units more"),
+        WhyNot::CouponMissing => "no coupon".to_owned(),
+        WhyNot::QuotaSpent => "quota spent".to_owned(),
+        WhyNot::MemberCap => "member cap".to_owned(),
+        WhyNot::GroupLost { to } => format!("less than {to}"),
+        WhyNot::Excluded { by } => format!("excluded by {by}"),
+        WhyNot::NoEffect => "no effect".to_owned(),
+    }
 }
 
 fn decimal(minor: i64) -> String {

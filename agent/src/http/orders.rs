@@ -1,0 +1,109 @@
+//! Orders: what a till sells by the store's price book.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, body::Body};
+use pos_model::{DayCutOff, Stamp, Tag};
+use pricing::{Basket, BasketLine, Context, Member, Quote};
+use protocol::latest::local_api::Problem;
+use protocol::latest::order::{OrderCommand, PriceOrder};
+use till::{Refusal, price_order};
+
+use super::problem::ApiError;
+use super::routes::ApiParts;
+use crate::price_book::{ActiveBook, BookInForce};
+
+/// What an order is priced by beside the order itself. Clones share the book.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    /// The price book in force.
+    pub book: BookInForce,
+    /// When the business day turns over.
+    pub cut_off: DayCutOff,
+    /// The store's region.
+    pub region: Option<Tag>,
+    /// The groups that the store is in.
+    pub groups: Vec<Tag>,
+}
+
+impl Counter {
+    /// The book in force.
+    pub fn book(&self) -> Result<Arc<ActiveBook>, Refusal> {
+        self.book.borrow().clone().ok_or(Refusal::NoPriceBook)
+    }
+
+    /// What is ordered, and the circumstances at a moment. What the till says of the order has to be well-formed.
+    pub fn basket(&self, order: OrderCommand, channel: Tag, at: Stamp) -> Result<(Basket, Context), Refusal> {
+        let OrderCommand { lines, takeaway, member, coupons } = order;
+        let lines = lines.into_iter().enumerate().map(|(place, line)| {
+            let quantity = line.quantity.parse().map_err(|_| Refusal::QuantityFormat { line: place + 1 })?;
+            Ok(BasketLine { sku: line.sku, options: line.options, quantity })
+        });
+        let basket = Basket { lines: lines.collect::<Result<_, Refusal>>()? };
+        let context = Context {
+            region: self.region.clone(),
+            store_groups: self.groups.clone(),
+            takeaway,
+            member: member.map(|member| Member {
+                level: member.level,
+                tags: member.tags,
+                order_no: member.order_no,
+                used: member.used,
+            }),
+            coupons,
+            ..Context::at(at, self.cut_off, channel)
+        };
+        Ok((basket, context))
+    }
+}
+
+/// What an order costs at this moment, and why.
+///
+/// Nothing is recorded. `problems` says what the book does not sell like this; `not_applied` what was nearly so.
+#[utoipa::path(
+    post, path = "/v1/price", request_body = PriceOrder,
+    responses(
+        (status = 200, description = "The priced order: lines, adjustments, taxes, promotions and what they lacked", body = Object,
+            example = json!({"price_book_version": "tea-1", "currency": "CNY", "gross_minor": 1500, "tax_minor": 0, "lines": [], "problems": []})),
+        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It breaks a rule, or there is no price book", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn price(
+    State(parts): State<ApiParts>,
+    command: Result<Json<PriceOrder>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    let Json(PriceOrder { channel, order }) = command?;
+    let book = parts.counter.book()?;
+    let (basket, context) = parts.counter.basket(order, channel, parts.writer.clock().now())?;
+    let priced = price_order(&basket, &book.rules, &context)?;
+    Ok(Json(Quote::new(&priced, &book.rules)).into_response())
+}
+
+/// The price book in force: the menu with its prices and promotions, as one JSON document.
+///
+/// Its ETag is the document's hash.
+#[utoipa::path(
+    get, path = "/v1/price-book",
+    responses(
+        (status = 200, description = "The document", body = Object),
+        (status = 304, description = "It is the one named in If-None-Match"),
+        (status = 404, description = "The store has no price book", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn price_book(State(parts): State<ApiParts>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let book = parts.counter.book().map_err(|refusal| {
+        ApiError::new(StatusCode::NOT_FOUND, refusal.message_key(), "No price book", refusal.to_string())
+    })?;
+    let tag = HeaderValue::from_str(&format!("\"{}\"", book.rules.hash())).expect("hexadecimal digits in quotes");
+    if headers.get(header::IF_NONE_MATCH) == Some(&tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    let json = HeaderValue::from_static("application/json");
+    let body = Body::from(book.json.to_vec());
+    Ok(([(header::ETAG, tag), (header::CONTENT_TYPE, json)], body).into_response())
+}
