@@ -161,7 +161,7 @@ pub enum Outbox {
         #[arg(long, value_name = "EPOCH/SEQ", value_parser = place)]
         after: Option<Place>,
         /// At most so many
-        #[arg(long, default_value_t = 100, value_name = "ROWS")]
+        #[arg(long, default_value_t = 100, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// One JSON object per line
         #[arg(long)]

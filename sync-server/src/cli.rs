@@ -224,7 +224,7 @@ pub struct ParkedListArgs {
     #[arg(long, default_value_t = 0)]
     pub after: i64,
     /// At most so many.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// How to print.
     #[command(flatten)]

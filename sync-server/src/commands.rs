@@ -21,7 +21,7 @@ use crate::run::{self, RunError, Service};
 use crate::{claim, price_books, telemetry};
 
 const FAILED: u8 = 1;
-/// As for a wrong command line, and as at the agent.
+/// It is that of a wrong command line, and the agent's.
 const CONFIG_WRONG: u8 = 2;
 const BOOKS_DIFFER: u8 = 3;
 const DATA_DIR_IN_USE: u8 = 4;

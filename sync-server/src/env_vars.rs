@@ -33,13 +33,27 @@ pub const SETTINGS: [(&str, &str); 26] = [
     ("BREAKWATER_ENROLMENT_CLAIM_CODE_LIFETIME", "enrolment.claim_code_lifetime"),
 ];
 
-/// Whether a variable looks like one of ours and is none: a slip. Those of the agent, of the cashier's screen and of the
-/// tests are not ours.
+/// What begins like our variables and belongs to others: the agent, the cashier's screen, tests and tools.
+const OF_OTHERS: [&str; 9] = [
+    "BREAKWATER_AGENT_",
+    "BREAKWATER_POS_",
+    "BREAKWATER_SEED",
+    "BREAKWATER_BENCH_DIR",
+    "BREAKWATER_FUZZ_",
+    "BREAKWATER_BLESS",
+    "BREAKWATER_TOOLS",
+    "BREAKWATER_CI_",
+    "BREAKWATER_TEST_",
+];
+
+/// Where the tests find their data; too like one of ours to be told by how it begins.
+const DATA_OF_TESTS: &str = "BREAKWATER_DATA";
+
+/// Whether a variable looks like one of ours and is none: a slip.
 pub fn is_slip(name: &str) -> bool {
     name.starts_with("BREAKWATER_")
-        && !name.starts_with("BREAKWATER_AGENT_")
-        && !name.starts_with("BREAKWATER_POS_")
-        && name != "BREAKWATER_DATA"
+        && !OF_OTHERS.iter().any(|other| name.starts_with(other))
+        && name != DATA_OF_TESTS
         && name != CONFIG
         && !SETTINGS.iter().any(|(known, _)| *known == name)
 }

@@ -67,8 +67,6 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
-            // Ctrl-C in a terminal is for the program that looks on, which ends the others in its own time.
-            .process_group(0)
             .spawn()
             .with_context(|| format!("start {:?}", command.get_program()))?;
         let stdout = child.stdout.take().context("the output is piped")?;
@@ -142,6 +140,7 @@ pub struct ServerReady {
 #[derive(Debug)]
 pub struct Server {
     dir: PathBuf,
+    apart: bool,
     settings: &'static [(&'static str, &'static str)],
     ready: ServerReady,
     running: Option<Running>,
@@ -153,13 +152,26 @@ impl Server {
         Self::start_with(dir, &[])
     }
 
-    /// The same with settings, as variables of its environment.
-    pub fn start_with(dir: &Path, settings: &'static [(&'static str, &'static str)]) -> anyhow::Result<Self> {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let ready = ServerReady { http: any, mqtt: any };
-        let mut server = Self { dir: dir.to_owned(), settings, ready, running: None };
+    /// The same, apart from this process's group: Ctrl-C in a terminal does not reach it, so that whoever started it has
+    /// to end it.
+    pub fn start_apart(dir: &Path) -> anyhow::Result<Self> {
+        let mut server = Self::on(dir, &[]);
+        server.apart = true;
         server.restart()?;
         Ok(server)
+    }
+
+    /// The same with settings, as variables of its environment.
+    pub fn start_with(dir: &Path, settings: &'static [(&'static str, &'static str)]) -> anyhow::Result<Self> {
+        let mut server = Self::on(dir, settings);
+        server.restart()?;
+        Ok(server)
+    }
+
+    fn on(dir: &Path, settings: &'static [(&'static str, &'static str)]) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let ready = ServerReady { http: any, mqtt: any };
+        Self { dir: dir.to_owned(), apart: false, settings, ready, running: None }
     }
 
     /// Starts it again on the same folder and ports.
@@ -170,6 +182,9 @@ impl Server {
         command.envs(self.settings.iter().copied());
         command.arg("run").arg("--json").arg("--data-dir").arg(self.dir.join("data"));
         command.arg("--http").arg(self.ready.http.to_string()).arg("--mqtt").arg(self.ready.mqtt.to_string());
+        if self.apart {
+            command.process_group(0);
+        }
         let log = self.dir.join("server.log");
         let (running, ready) =
             Running::start(command, &log).with_context(|| format!("start the server, see {}", log.display()))?;
@@ -239,6 +254,7 @@ pub struct AgentReady {
 #[derive(Debug)]
 pub struct Agent {
     dir: PathBuf,
+    apart: bool,
     /// Lines of its configuration file beside the addresses and the data folder.
     more_config: String,
     ready: AgentReady,
@@ -249,7 +265,12 @@ impl Agent {
     /// Prepares a folder without starting anything.
     pub fn new(dir: &Path, more_config: &str) -> Self {
         let ready = AgentReady { http: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        Self { dir: dir.to_owned(), more_config: more_config.to_owned(), ready, running: None }
+        Self { dir: dir.to_owned(), apart: false, more_config: more_config.to_owned(), ready, running: None }
+    }
+
+    /// Starts it apart from this process's group, as [`Server::start_apart`] does.
+    pub fn set_apart(&mut self) {
+        self.apart = true;
     }
 
     /// Enrolls it at a server, reaching MQTT at an address that may be a proxy's.
@@ -268,6 +289,9 @@ impl Agent {
         self.kill();
         let mut command = self.command("run")?;
         command.arg("--json");
+        if self.apart {
+            command.process_group(0);
+        }
         let log = self.log();
         let (running, ready) =
             Running::start(command, &log).with_context(|| format!("start the agent, see {}", log.display()))?;

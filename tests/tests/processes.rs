@@ -18,6 +18,7 @@ mod processes {
     mod mqtt;
     mod put_back;
     mod same_folder;
+    mod server_ends;
     mod site;
     mod storm;
 }

@@ -135,7 +135,13 @@ pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::R
     let store = if args.dry_run {
         args.store.clone().unwrap_or_else(|| STORE_OF_DRY_RUN.to_owned())
     } else {
-        let state = ask_for_state(&client, args).await?;
+        let mut stopping = stop.clone();
+        let state = tokio::select! {
+            state = ask_for_state(&client, args) => state?,
+            () = sell::asked_to(&mut stopping) => {
+                anyhow::bail!("reach the agent at {}: interrupted before it answered; nothing was sold", args.agent)
+            }
+        };
         anyhow::ensure!(
             state.currency == mapping.money.currency,
             "sell in {}: the agent at {} sells in {}; a store's first start fixes its currency",
@@ -196,7 +202,12 @@ pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::R
         started_ms,
     };
     sell::sell(sales, selling, &mut report, &mut refused, stop).await.context("keep the journal")?;
+    if report.sales_open == 0 && report.failure.as_deref() == Some(sell::INTERRUPTED) {
+        // The last answers came before the end.
+        report.failure = None;
+    }
     report.finished = report.sales_open == 0 && report.failure.is_none();
+    report.resumes = report.failure.is_some() && !report.hopeless;
     report.set_refused(refused);
     Ok((report, Vec::new()))
 }
@@ -298,6 +309,8 @@ fn empty_report(mapping: &Mapping, store: &str, receipts: &Receipts, dry_run: bo
         sales_already_there: 0,
         sales_refused: 0,
         sales_open: 0,
+        resumes: false,
+        hopeless: false,
         lines: 0,
         units: Quantity::ZERO,
         amount_minor: Money::ZERO,

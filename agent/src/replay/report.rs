@@ -23,6 +23,11 @@ pub struct Report {
     pub finished: bool,
     /// Why not.
     pub failure: Option<String>,
+    /// Whether the same command goes on from where it stopped.
+    pub resumes: bool,
+    /// Whether the same command would fail again.
+    #[serde(skip)]
+    pub(super) hopeless: bool,
     /// True if nothing was sent.
     pub dry_run: bool,
     /// Rows of the file without its header.
@@ -176,7 +181,13 @@ impl fmt::Display for Report {
             )?;
         }
         match &self.failure {
-            Some(failure) => writeln!(f, "NOT FINISHED: {failure}. The same command goes on from here."),
+            Some(failure) if self.resumes => {
+                writeln!(
+                    f,
+                    "NOT FINISHED: {failure}. The same command asks for what is sold already, and goes on from here."
+                )
+            }
+            Some(failure) => writeln!(f, "NOT FINISHED: {failure}"),
             None => Ok(()),
         }
     }

@@ -36,6 +36,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// How long a request that is under way may still take once the replay is to stop.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
+/// Why a replay did not finish that somebody stopped.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
 /// What selling needs beside the sales.
 #[derive(Debug)]
 pub(super) struct Selling<'a> {
@@ -57,7 +60,7 @@ enum Told {
     Sold { sale: usize, receipt: SaleReceipt, took: Duration },
     Refused { sale: usize, status: u16, detail: String },
     Retrying { reason: String },
-    Failed { reason: String },
+    Failed { reason: String, hopeless: bool },
 }
 
 /// Sells all of them, or stops at the first failure, or when `stop` turns true. What happened is in the report; the rows of
@@ -108,7 +111,8 @@ pub(super) async fn sell(
         tokio::select! {
             heard = told.recv() => match heard {
                 None => break,
-                Some(Told::Failed { reason }) => {
+                Some(Told::Failed { reason, hopeless }) => {
+                    report.hopeless |= hopeless;
                     report.failure.get_or_insert(reason);
                     break;
                 }
@@ -123,7 +127,7 @@ pub(super) async fn sell(
                 }
             }
             () = asked_to(&mut stop) => {
-                report.failure.get_or_insert_with(|| "interrupted".to_owned());
+                report.failure.get_or_insert_with(|| INTERRUPTED.to_owned());
                 break;
             }
         }
@@ -132,7 +136,7 @@ pub(super) async fn sell(
         }
     }
     let _ = halt.send(true);
-    // What was answered before the halt counts.
+    // What is answered within the patience counts.
     while let Some(heard) = told.recv().await {
         count.take(heard, &sales, &mut selling, report, refused)?;
     }
@@ -144,7 +148,7 @@ pub(super) async fn sell(
 }
 
 /// Waits until somebody asks to stop; for ever once nobody can ask any more.
-async fn asked_to(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn asked_to(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|&stop| stop).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -190,6 +194,7 @@ impl Count {
                     journal.confirm(sale.command.sale_id)?;
                 }
                 if receipt.currency != selling.currency {
+                    report.hopeless = true;
                     report.failure.get_or_insert(format!(
                         "the agent sells in {} and the mapping says {}",
                         receipt.currency, selling.currency
@@ -208,7 +213,8 @@ impl Count {
                 report.retries += 1;
                 self.last_trouble = Some(reason);
             }
-            Told::Failed { reason } => {
+            Told::Failed { reason, hopeless } => {
+                report.hopeless |= hopeless;
                 report.failure.get_or_insert(reason);
             }
         }
@@ -302,10 +308,10 @@ impl Worker {
             match self.client.complete(&self.sales[sale].command).await {
                 Answer::Done(receipt) => return Some(Told::Sold { sale, receipt, took: asked.elapsed() }),
                 Answer::Refused { status, detail } => return Some(Told::Refused { sale, status, detail }),
-                Answer::Hopeless(reason) => return Some(Told::Failed { reason }),
+                Answer::Hopeless(reason) => return Some(Told::Failed { reason, hopeless: true }),
                 Answer::Later { reason, .. } if first_asked.elapsed() >= self.give_up_after => {
                     let reason = format!("the agent has not answered for {:?}: {reason}", self.give_up_after);
-                    return Some(Told::Failed { reason });
+                    return Some(Told::Failed { reason, hopeless: false });
                 }
                 Answer::Later { reason, after } => {
                     // Whether anybody listens shows when the sale itself is told.

@@ -105,7 +105,7 @@ pub enum ConfigError {
         source: toml::de::Error,
     },
     /// Settings have the wrong form, or do not go together: each with what is wrong.
-    #[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
+    #[error("use the configuration:\n  {}", .0.join("\n  "))]
     Values(Vec<String>),
 }
 
@@ -181,27 +181,22 @@ impl Config {
     /// Checks settings that were layered; names everything that is wrong with them.
     pub fn check(layered: Layered) -> Result<Self, ConfigError> {
         let (raw, mut problems) = Problems::read::<Raw>(layered);
-        let http_tls = problems.keep("http.tls_certificate", tls_files(raw.http.tls_certificate, raw.http.tls_key));
-        let mqtt_tls = problems.keep("mqtt.tls_certificate", tls_files(raw.mqtt.tls_certificate, raw.mqtt.tls_key));
-        for (section, address, tls, allowed) in [
-            ("http", raw.http.listen, &http_tls, raw.http.allow_plaintext),
-            ("mqtt", raw.mqtt.listen, &mqtt_tls, raw.mqtt.allow_plaintext),
-        ] {
-            if !address.ip().is_loopback() && tls.is_none() && !allowed {
-                problems.note(
-                    &format!("{section}.listen"),
-                    &format!(
-                        "other machines reach it, and no certificate is set: set {section}.tls_certificate and \
-                         {section}.tls_key, or {section}.allow_plaintext = true if something else encrypts the way there"
-                    ),
-                );
-            }
-        }
-        let api_token_file = some_path(raw.http.api_token_file);
-        if !raw.http.listen.ip().is_loopback() && api_token_file.is_none() {
+        let listener = |listen, certificate: &PathBuf, key: &PathBuf, allow_plaintext| Listener {
+            listen,
+            certificate: certificate.clone(),
+            key: key.clone(),
+            allow_plaintext,
+        };
+        let RawHttp { listen, tls_certificate, tls_key, allow_plaintext, api_token_file } = raw.http;
+        let api_token_file = some_path(api_token_file);
+        let http_tls = listener(listen, &tls_certificate, &tls_key, allow_plaintext).tls("http", &mut problems);
+        if problems.is_clear("http") && !listen.ip().is_loopback() && api_token_file.is_none() {
             problems
                 .note("http.listen", "other machines reach it, and no token protects the API: set http.api_token_file");
         }
+        let http = HttpConfig { listen, tls: http_tls, api_token_file };
+        let RawMqtt { listen, tls_certificate, tls_key, allow_plaintext, .. } = &raw.mqtt;
+        let mqtt_tls = listener(*listen, tls_certificate, tls_key, *allow_plaintext).tls("mqtt", &mut problems);
         let RawIngest { batch_events_max, group_events_max, .. } = raw.ingest;
         for (path, is_zero) in [
             ("ingest.batch_events_max", batch_events_max == 0),
@@ -248,7 +243,7 @@ impl Config {
         Ok(Self {
             data_dir: raw.data_dir,
             log: LogConfig { filter: raw.log.filter, json: matches!(raw.log.format, LogFormat::Json) },
-            http: HttpConfig { listen: raw.http.listen, tls: http_tls, api_token_file },
+            http,
             mqtt: MqttConfig {
                 listen: raw.mqtt.listen,
                 tls: mqtt_tls,
@@ -278,11 +273,38 @@ const QUEUE_BYTES_MIN: usize = 8 << 20;
 /// The same for messages as they come over the wire (1 MiB).
 const UPLINK_BYTES_MIN: usize = 1 << 20;
 
-fn tls_files(certificate: PathBuf, key: PathBuf) -> Result<Option<TlsFiles>, String> {
-    match (some_path(certificate), some_path(key)) {
-        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
-        (None, None) => Ok(None),
-        _ => Err("belongs together with tls_key: set both or none".to_owned()),
+/// What decides who can read along on a listener.
+struct Listener {
+    listen: SocketAddr,
+    certificate: PathBuf,
+    key: PathBuf,
+    allow_plaintext: bool,
+}
+
+impl Listener {
+    /// Its certificate. Without one only this machine may reach it, unless somebody insists; a section that is not
+    /// understood is not judged.
+    fn tls(self, section: &str, problems: &mut Problems) -> Option<TlsFiles> {
+        let clear = problems.is_clear(section);
+        let tls = match (some_path(self.certificate), some_path(self.key)) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ if clear => {
+                problems.note(&format!("{section}.tls_certificate"), "belongs together with tls_key: set both or none");
+                return None;
+            }
+            _ => return None,
+        };
+        if clear && !self.listen.ip().is_loopback() && tls.is_none() && !self.allow_plaintext {
+            problems.note(
+                &format!("{section}.listen"),
+                &format!(
+                    "other machines reach it, and no certificate is set: set {section}.tls_certificate and \
+                     {section}.tls_key, or {section}.allow_plaintext = true if something else encrypts the way there"
+                ),
+            );
+        }
+        tls
     }
 }
 
@@ -346,6 +368,11 @@ mod tests {
         let Err(ConfigError::Values(problems)) = config(file) else { panic!("must be refused") };
         let paths: Vec<&str> = problems.iter().filter_map(|problem| problem.split(' ').next()).collect();
         assert_eq!(paths, ["data_dir", "log.format", "mqtt.connects_burst", "mqtt.connections_max"], "{problems:?}");
+        // What is read as its default is not judged by it.
+        let file =
+            "[http]\nlisten = \"0.0.0.0:80\"\nallow_plaintext = \"yes\"\n[mqtt]\ntls_certificate = \"a\"\ntls_key = 7";
+        let Err(ConfigError::Values(problems)) = config(file) else { panic!("must be refused") };
+        assert_eq!(problems.len(), 2, "{problems:?}");
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Problems {
         self.found.push(format!("{path}{value}{origin}: {problem}"));
     }
 
+    /// Whether nothing that a section says was noted so far.
+    pub(super) fn is_clear(&self, section: &str) -> bool {
+        !self.found.iter().any(|problem| problem.split(['.', ' ', ':']).next() == Some(section))
+    }
+
     /// Takes a value, or notes what is wrong with it.
     pub(super) fn keep<T: Default>(&mut self, path: &str, value: Result<T, String>) -> T {
         value.unwrap_or_else(|problem| {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::problem::ApiError;
 use super::readers::Readers;
 use super::to_wire;
-use super::wire::StoreSummary;
+use super::wire::{Severity, StoreSummary};
 use crate::ingest::{IngestState, utc_ms};
 use crate::ledger::{Books, LatestDay};
 use crate::mqtt::Router;
@@ -266,7 +266,10 @@ fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
         return LiveStore { store, attention: Attention::Idle, words: vec!["its login was revoked".to_owned()] };
     }
     for alert in &store.alerts {
-        let attention = if alert.severity == "alarm" { Attention::Alarm } else { Attention::Warning };
+        let attention = match alert.severity {
+            Severity::Alarm => Attention::Alarm,
+            Severity::Warning => Attention::Warning,
+        };
         found.push((attention, format!("{}: {}", alert.kind, alert.text)));
     }
     if !store.connected {
@@ -284,9 +287,9 @@ fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
         && age_ms > UNSYNCED_WARNING_MS
     {
         let attention = if age_ms > UNSYNCED_ALARM_MS { Attention::Alarm } else { Attention::Warning };
-        let at_least = if store.connected { "" } else { "at least " };
+        let said = if store.connected { "" } else { " when it was heard last" };
         let events = if store.backlog == 1 { "1 event".to_owned() } else { format!("{} events", store.backlog) };
-        found.push((attention, format!("{at_least}{events} not here yet, the oldest {} old", duration(age_ms))));
+        found.push((attention, format!("{events} not here yet{said}, the oldest {} old", duration(age_ms))));
     }
     if store.disk_free_bytes.is_some_and(|free| free < DISK_FREE_MIN) {
         let free = store.disk_free_bytes.unwrap_or_default() >> 20;

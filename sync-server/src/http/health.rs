@@ -81,7 +81,7 @@ impl Exporter {
             exporter.oldest.clone(),
         );
         registry.register(
-            "longest_away_seconds",
+            "away_longest_seconds",
             "For how long the store was not heard that is away the longest; 0 if none is",
             exporter.away_longest.clone(),
         );

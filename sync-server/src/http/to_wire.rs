@@ -8,7 +8,7 @@ use protocol::latest::{SaleCompleted, SaleLine};
 
 use super::wire::{
     AdjustmentJson, AlertJson, ConsumptionJson, DuplicateReceiptJson, EpochJson, ImportedJson, LineJson, MissingRun,
-    OptionJson, ParkedJson, PlaceJson, SaleJson, StoreSummary, TenderJson, Totals, TotalsRow, TotalsSum,
+    OptionJson, ParkedJson, PlaceJson, SaleJson, Severity, StoreSummary, TenderJson, Totals, TotalsRow, TotalsSum,
 };
 use crate::ledger::{
     DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedEvent, ReceiptGap, SaleRecord, StoreRow, TotalsFilter,
@@ -51,7 +51,7 @@ pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummar
                 kind: alert.kind.as_str(),
                 count: alert.count,
                 text: alert.text.clone(),
-                severity: if alert.kind.is_grave() { "alarm" } else { "warning" },
+                severity: if alert.kind.is_grave() { Severity::Alarm } else { Severity::Warning },
                 advice: alert.kind.advice(),
             })
             .collect(),

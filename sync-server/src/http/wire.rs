@@ -97,6 +97,16 @@ pub struct StoreSummary {
     pub alerts: Vec<AlertJson>,
 }
 
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Somebody has to look now.
+    Alarm,
+    /// It is worth a look.
+    Warning,
+}
+
 /// What needs a person.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AlertJson {
@@ -106,8 +116,8 @@ pub struct AlertJson {
     pub count: i64,
     /// In words.
     pub text: String,
-    /// `alarm` if somebody has to look now, else `warning`.
-    pub severity: &'static str,
+    /// Whether somebody has to look now.
+    pub severity: Severity,
     /// What to do.
     pub advice: &'static str,
 }

@@ -116,7 +116,7 @@ impl AlertKind {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Losses => {
-                "Compare the store's receipts with the list below; what an older copy of its folder still holds is taken in when that copy connects."
+                "Compare the store's receipts with those that never arrived (receipts/missing); what an older copy of its folder still holds is taken in when that copy connects."
             }
             Self::WentBack => {
                 "Nothing to do for the sales: what had arrived is kept here. Look at the receipts that never arrived; a copy of the folder as it was may still hold them."

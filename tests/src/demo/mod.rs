@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, watch};
 
 use crate::process::{Agent, Server};
 use crate::proxy::{Mode, Proxy};
@@ -62,31 +63,38 @@ struct Row {
 
 /// Runs the demonstration in a folder; returns the balance, none if it was interrupted before it had sold.
 pub async fn run(folder: &Path, settings: &Settings) -> anyhow::Result<Option<Balance>> {
+    let interrupts = Interrupts::listen()?;
+    tokio::select! {
+        balance = demonstrate(folder, settings, &interrupts) => balance.map(Some),
+        () = interrupts.end_all() => Ok(None),
+    }
+}
+
+async fn demonstrate(folder: &Path, settings: &Settings, interrupts: &Interrupts) -> anyhow::Result<Balance> {
     let client = agent::trust::http_client(None)?;
-    let mut server = Server::start(&folder.join("server"))?;
+    let mut server = Server::start_apart(&folder.join("server"))?;
     let page = server.url("/");
     let mut screen = Screen::new(page.clone());
     screen.say(&format!("the live page is at {page}"));
     let stores = open_stores(folder, &server).await?;
-    let mut sold = tokio::select! {
-        sold = sell_through_trouble(settings, &client, &mut server, &stores, &mut screen) => sold?,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.context("wait for Ctrl-C")?;
-            return Ok(None);
-        }
-    };
+    let mut sold = sell_through_trouble(settings, &client, &mut server, &stores, &mut screen).await?;
     let balance = Balance::draw_up(&client, &server.url(""), &sold).await?;
     if !settings.keep {
-        return Ok(Some(balance));
+        return Ok(balance);
     }
     println!("{balance}");
     for store in &stores {
         println!("till API of {}: {}/v1/openapi.json", store.id, store.url);
     }
     screen.say(&format!("staying up: {page} shows the stores, a till in each still sells; end with Ctrl-C"));
-    let more = stay(settings, &client, &server, &stores, &sold, &mut screen).await?;
+    let tills = open_slow_tills(settings, &client, &stores);
+    interrupts.first().await;
+    tills.stop.store(true, Ordering::Relaxed);
+    screen.say("the tills are closed; the outboxes drain; Ctrl-C again ends it at once");
+    let draw = |rows: &[Row]| screen.draw(rows, tills.opened.elapsed());
+    let more = drain(&client, &server, &stores, tills.tills, &sold, draw).await?;
     sold.extend(more);
-    Balance::draw_up(&client, &server.url(""), &sold).await.map(Some)
+    Balance::draw_up(&client, &server.url(""), &sold).await
 }
 
 async fn open_stores(folder: &Path, server: &Server) -> anyhow::Result<Vec<Store>> {
@@ -94,6 +102,7 @@ async fn open_stores(folder: &Path, server: &Server) -> anyhow::Result<Vec<Store
     for id in STORES {
         let proxy = Proxy::start(server.addresses().mqtt).await?;
         let mut agent = Agent::new(&folder.join(id), "[store]\ntime_zone = \"UTC\"");
+        agent.set_apart();
         agent.enroll(server, id, proxy.address())?;
         agent.start()?;
         let url = agent.url("");
@@ -161,29 +170,62 @@ async fn drain(
     Ok(sold)
 }
 
-/// Sells on, slowly, until interrupted; returns what was answered meanwhile.
-async fn stay(
-    settings: &Settings,
-    client: &reqwest::Client,
-    server: &Server,
-    stores: &[Store],
-    earlier: &[Sold],
-    screen: &mut Screen,
-) -> anyhow::Result<Vec<Sold>> {
-    let (stop, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
-    let tills: Vec<_> = stores
-        .iter()
-        .enumerate()
-        .map(|(index, store)| {
-            let seed = settings.seed.wrapping_add(1_000_000 + index as u64);
-            let plan = TillPlan { store: store.id, url: store.url.clone(), till_id: "T9".to_owned(), seed };
-            Till::start(plan, client.clone(), Arc::clone(&stop))
-        })
-        .collect();
-    tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
-    stop.store(true, Ordering::Relaxed);
-    screen.say("the tills are closed; the outboxes drain");
-    drain(client, server, stores, tills, earlier, |rows| screen.draw(rows, started.elapsed())).await
+/// Tills that sell on, slowly, until they are told to stop: one in each store.
+struct SlowTills {
+    tills: Vec<Till>,
+    stop: Arc<AtomicBool>,
+    opened: Instant,
+}
+
+fn open_slow_tills(settings: &Settings, client: &reqwest::Client, stores: &[Store]) -> SlowTills {
+    let stop = Arc::new(AtomicBool::new(false));
+    let tills = stores.iter().enumerate().map(|(index, store)| {
+        let seed = settings.seed.wrapping_add(1_000_000 + index as u64);
+        let plan = TillPlan { store: store.id, url: store.url.clone(), till_id: "T9".to_owned(), seed };
+        Till::start(plan, client.clone(), Arc::clone(&stop))
+    });
+    SlowTills { tills: tills.collect(), stop, opened: Instant::now() }
+}
+
+/// How often somebody has asked for the end.
+struct Interrupts {
+    count: watch::Receiver<u32>,
+    /// Whether the first one is asked for, and only the next ends all at once.
+    staying: AtomicBool,
+}
+
+impl Interrupts {
+    /// Listens from here on, so that no program that this one starts is left behind.
+    fn listen() -> anyhow::Result<Self> {
+        let (add, count) = watch::channel(0);
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+        tokio::spawn(async move {
+            loop {
+                let more = tokio::select! {
+                    _ = interrupt.recv() => 1,
+                    _ = terminate.recv() => 2,
+                    _ = hangup.recv() => 2,
+                };
+                add.send_modify(|count| *count += more);
+            }
+        });
+        Ok(Self { count, staying: AtomicBool::new(false) })
+    }
+
+    /// Waits for the first one, which then only ends the staying.
+    async fn first(&self) {
+        self.staying.store(true, Ordering::Relaxed);
+        // The sender lives as long as the runtime.
+        let _ = self.count.clone().wait_for(|count| *count >= 1).await;
+    }
+
+    /// Waits for the one that ends all at once.
+    async fn end_all(&self) {
+        let enough = |count: &u32| *count >= if self.staying.load(Ordering::Relaxed) { 2 } else { 1 };
+        let _ = self.count.clone().wait_for(enough).await;
+    }
 }
 
 /// What goes wrong, and when.

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use pos_model::{ItemId, Money, Sku, Tag};
 
 use super::{
-    AMOUNT_MINOR_MAX, Benefit, Condition, MenuItem, OptionGroup, PriceBook, PriceList, Promotion, RecipeStep, Scope,
-    Select, Stage, StepOff, Variant, amount_is_sane,
+    AMOUNT_MINOR_MAX, Benefit, CASH_UNIT_MINOR_MAX, Condition, MenuItem, OptionGroup, PriceBook, PriceList, Promotion,
+    RecipeStep, Scope, Select, Stage, StepOff, Variant, amount_is_sane,
 };
 
 /// Something that is wrong, or looks as if it were.
@@ -104,8 +104,9 @@ impl Check<'_> {
         if self.book.items.is_empty() {
             self.error("items", "nothing is sold");
         }
-        if self.book.cash_rounding.is_some_and(|rounding| rounding.unit_minor <= 0) {
-            self.error("cash_rounding.unit_minor", "is not above zero");
+        let units = 1..=CASH_UNIT_MINOR_MAX;
+        if self.book.cash_rounding.is_some_and(|rounding| !units.contains(&rounding.unit_minor)) {
+            self.error("cash_rounding.unit_minor", format_args!("is not between 1 and {CASH_UNIT_MINOR_MAX}"));
         }
         if self.book.points.is_some_and(|points| points.minor_per_point <= 0) {
             self.error("points.minor_per_point", "is not above zero");

@@ -34,6 +34,10 @@ pub const ENGINE_LEVEL: u32 = 1;
 /// their types.
 pub(crate) const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
 
+/// The largest unit to which an amount is rounded that is paid in cash, in minor units: 100.00 of a currency with two
+/// decimals, and above the smallest coin of any currency.
+pub(crate) const CASH_UNIT_MINOR_MAX: i64 = 10_000;
+
 /// Whether a book may name such an amount.
 pub(crate) fn amount_is_sane(amount: Money) -> bool {
     (0..=AMOUNT_MINOR_MAX).contains(&amount.minor())

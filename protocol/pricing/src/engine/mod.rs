@@ -31,14 +31,14 @@ use self::rules::in_scope;
 use self::stage::{Outcome, apply_all};
 use self::state::{LineFacts, State, Unit};
 use crate::allocate::allocate;
-use crate::book::{CashRounding, PriceList, RoundingDirection};
+use crate::book::{CASH_UNIT_MINOR_MAX, CashRounding, PriceList, RoundingDirection};
 use crate::round::div_half_away;
 
 /// Units for which promotions are computed. An office that orders more gets the menu's prices and is told so.
 pub const UNITS_MAX: usize = 500;
 
 /// The largest list amount of a basket, in minor units: sums and products of it stay within their types.
-const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
+const LIST_MINOR_MAX: i64 = 1_000_000_000_000_000;
 
 /// Prices a basket.
 pub fn price(basket: &Basket, rules: &Rules, context: &Context) -> PricedBasket {
@@ -52,7 +52,7 @@ pub fn price(basket: &Basket, rules: &Rules, context: &Context) -> PricedBasket 
         .map(|(place, line)| Line::new(place, line, rules, &lists, &mut problems))
         .collect();
     let list: i128 = lines.iter().map(|line| i128::from(line.list)).sum();
-    if list > i128::from(AMOUNT_MINOR_MAX) {
+    if list > i128::from(LIST_MINOR_MAX) {
         problems.push(Problem::Overflow);
         lines.iter_mut().for_each(|line| line.list = 0);
     }
@@ -278,7 +278,7 @@ fn finish(
 
 /// What is added to an amount that is not negative so that it can be paid in cash.
 pub fn cash_rounding(due: Money, rounding: CashRounding) -> Money {
-    let unit = rounding.unit_minor.clamp(1, AMOUNT_MINOR_MAX);
+    let unit = rounding.unit_minor.clamp(1, CASH_UNIT_MINOR_MAX);
     let rest = due.minor().rem_euclid(unit);
     let added = match rounding.direction {
         _ if rest == 0 => 0,

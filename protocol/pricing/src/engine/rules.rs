@@ -108,10 +108,9 @@ impl Rules {
                 options.push(OptionPlace { group: group.clone(), place });
             }
         }
-        let (stages, broken) = Default::default();
+        let broken = book.promotions.iter().filter(|one| is_broken(one)).map(|one| one.id.clone()).collect();
+        let stages = Default::default();
         let mut rules = Self { book, hash, articles, articles_by_sku, options, options_by_code, stages, broken };
-        rules.broken =
-            rules.book.promotions.iter().filter(|one| is_broken(one)).map(|promotion| promotion.id.clone()).collect();
         let stages = Stage::ALL.map(|stage| rules.rules_of(stage));
         rules.stages = stages;
         rules
@@ -165,7 +164,7 @@ impl Rules {
             .promotions
             .iter()
             .enumerate()
-            .filter(|(_, promotion)| promotion.stage == stage && !is_broken(promotion))
+            .filter(|(_, promotion)| promotion.stage == stage && !self.broken.contains(&promotion.id))
             .map(|(place, promotion)| Rule {
                 place,
                 selects: promotion.benefit.selects().into_iter().map(|(_, select)| self.chosen(select)).collect(),

@@ -240,7 +240,7 @@ CREATE VIEW v_sales AS
 SELECT stores.store_id,
        date(sales.business_date * 86400, 'unixepoch') AS business_date,
        datetime(sales.sold_at_ms / 1000 + sales.sold_offset_s, 'unixepoch') AS sold_at_local,
-       lower(format('%s-%s-%s-%s-%s', hex(substr(sales.sale_id, 1, 4)), hex(substr(sales.sale_id, 5, 2)),
+       lower(printf('%s-%s-%s-%s-%s', hex(substr(sales.sale_id, 1, 4)), hex(substr(sales.sale_id, 5, 2)),
            hex(substr(sales.sale_id, 7, 2)), hex(substr(sales.sale_id, 9, 2)), hex(substr(sales.sale_id, 11, 6)))) AS sale_id,
        sales.till_id, sales.operator_id, sales.channel, sales.member_tag, sales.receipt_no, sales.pickup_no,
        sales.currency, sales.lines, sales.quantity_micro, sales.gross_minor, sales.tax_minor, sales.net_minor,
@@ -251,7 +251,7 @@ FROM sales JOIN stores USING (store_no) JOIN streams USING (stream_no);
 CREATE VIEW v_sale_lines AS
 SELECT stores.store_id,
        date(sales.business_date * 86400, 'unixepoch') AS business_date,
-       lower(format('%s-%s-%s-%s-%s', hex(substr(sales.sale_id, 1, 4)), hex(substr(sales.sale_id, 5, 2)),
+       lower(printf('%s-%s-%s-%s-%s', hex(substr(sales.sale_id, 1, 4)), hex(substr(sales.sale_id, 5, 2)),
            hex(substr(sales.sale_id, 7, 2)), hex(substr(sales.sale_id, 9, 2)), hex(substr(sales.sale_id, 11, 6)))) AS sale_id,
        (sale_lines.line_no & 1023) + 1 AS position,
        sale_lines.sku, sale_lines.name, sale_lines.options, sale_lines.quantity_micro, sales.currency,

@@ -62,7 +62,7 @@ impl LogBound {
     }
 }
 
-/// Empties the log, for a service that ends in order: what lies in the folder afterwards is one file, and small.
+/// Empties the log, for a service that ends in order: whoever copies the folder afterwards finds all in the ledger's file.
 pub(super) fn empty(connection: &Connection) -> Result<(), LedgerError> {
     connection.busy_timeout(PATIENCE_AT_THE_END).during(MOVING)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).during(MOVING)
