@@ -160,6 +160,8 @@ impl Keeper {
                 Err(error) => keeper.tell(&error).await,
             }
         }
+        // What was delivered while the agent was down holds from the first sale on.
+        keeper.look().await;
         Ok((keeper, book))
     }
 

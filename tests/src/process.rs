@@ -284,6 +284,13 @@ impl Agent {
         Ok(())
     }
 
+    /// Hands it a price book.
+    pub fn load_price_book(&self, book: &Path) -> anyhow::Result<()> {
+        let output = self.command("price-book")?.arg("load").arg(book).output().context("run price-book load")?;
+        anyhow::ensure!(output.status.success(), "price-book load failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
     /// Starts it, on the port that it had before.
     pub fn start(&mut self) -> anyhow::Result<()> {
         self.kill();

@@ -4,7 +4,6 @@
 //! random with a seed. Bare is `pricing::total` of lines that carry their prices already.
 
 use std::hint::black_box;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -39,8 +38,8 @@ const BASKETS: usize = 500;
 
 /// Runs the case.
 pub fn run(settings: &Settings) -> anyhow::Result<Report> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/price-books/tea.json");
-    let book = PriceBook::from_json(&std::fs::read(&path).context("read the sample book")?)?;
+    let path = crate::workload::tea_book_path();
+    let book = PriceBook::from_json(&std::fs::read(path).context("read the sample book")?)?;
     let time = Duration::from_secs(settings.seconds);
     let mut table = Vec::new();
     for promotions in PROMOTIONS {

@@ -12,13 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use agent::price_book;
 use anyhow::Context;
+use pos_model::Currency;
+use pricing::book::PriceBook;
 use serde::Deserialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use crate::process::{Agent, Server};
 use crate::proxy::{Mode, Proxy};
+use crate::workload;
 pub use balance::Balance;
 use screen::Screen;
 use till::{Sold, Till, TillPlan};
@@ -77,7 +81,8 @@ async fn demonstrate(folder: &Path, settings: &Settings, interrupts: &Interrupts
     let mut screen = Screen::new(page.clone());
     screen.say(&format!("the live page is at {page}"));
     let stores = open_stores(folder, &server).await?;
-    let mut sold = sell_through_trouble(settings, &client, &mut server, &stores, &mut screen).await?;
+    let book = Arc::new(price_book::read(&workload::tea_book_path(), Currency::CNY)?);
+    let mut sold = sell_through_trouble(settings, &book, &client, &mut server, &stores, &mut screen).await?;
     let balance = Balance::draw_up(&client, &server.url(""), &sold).await?;
     if !settings.keep {
         return Ok(balance);
@@ -87,7 +92,7 @@ async fn demonstrate(folder: &Path, settings: &Settings, interrupts: &Interrupts
         println!("till API of {}: {}/v1/openapi.json", store.id, store.url);
     }
     screen.say(&format!("staying up: {page} shows the stores, a till in each still sells; end with Ctrl-C"));
-    let tills = open_slow_tills(settings, &client, &stores);
+    let tills = open_slow_tills(settings, &book, &client, &stores);
     interrupts.first().await;
     tills.stop.store(true, Ordering::Relaxed);
     screen.say("the tills are closed; the outboxes drain; Ctrl-C again ends it at once");
@@ -104,6 +109,7 @@ async fn open_stores(folder: &Path, server: &Server) -> anyhow::Result<Vec<Store
         let mut agent = Agent::new(&folder.join(id), "[store]\ntime_zone = \"UTC\"");
         agent.set_apart();
         agent.enroll(server, id, proxy.address())?;
+        agent.load_price_book(&workload::tea_book_path())?;
         agent.start()?;
         let url = agent.url("");
         stores.push(Store { id, agent: Arc::new(Mutex::new(agent)), url, proxy });
@@ -114,6 +120,7 @@ async fn open_stores(folder: &Path, server: &Server) -> anyhow::Result<Vec<Store
 /// Sells for as long as the settings say, with everything that goes wrong on the way; returns what was answered.
 async fn sell_through_trouble(
     settings: &Settings,
+    book: &Arc<PriceBook>,
     client: &reqwest::Client,
     server: &mut Server,
     stores: &[Store],
@@ -126,7 +133,13 @@ async fn sell_through_trouble(
         .flat_map(|(index, store)| (1..=TILLS).map(move |till| (index as u64, store, till)))
         .map(|(index, store, till)| {
             let seed = settings.seed.wrapping_mul(1000).wrapping_add(index * 100 + till);
-            let plan = TillPlan { store: store.id, url: store.url.clone(), till_id: format!("T{till}"), seed };
+            let plan = TillPlan {
+                store: store.id,
+                url: store.url.clone(),
+                till_id: format!("T{till}"),
+                seed,
+                book: Arc::clone(book),
+            };
             Till::start(plan, client.clone(), Arc::clone(&stop))
         })
         .collect();
@@ -177,11 +190,22 @@ struct SlowTills {
     opened: Instant,
 }
 
-fn open_slow_tills(settings: &Settings, client: &reqwest::Client, stores: &[Store]) -> SlowTills {
+fn open_slow_tills(
+    settings: &Settings,
+    book: &Arc<PriceBook>,
+    client: &reqwest::Client,
+    stores: &[Store],
+) -> SlowTills {
     let stop = Arc::new(AtomicBool::new(false));
     let tills = stores.iter().enumerate().map(|(index, store)| {
         let seed = settings.seed.wrapping_add(1_000_000 + index as u64);
-        let plan = TillPlan { store: store.id, url: store.url.clone(), till_id: "T9".to_owned(), seed };
+        let plan = TillPlan {
+            store: store.id,
+            url: store.url.clone(),
+            till_id: "T9".to_owned(),
+            seed,
+            book: Arc::clone(book),
+        };
         Till::start(plan, client.clone(), Arc::clone(&stop))
     });
     SlowTills { tills: tills.collect(), stop, opened: Instant::now() }

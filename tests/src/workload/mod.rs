@@ -4,14 +4,19 @@
 //! Amounts are integers, computed here apart from the product's own arithmetic: the agent is told the total, and
 //! refuses a sale if it comes to another.
 
+mod by_the_book;
 mod day;
 mod draw;
 pub mod menu;
 mod order;
 
+use std::path::{Path, PathBuf};
+
+use pricing::book::PriceBook;
 use protocol::latest::local_api::CompleteSale;
 use sync_core::Random;
 
+pub use by_the_book::BookOrder;
 pub use day::{Arrival, Day, DayPlan, LoadModel, Promo, store_id};
 pub use menu::Menu;
 pub use order::Offer;
@@ -24,6 +29,17 @@ pub fn sale(seed: u64, n: u64) -> CompleteSale {
     // Two numbers become one start: the first output of the seed's own sequence is moved along by `n`.
     let start = Random::new(seed).next_u64() ^ n.wrapping_mul(0xD6E8_FEB8_6659_FD93);
     order::order(&mut Random::new(start), FIRST_ID_MS.wrapping_add(n), &Offer::ordinary())
+}
+
+/// Order number `n` of a seed from a price book's menu, as [`sale`] makes sales.
+pub fn book_order(seed: u64, n: u64, book: &PriceBook) -> BookOrder {
+    let start = Random::new(seed).next_u64() ^ n.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    BookOrder::new(&mut Random::new(start), FIRST_ID_MS.wrapping_add(n), book)
+}
+
+/// The sample chain's price book, which is part of the project.
+pub fn tea_book_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/price-books/tea.json")
 }
 
 #[cfg(test)]

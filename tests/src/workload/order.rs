@@ -64,11 +64,11 @@ pub(super) fn order(random: &mut Random, at_ms: u64, offer: &Offer) -> CompleteS
     }
 }
 
-fn tag(word: &str) -> Tag {
+pub(super) fn tag(word: &str) -> Tag {
     Tag::new(word).expect("a word of small letters is a tag")
 }
 
-fn tender(kind: &str, amount: i64) -> TenderCommand {
+pub(super) fn tender(kind: &str, amount: i64) -> TenderCommand {
     TenderCommand { kind: tag(kind), amount_minor: Money::from_minor(amount) }
 }
 
@@ -78,7 +78,7 @@ fn cash_for(random: &mut Random, total: i64) -> i64 {
     total.div_euclid(note) * note + if total.rem_euclid(note) == 0 { 0 } else { note }
 }
 
-fn sale_id(random: &mut Random, at_ms: u64) -> SaleId {
+pub(super) fn sale_id(random: &mut Random, at_ms: u64) -> SaleId {
     let mut bytes = [0; 10];
     bytes[..8].copy_from_slice(&random.next_u64().to_le_bytes());
     bytes[8..].copy_from_slice(&random.next_u64().to_le_bytes()[..2]);
