@@ -120,6 +120,14 @@ pub enum PriceBookCommand {
     /// Say everything that is wrong with a price book, each with its place.
     #[command(after_help = ending("breakwater-server price-book check tea.json --json", ", 3 it must not be released"))]
     Check(CheckBookArgs),
+    /// Add a price book to the ledger, so that what stores sell by it is priced again here and compared.
+    ///
+    /// The service finds it within seconds. Sales that came in before stay unchecked.
+    #[command(after_help = ending("breakwater-server price-book add tea.json", ", 3 it must not be released"))]
+    Add(CheckBookArgs),
+    /// List the price books of the ledger.
+    #[command(after_help = ending("breakwater-server price-book list --json", ""))]
+    List(Output),
 }
 
 /// `price-book check`

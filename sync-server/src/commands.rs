@@ -16,7 +16,9 @@ use crate::config::{self, Config, ConfigError, Flags};
 use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
-use crate::ledger::{Books, Claim, CodeHash, ParkedFilter, Registry, SqliteLedger, SqliteReader, TotalsFilter};
+use crate::ledger::{
+    Books, Claim, CodeHash, ParkedFilter, PriceBooks, Registry, SqliteLedger, SqliteReader, TotalsFilter,
+};
 use crate::run::{self, RunError, Service};
 use crate::{claim, price_books, telemetry};
 
@@ -68,7 +70,9 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
     let config = settings(&cli.settings, &cli.flags())?;
     match &cli.command {
-        Command::Price(_) | Command::PriceBook(_) => {}
+        Command::PriceBook(PriceBookCommand::Add(args)) => return add_book(&config, args),
+        Command::PriceBook(PriceBookCommand::List(output)) => list_books(&config, *output)?,
+        Command::Price(_) | Command::PriceBook(PriceBookCommand::Check(_)) => {}
         Command::Run(args) => serve(config, args.output)?,
         Command::CheckConfig(_) => print("the configuration is good")?,
         Command::Store(command) => store(&config, command)?,
@@ -115,6 +119,44 @@ fn check_book(args: &CheckBookArgs) -> anyhow::Result<ExitCode> {
     }
     let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if wrong { ExitCode::from(BOOKS_DIFFER) } else { ExitCode::SUCCESS })
+}
+
+fn add_book(config: &Config, args: &CheckBookArgs) -> anyhow::Result<ExitCode> {
+    let book = price_books::read_book(&args.file)?;
+    let findings = book.check();
+    let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    if !errors.is_empty() {
+        for finding in errors {
+            print(&price_books::finding_as_text(finding))?;
+        }
+        complain(&anyhow::anyhow!("price book {} must not be released, and is not added", book.version));
+        return Ok(ExitCode::from(BOOKS_DIFFER));
+    }
+    let (hash, version) = (book.hash(), book.version.as_str());
+    let new = registry(config)?.add_price_book(hash, version, &book.canonical(), utc_ms())?;
+    if args.output.json {
+        print(&json!({ "version": version, "hash": hash.to_string(), "new": new }).to_string())?;
+    } else {
+        print(&format!("price book {version} {}", if new { "added" } else { "was there already" }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_books(config: &Config, output: Output) -> anyhow::Result<()> {
+    let rows = books(config)?.price_books()?;
+    if output.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| json!({ "version": row.version, "hash": row.hash.to_string(), "added_at_ms": row.added_at_ms }))
+            .collect();
+        return print(&json!({ "price_books": rows }).to_string());
+    }
+    let now_ms = utc_ms();
+    let mut table = Table::new(["VERSION", "ADDED", "HASH"]);
+    for row in rows {
+        table.row([row.version, ago(now_ms - row.added_at_ms), row.hash.to_string()]);
+    }
+    table.print()
 }
 
 fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {

@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger, Message};
 use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Uplinked};
+use crate::price_watch::PriceWatch;
 use crate::telemetry::{Metrics, chain};
 
 /// Messages that the listener may hand over before they are looked at; more are refused. They wait as they came, packed to
@@ -64,6 +65,8 @@ pub struct IngestParts {
     pub credentials: Arc<Credentials>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Where committed sales are priced again.
+    pub prices: PriceWatch,
 }
 
 impl std::fmt::Debug for IngestParts {
@@ -125,12 +128,13 @@ struct Group {
 struct Answers {
     effects: Vec<ServerEffect>,
     group: Group,
+    committed: bool,
 }
 
 impl Ingest {
     /// Starts the threads.
     pub fn start(parts: IngestParts) -> std::io::Result<Self> {
-        let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics } = parts;
+        let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics, prices } = parts;
         let bytes_max = limits.queue_bytes_max;
         let queue = Queue {
             bytes_max,
@@ -152,7 +156,7 @@ impl Ingest {
         let threads = vec![
             spawn("decode", &shared, move |shared| decode(shared, messages))?,
             spawn("ledger", &shared, move |shared| write(shared, ledger, &answers))?,
-            spawn("answer", &shared, move |shared| answer(shared, &to_answer))?,
+            spawn("answer", &shared, move |shared| answer(shared, &to_answer, &prices))?,
         ];
         Ok(Self { shared, threads })
     }
@@ -351,7 +355,7 @@ fn commit(shared: &Shared, ledger: &mut dyn Ledger, group: Group, answers: &Sync
     };
     shared.room.notify_one();
     // Fails only if the thread died, which has been reported.
-    let _ = answers.send(Answers { effects, group });
+    let _ = answers.send(Answers { effects, group, committed: well });
     well
 }
 
@@ -370,8 +374,8 @@ fn note_committed(shared: &Shared, jobs: &[Job], outcomes: &[Outcome], took: Dur
     shared.metrics.group_committed(outcomes, events, took);
 }
 
-fn answer(shared: &Shared, to_answer: &Receiver<Answers>) {
-    while let Ok(Answers { effects, group }) = to_answer.recv() {
+fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
+    while let Ok(Answers { effects, group, committed }) = to_answer.recv() {
         // Effects come in the order of the group, an answer right behind its confirmation.
         let mut receipts = group.receipts.into_iter();
         let mut confirmed: Option<Receipt> = None;
@@ -398,7 +402,9 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>) {
         if let Some(receipt) = confirmed {
             receipt.accept();
         }
-        drop(group.jobs);
+        if committed {
+            prices.offer(group.jobs);
+        }
     }
 }
 

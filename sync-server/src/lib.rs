@@ -20,5 +20,6 @@ pub mod ingest;
 pub mod ledger;
 pub mod mqtt;
 pub mod price_books;
+pub mod price_watch;
 pub mod run;
 pub mod telemetry;

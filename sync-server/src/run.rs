@@ -24,6 +24,7 @@ use crate::http::{
 use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
 use crate::ledger::{LedgerError, SqliteLedger, SqliteReader};
 use crate::mqtt::{BindError, Listener, ListenerConfig, Router, TlsError, load_tls};
+use crate::price_watch::PriceWatch;
 use crate::telemetry::{self, Metrics};
 
 /// How often the registry's version is looked at.
@@ -131,6 +132,9 @@ impl Service {
 
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
+        let books = SqliteReader::open_registry(&path)?;
+        let (prices, _) = PriceWatch::start(books, Arc::clone(&metrics))
+            .map_err(|source| RunError::System("start the thread that prices again", source))?;
         let ingest = Ingest::start(IngestParts {
             messages,
             ledger: Box::new(ledger),
@@ -138,6 +142,7 @@ impl Service {
             server_epoch: u64::from_le_bytes(random),
             credentials: Arc::clone(&credentials),
             metrics: Arc::clone(&metrics),
+            prices,
         })
         .map_err(|source| RunError::System("start the threads of the ingest", source))?;
         let registry = SharedRegistry::new(registry);

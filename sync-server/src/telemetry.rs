@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use pos_model::StoreId;
+use pos_model::{BookHash, StoreId};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sync_core::server::{Outcome, Overload};
 
-use crate::ledger::EnrollRefused;
+use crate::ledger::{EnrollRefused, PriceDifference};
 
 /// The counters of the ingest. Labels come from small sets; never a store, a sale or a SKU.
 #[derive(Debug)]
@@ -28,6 +28,25 @@ pub struct Metrics {
     group_events: Histogram,
     commit_failures: Counter,
     enrolments: Family<EnrolmentLabels, Counter>,
+    price_checks: Family<PriceCheckLabels, Counter>,
+}
+
+/// What came of pricing a sale again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriceCheck {
+    /// It costs what its book says.
+    Same,
+    /// It does not.
+    Differs,
+    /// The centre has not its book.
+    UnknownBook,
+    /// It was left out, because more came than could be priced.
+    Skipped,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PriceCheckLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +93,7 @@ impl Metrics {
             group_events: Histogram::new(GROUP_EVENTS),
             commit_failures: Counter::default(),
             enrolments: Family::default(),
+            price_checks: Family::default(),
         };
         let Self { messages, refused, applied, parked, rewinds, forks, .. } = &metrics;
         registry.register("ingest_messages", "Messages of stores that were answered", messages.clone());
@@ -86,6 +106,8 @@ impl Metrics {
         registry.register_with_unit("ledger_commit", "Time for one group", seconds(), metrics.commits.clone());
         registry.register("ledger_group_events", "Events in one group", metrics.group_events.clone());
         registry.register("ledger_failed_commits", "Groups that failed", metrics.commit_failures.clone());
+        let checks = metrics.price_checks.clone();
+        registry.register("price_checks", "Sales that were priced again, by what came of it", checks);
         registry.register("enrolments", "Enrolments by their result", metrics.enrolments.clone());
         metrics
     }
@@ -158,6 +180,34 @@ impl Metrics {
     /// An answer could not be built.
     pub fn answer_failed(&self, store: &StoreId, error: &dyn Error) {
         tracing::error!(store_id = %store, error = chain(error), "answer could not be built");
+    }
+
+    /// Sales were priced again, or left out.
+    pub fn prices_checked(&self, result: PriceCheck, sales: usize) {
+        let result = match result {
+            PriceCheck::Same => "same",
+            PriceCheck::Differs => "differs",
+            PriceCheck::UnknownBook => "unknown_book",
+            PriceCheck::Skipped => "skipped",
+        };
+        self.price_checks.get_or_create(&PriceCheckLabels { result }).inc_by(sales as u64);
+    }
+
+    /// A sale does not cost what its book says: a person has to look.
+    pub fn price_differs(&self, store: &StoreId, difference: &PriceDifference) {
+        let PriceDifference { sale_id, sold, computed, what, .. } = difference;
+        let (sold, computed) = (sold.minor(), computed.minor());
+        tracing::warn!(store_id = %store, %sale_id, sold, computed, what, "a sale does not cost what its price book says");
+    }
+
+    /// Sales come in under a book that the centre has not, so that they cannot be checked.
+    pub fn price_book_missing(&self, hash: BookHash) {
+        tracing::warn!(%hash, "stores sell by a price book that is not here; price-book add makes their prices checked");
+    }
+
+    /// A sale could not be checked; it counts all the same.
+    pub fn price_check_failed(&self, error: &dyn Error) {
+        tracing::error!(error = chain(error), "a sale's price could not be checked");
     }
 
     /// A store has enrolled.

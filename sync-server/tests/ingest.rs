@@ -16,6 +16,7 @@ use sync_server::credentials::Credentials;
 use sync_server::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
 use sync_server::ledger::{Credential, Job, Ledger, LedgerError, SecretHash, SqliteLedger, StoreStatus};
 use sync_server::mqtt::{Limits, Listener, ListenerConfig};
+use sync_server::price_watch::PriceWatch;
 use sync_server::telemetry::Metrics;
 use tokio::sync::{mpsc, oneshot};
 
@@ -60,13 +61,15 @@ async fn start(limits: ServerLimits) -> Running {
     let mqtt = listener.local_addr();
     let failures_left = Arc::new(AtomicU32::new(0));
     let ledger = SqliteLedger::in_memory().expect("opens");
+    let metrics = Arc::new(Metrics::new(&mut prometheus_client::registry::Registry::default()));
     let ingest = Ingest::start(IngestParts {
         messages,
         ledger: Box::new(Flaky { ledger, failures_left: Arc::clone(&failures_left) }),
         limits,
         server_epoch: 7,
         credentials,
-        metrics: Arc::new(Metrics::new(&mut prometheus_client::registry::Registry::default())),
+        prices: PriceWatch::start(SqliteLedger::in_memory().expect("opens"), Arc::clone(&metrics)).expect("starts").0,
+        metrics,
     });
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(listener.run(async {

@@ -16,6 +16,7 @@ mod processes {
     mod hostile;
     mod kill_loop;
     mod mqtt;
+    mod prices;
     mod put_back;
     mod same_folder;
     mod server_ends;

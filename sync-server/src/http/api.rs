@@ -13,10 +13,11 @@ use super::wire::{
     MissingReceipts, ParkedJson, ParkedPage, ParkedQuery, SaleJson, StoreDetail, StoreList, Totals, TotalsQuery,
 };
 use crate::ingest::utc_ms;
-use crate::ledger::{Books, LedgerError, ParkedFilter, TotalsFilter};
+use crate::ledger::{Books, LedgerError, ParkedFilter, PriceBooks, TotalsFilter};
 
 const EPOCHS_MAX: u32 = 200;
 const DUPLICATES_MAX: u32 = 200;
+const DIFFERENCES_MAX: u32 = 200;
 const MISSING_RUNS_MAX: u32 = 1_000;
 const PARKED_PAGE: u32 = 100;
 const PARKED_PAGE_MAX: u32 = 500;
@@ -45,13 +46,15 @@ pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Res
     let name = id.clone();
     let found = api.readers.read(move |books| {
         let Some(row) = books.store(&id)? else { return Ok(None) };
-        Ok(Some((row, books.epochs(&id, EPOCHS_MAX)?, books.duplicate_receipts(&id, DUPLICATES_MAX)?)))
+        let differences = books.price_differences(&id, DIFFERENCES_MAX)?;
+        Ok(Some((row, books.epochs(&id, EPOCHS_MAX)?, books.duplicate_receipts(&id, DUPLICATES_MAX)?, differences)))
     });
-    let (row, epochs, duplicates) = found.await?.ok_or_else(|| no_store(&name))?;
+    let (row, epochs, duplicates, differences) = found.await?.ok_or_else(|| no_store(&name))?;
     let store = to_wire::store(&row, connected, utc_ms());
     let epochs = epochs.iter().map(|epoch| to_wire::epoch(epoch, store.epoch.as_deref())).collect();
     let duplicate_receipts = duplicates.into_iter().map(to_wire::duplicate_receipt).collect();
-    Ok(Json(StoreDetail { store, epochs, duplicate_receipts }))
+    let price_differences = differences.into_iter().map(to_wire::price_difference).collect();
+    Ok(Json(StoreDetail { store, epochs, duplicate_receipts, price_differences }))
 }
 
 /// The receipt numbers of a store that never arrived.

@@ -8,10 +8,12 @@ use protocol::latest::{SaleCompleted, SaleLine};
 
 use super::wire::{
     AdjustmentJson, AlertJson, ConsumptionJson, DuplicateReceiptJson, EpochJson, ImportedJson, LineJson, MissingRun,
-    OptionJson, ParkedJson, PlaceJson, SaleJson, Severity, StoreSummary, TenderJson, Totals, TotalsRow, TotalsSum,
+    OptionJson, ParkedJson, PlaceJson, PriceDifferenceJson, SaleJson, Severity, StoreSummary, TenderJson, Totals,
+    TotalsRow, TotalsSum,
 };
 use crate::ledger::{
-    DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedEvent, ReceiptGap, SaleRecord, StoreRow, TotalsFilter,
+    DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedEvent, PriceDifference, ReceiptGap, SaleRecord, StoreRow,
+    TotalsFilter,
 };
 
 pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummary {
@@ -76,6 +78,16 @@ pub(crate) fn epoch(row: &EpochRow, current: Option<&str>) -> EpochJson {
 
 pub(crate) fn duplicate_receipt(row: DuplicateReceipt) -> DuplicateReceiptJson {
     DuplicateReceiptJson { till_id: row.till_id, receipt_no: row.receipt_no, sale_id: row.sale_id.to_string() }
+}
+
+pub(crate) fn price_difference(row: PriceDifference) -> PriceDifferenceJson {
+    PriceDifferenceJson {
+        sale_id: row.sale_id.to_string(),
+        found_at_ms: row.found_at_ms,
+        sold_minor: row.sold.minor(),
+        computed_minor: row.computed.minor(),
+        what: row.what,
+    }
 }
 
 pub(crate) fn missing_run(gap: ReceiptGap) -> MissingRun {

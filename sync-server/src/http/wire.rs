@@ -141,6 +141,23 @@ pub struct StoreDetail {
     pub epochs: Vec<EpochJson>,
     /// Receipt numbers that stand on two sales; at most 200.
     pub duplicate_receipts: Vec<DuplicateReceiptJson>,
+    /// Sales that do not cost what their price book says, those found last first; at most 200.
+    pub price_differences: Vec<PriceDifferenceJson>,
+}
+
+/// A sale that does not cost what its price book says. It stays as it was sold.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PriceDifferenceJson {
+    /// The sale.
+    pub sale_id: String,
+    /// When it was found.
+    pub found_at_ms: i64,
+    /// What the customer paid.
+    pub sold_minor: i64,
+    /// What the book says.
+    pub computed_minor: i64,
+    /// The first thing that differs.
+    pub what: String,
 }
 
 /// One run of a store's agent.

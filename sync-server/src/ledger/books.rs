@@ -82,6 +82,8 @@ pub enum AlertKind {
     WentBack,
     /// Two agents sold as one store.
     Fork,
+    /// Sales do not cost what their price book says.
+    Prices,
     /// Receipt numbers that never arrived.
     ReceiptGaps,
     /// Receipt numbers that stand on two sales.
@@ -94,10 +96,11 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All kinds, in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Losses,
         Self::WentBack,
         Self::Fork,
+        Self::Prices,
         Self::ReceiptGaps,
         Self::DuplicateReceipts,
         Self::Parked,
@@ -107,7 +110,7 @@ impl AlertKind {
     /// Whether somebody has to look now, and not only at some time.
     pub const fn is_grave(self) -> bool {
         match self {
-            Self::Losses | Self::WentBack | Self::Fork => true,
+            Self::Losses | Self::WentBack | Self::Fork | Self::Prices => true,
             Self::ReceiptGaps | Self::DuplicateReceipts | Self::Parked | Self::Clock => false,
         }
     }
@@ -123,6 +126,9 @@ impl AlertKind {
             }
             Self::Fork => {
                 "Find out whether one box or two sell under this id. The sales of both are kept. Of two, let one send all it has, shut it down, and enrol it with an empty folder as a store of its own."
+            }
+            Self::Prices => {
+                "Look at the sales listed for the store: its agent computes otherwise than the centre, by another version or through a defect. The sales stay as they were sold."
             }
             Self::ReceiptGaps => {
                 "If the store's backlog is empty and the numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
@@ -141,6 +147,7 @@ impl AlertKind {
             Self::Losses => "losses",
             Self::WentBack => "went_back",
             Self::Fork => "fork",
+            Self::Prices => "prices",
             Self::ReceiptGaps => "receipt_gaps",
             Self::DuplicateReceipts => "duplicate_receipts",
             Self::Parked => "parked",

@@ -16,6 +16,7 @@
 
 mod books;
 mod job;
+mod prices;
 mod registry;
 mod sqlite;
 
@@ -26,6 +27,7 @@ pub use books::{
     ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
 };
 pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
+pub use prices::{PriceBookRow, PriceBooks, PriceDifference};
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
 pub use sqlite::{SqliteLedger, SqliteReader, SqliteSettings};
 

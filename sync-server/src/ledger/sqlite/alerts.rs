@@ -67,7 +67,7 @@ pub(super) fn of_state(store: &StoreRow) -> Vec<Alert> {
 type Describe = fn(&Found) -> Alert;
 
 /// Event and receipt numbers are not negative, so that the difference of two fits wherever they do.
-const QUERIES: [(&str, Describe); 7] = [
+const QUERIES: [(&str, Describe); 8] = [
     (
         // A cross join begins with the losses, which are few; the planner would look at every epoch there is.
         "SELECT store_no, to_seq - from_seq + 1 FROM losses CROSS JOIN streams USING (stream_no)
@@ -118,6 +118,15 @@ const QUERIES: [(&str, Describe); 7] = [
             let events = plural(found.sum, "event of another agent is", "events of another agent are");
             let text = format!("{events} parked: two agents sold as this store in one run");
             Alert { kind: AlertKind::Fork, count: found.sum, text }
+        },
+    ),
+    (
+        "SELECT store_no, count(*) FROM price_differences WHERE ifnull(store_no = ?1, true)
+        GROUP BY store_no ORDER BY store_no",
+        |found| {
+            let sales = plural(found.sum, "sale does", "sales do");
+            let text = format!("{sales} not cost what the price book says");
+            Alert { kind: AlertKind::Prices, count: found.sum, text }
         },
     ),
     (

@@ -11,6 +11,7 @@ mod frames;
 mod hello;
 mod log;
 mod migrate;
+mod prices;
 mod receipts;
 mod registry;
 mod rows;

@@ -1,0 +1,143 @@
+//! Prices sales again by the book that they name, behind the commit and off its path, and keeps what differs.
+//!
+//! A sale is never rewritten: a difference is an alarm for people. When more comes than can be priced, what is left out is
+//! counted; so are sales under a book that the centre has not. A sale that comes again is checked again, and a difference is
+//! kept once.
+
+mod reprice;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use pos_model::BookHash;
+use pricing::Rules;
+use pricing::book::PriceBook;
+use protocol::latest::{EventBody, Pricing, SaleCompleted};
+
+use self::reprice::reprice;
+use crate::ingest::utc_ms;
+use crate::ledger::{Job, LedgerError, Message, PriceBooks, PriceDifference};
+use crate::telemetry::{Metrics, PriceCheck};
+
+/// Groups that wait to be priced: enough to bridge one that is large, and little memory.
+const GROUPS_WAITING: usize = 2;
+
+/// How soon a book is looked for again that was not there.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Books that are kept ready. A chain sells by a few at a time.
+const READY_MAX: usize = 16;
+
+/// The way to the thread that prices. Whoever drops it ends the thread when it has done what waits.
+#[derive(Debug)]
+pub struct PriceWatch {
+    groups: SyncSender<Vec<Job>>,
+    metrics: Arc<Metrics>,
+}
+
+impl PriceWatch {
+    /// Starts the thread. `books` is a connection of its own.
+    pub fn start(
+        books: impl PriceBooks + Send + 'static,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (groups, waiting) = sync_channel(GROUPS_WAITING);
+        let watcher = Watcher { books, ready: HashMap::new(), missing: HashMap::new(), metrics: Arc::clone(&metrics) };
+        let thread = std::thread::Builder::new().name("prices".to_owned()).spawn(move || watcher.run(&waiting))?;
+        Ok((Self { groups, metrics }, thread))
+    }
+
+    /// Takes what was committed. Never waits.
+    pub fn offer(&self, jobs: Vec<Job>) {
+        let sales = jobs.iter().flat_map(priced_sales).count();
+        if sales == 0 {
+            return;
+        }
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.groups.try_send(jobs) {
+            self.metrics.prices_checked(PriceCheck::Skipped, sales);
+        }
+    }
+}
+
+/// The sales of a message that its store has priced by a book.
+fn priced_sales(job: &Job) -> impl Iterator<Item = (&SaleCompleted, &Pricing)> {
+    let events = match &job.message {
+        Message::Batch(batch) => batch.events.as_slice(),
+        Message::Hello(_) | Message::Heartbeat(_) => &[],
+    };
+    events.iter().flatten().filter_map(|event| match &event.body {
+        EventBody::SaleCompleted(sale) => sale.pricing.as_ref().map(|pricing| (&**sale, pricing)),
+        EventBody::EpochOpened(_) => None,
+    })
+}
+
+struct Watcher<B> {
+    books: B,
+    ready: HashMap<BookHash, Rules>,
+    /// Books that were looked for in vain, and when.
+    missing: HashMap<BookHash, Instant>,
+    metrics: Arc<Metrics>,
+}
+
+impl<B: PriceBooks> Watcher<B> {
+    fn run(mut self, waiting: &Receiver<Vec<Job>>) {
+        while let Ok(jobs) = waiting.recv() {
+            for job in &jobs {
+                for (sale, pricing) in priced_sales(job) {
+                    match self.check(job, sale, pricing) {
+                        Ok(result) => self.metrics.prices_checked(result, 1),
+                        Err(error) => self.metrics.price_check_failed(&error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&mut self, job: &Job, sale: &SaleCompleted, pricing: &Pricing) -> Result<PriceCheck, LedgerError> {
+        if !self.make_ready(pricing.book_hash)? {
+            return Ok(PriceCheck::UnknownBook);
+        }
+        let rules = &self.ready[&pricing.book_hash];
+        let Some(differs) = reprice(sale, pricing, rules) else { return Ok(PriceCheck::Same) };
+        let difference = PriceDifference {
+            sale_id: sale.sale_id,
+            found_at_ms: utc_ms(),
+            sold: sale.totals.gross_minor,
+            computed: differs.computed,
+            what: differs.what,
+        };
+        self.books.note_price_difference(&job.store, &difference)?;
+        self.metrics.price_differs(&job.store, &difference);
+        Ok(PriceCheck::Differs)
+    }
+
+    /// Whether a book is there to price by.
+    fn make_ready(&mut self, hash: BookHash) -> Result<bool, LedgerError> {
+        if self.ready.contains_key(&hash) {
+            return Ok(true);
+        }
+        if self.missing.get(&hash).is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
+            return Ok(false);
+        }
+        // A book that was added has been read and checked then; one of a newer program cannot be used here.
+        let book = self.books.price_book(hash)?.and_then(|json| PriceBook::from_json(&json).ok());
+        let Some(book) = book else {
+            if self.missing.len() >= READY_MAX {
+                self.missing.clear();
+            }
+            if self.missing.insert(hash, Instant::now()).is_none() {
+                self.metrics.price_book_missing(hash);
+            }
+            return Ok(false);
+        };
+        if self.ready.len() >= READY_MAX {
+            self.ready.clear();
+        }
+        self.missing.remove(&hash);
+        self.ready.insert(hash, Rules::new(book));
+        Ok(true)
+    }
+}
