@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::db::{self, EventRow, KeptBook, Reader};
 use crate::folder;
+use crate::identity::Identity;
 
 /// A command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +42,23 @@ pub fn check_config(config: &Config, warnings: &[String], out: &mut impl Write) 
     let cut_off = config.store.rules.cut_off.minutes();
     let mut lines = vec![
         format!("data folder    {}", config.data_dir.display()),
-        format!("currency       {}", config.store.rules.currency),
+        format!(
+            "currency       {}",
+            config.store.rules.currency.map_or_else(|| "the folder's".to_owned(), |currency| currency.to_string())
+        ),
         format!("time zone      {}", config.store.time_zone.iana_name().unwrap_or("the machine's")),
         format!("day cut-off    {:02}:{:02}", cut_off / 60, cut_off % 60),
         format!("local API      http://{}", config.listen),
         format!("retention      {} days", config.retention_ms / 86_400_000),
         format!("centre         {}", text(config.centre.http_url.as_ref().map(ToString::to_string))),
         format!("uplink         {}", text(config.centre.mqtt_url.as_ref().map(ToString::to_string))),
+        match Identity::load(&config.data_dir) {
+            Ok(Some(identity)) => {
+                format!("enrolled       as {}, which sends to {}", identity.store_id, identity.mqtt_url)
+            }
+            Ok(None) => "enrolled       not yet".to_owned(),
+            Err(error) => format!("enrolled       {}", crate::telemetry::chain(&error)),
+        },
     ];
     lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.push("the configuration can be used".to_owned());

@@ -113,7 +113,7 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         let (mut values, mut warnings) = sources.values()?;
         let data_dir = values.text("data_dir", parse::path);
-        let currency = values.text("store.currency", parse::currency);
+        let currency = values.optional("store.currency", parse::currency);
         let time_zone = values.text("store.time_zone", parse::time_zone);
         let cut_off = values.text("store.day_cut_off", parse::day_cut_off);
         let region = values.optional("store.region", parse::tag);
@@ -237,7 +237,7 @@ mod tests {
         let config = load(file, &env, &[("http.listen", "127.0.0.1:3")]).expect("sound").config;
         assert_eq!(config.listen.port(), 3);
         assert_eq!(config.store.rules.cut_off.minutes(), 300);
-        assert_eq!(config.store.rules.currency.as_str(), "USD");
+        assert_eq!(config.store.rules.currency.map(|currency| currency.to_string()).as_deref(), Some("USD"));
     }
 
     #[test]

@@ -97,6 +97,11 @@ pub fn is_in_use(path: &Path) -> bool {
     File::open(path.join(LOCK_FILE)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
+/// Where the agent that works on the folder answers, if one does.
+pub fn announced(path: &Path) -> Option<SocketAddr> {
+    fs::read_to_string(path.join(ADDRESS_FILE)).ok()?.trim().parse().ok()
+}
+
 /// Where the books of a folder are.
 pub fn books(data_dir: &Path) -> PathBuf {
     data_dir.join(BOOKS_FILE)
@@ -126,8 +131,10 @@ mod tests {
         folder.announce("127.0.0.1:8090".parse().expect("valid")).expect("writes");
         let path = parent.path().join(ADDRESS_FILE);
         assert_eq!(fs::read_to_string(&path).expect("reads"), "127.0.0.1:8090\n");
+        assert_eq!(announced(parent.path()), "127.0.0.1:8090".parse().ok());
         folder.withdraw();
         folder.withdraw();
         assert!(!path.exists());
+        assert_eq!(announced(parent.path()), None);
     }
 }

@@ -61,7 +61,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             let allowed = Allowed { plain_text, replace_store };
             enroll(&config, centre.as_deref(), &store, &code, mqtt.as_deref(), allowed, &mut out)?;
         }
-        Command::Replay(args) => return replay(args),
+        Command::Replay(args) => return replay(args, &config),
         Command::CheckConfig => commands::check_config(&config, &warnings, &mut out)?,
         Command::Outbox(Outbox::List { all, after, limit, json }) => {
             commands::list(&commands::open(&config.data_dir)?, after, all, limit, json, &mut out)?;
@@ -134,7 +134,9 @@ fn load_price_book(config: &Config, file: &Path, out: &mut impl Write) -> anyhow
     Ok(())
 }
 
-fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+fn replay(mut args: ReplayArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let address = folder::announced(&config.data_dir).unwrap_or(config.listen);
+    args.agent.get_or_insert_with(|| format!("http://{address}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(match runtime.block_on(agent::replay::run(args))? {
         Outcome::Done => ExitCode::SUCCESS,

@@ -92,22 +92,22 @@ impl ActiveBook {
 /// The book in force, as others see it: none before the store has one.
 pub type BookInForce = watch::Receiver<Option<Arc<ActiveBook>>>;
 
-/// Reads a book that the store can sell by.
-pub fn read(path: &Path, currency: Currency) -> Result<PriceBook, PriceBookError> {
+/// Reads a book that the store can sell by. Without a currency any will do.
+pub fn read(path: &Path, currency: impl Into<Option<Currency>>) -> Result<PriceBook, PriceBookError> {
     let failed = |source| PriceBookError::Read { path: path.to_owned(), source };
     let mut json = Vec::new();
     fs::File::open(path).and_then(|file| file.take(BOOK_BYTES_MAX + 1).read_to_end(&mut json)).map_err(failed)?;
     if json.len() as u64 > BOOK_BYTES_MAX {
         return Err(PriceBookError::TooLarge { path: path.to_owned() });
     }
-    accept(&json, currency)
+    accept(&json, currency.into())
 }
 
-fn accept(json: &[u8], currency: Currency) -> Result<PriceBook, PriceBookError> {
+fn accept(json: &[u8], currency: Option<Currency>) -> Result<PriceBook, PriceBookError> {
     let book = PriceBook::from_json(json)?;
     let version = || book.version.to_string();
-    if book.currency != currency {
-        return Err(PriceBookError::OtherCurrency { version: version(), found: book.currency, wanted: currency });
+    if let Some(wanted) = currency.filter(|wanted| *wanted != book.currency) {
+        return Err(PriceBookError::OtherCurrency { version: version(), found: book.currency, wanted });
     }
     let findings = book.check();
     let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
@@ -151,7 +151,7 @@ impl Keeper {
         let (in_force, book) = watch::channel(None);
         let keeper = Self { data_dir: data_dir.to_owned(), currency, writer, in_force };
         for kept in kept {
-            match accept(&kept.json, currency) {
+            match accept(&kept.json, Some(currency)) {
                 Ok(book) => {
                     keeper.put_in_force(book, kept.activated_at_ms);
                     break;

@@ -108,6 +108,7 @@ pub async fn run_with_clock(
         tokio::task::spawn_blocking(move || open_books(&books, rules, &clock))
     };
     let (store, opened) = opening.await.map_err(|error| RunError::Ended(error.to_string()))??;
+    let currency = store.currency();
     let changes = broadcast::Sender::new(CHANGES_MAX);
     let (writer, thread) = Writer::start(store, opened, clock, changes.clone()).map_err(RunError::Writer)?;
     let readers = Readers::new(&books);
@@ -117,11 +118,11 @@ pub async fn run_with_clock(
     let mut tasks = JoinSet::new();
     let store_id = identity.as_ref().map(|identity| identity.store_id.clone());
     let (keeper, book) =
-        Keeper::start(&config.data_dir, rules.currency, writer.clone(), &readers).await.map_err(RunError::PriceBook)?;
+        Keeper::start(&config.data_dir, currency, writer.clone(), &readers).await.map_err(RunError::PriceBook)?;
     tasks.spawn(keeper.run(ended.clone()));
     let status = Status {
         store_id,
-        currency: rules.currency,
+        currency,
         link: link_status,
         readers: readers.clone(),
         writer: writer.clone(),

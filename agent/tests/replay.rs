@@ -205,7 +205,7 @@ impl Files {
             file: self.path("receipts.csv"),
             mapping: self.path("mapping.toml"),
             catalogue: None,
-            agent: format!("http://{}", agent.address),
+            agent: Some(format!("http://{}", agent.address)),
             store: None,
             picked: Vec::new(),
             limit: None,
@@ -379,7 +379,7 @@ async fn another_currency_stops_the_replay() {
 async fn what_is_no_agent_ends_the_replay_at_once() {
     let agent = Agent::start(Manners::default());
     let files = Files::with_orders(5);
-    let args = ReplayArgs { agent: format!("http://{}/elsewhere", agent.address), ..files.args(&agent) };
+    let args = ReplayArgs { agent: Some(format!("http://{}/elsewhere", agent.address)), ..files.args(&agent) };
     for store in [None, Some("s".to_owned())] {
         let (_, stop) = watch::channel(false);
         let error = replay(&ReplayArgs { store, ..args.clone() }, stop).await.expect_err("not found");

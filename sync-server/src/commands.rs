@@ -272,13 +272,14 @@ fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
                     .collect();
                 return print(&json!({ "stores": stores }).to_string());
             }
-            let mut table = Table::new(["STORE", "STATUS", "SALES", "LAST CONTACT", "BACKLOG THEN", "ALERTS", "NAME"]);
+            let mut table = Table::new(["STORE", "STATUS", "SALES", "LAST CONTACT", "LAST BACKLOG", "ALERTS", "NAME"]);
             for store in stores {
                 let status = if store.enrolled || store.status != "active" { store.status } else { "not enrolled" };
                 let contact = store.last_contact_ms.map_or("never".to_owned(), |at| ago(now_ms - at));
                 let numbers = [store.applied_sales.to_string(), store.backlog.to_string()];
                 let [sales, backlog] = numbers;
-                let alerts = store.alert_count.to_string();
+                let kinds: Vec<&str> = store.alerts.iter().map(|alert| alert.kind).collect();
+                let alerts = if kinds.is_empty() { "-".to_owned() } else { kinds.join(",") };
                 table.row([store.store_id, status.to_owned(), sales, contact, backlog, alerts, store.name]);
             }
             table.print()
@@ -316,12 +317,16 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
         ParkedCommand::Show(args) => {
             let event = books(config)?.parked_event(args.parked_no)?;
             let event = event.with_context(|| format!("no event {} is parked", args.parked_no))?;
-            let wire = http::parked_to_wire(&event);
+            let wire = http::parked_in_full(&event);
             if args.output.json {
                 return print(&serde_json::to_string(&wire).context("write JSON")?);
             }
+            let said = match &wire.event {
+                Some(said) => serde_json::to_string_pretty(said).context("write JSON")?,
+                None => "cannot be read by this program".to_owned(),
+            };
             print(&format!(
-                "parked event {}\nstore:   {}\nplace:   {}/{}\nhash:    {}\nreason:  {}\ndetail:  {}\nbytes:   {}",
+                "parked event {}\nstore:   {}\nplace:   {}/{}\nhash:    {}\nreason:  {}\ndetail:  {}\nbytes:   {}\nsays:    {said}",
                 wire.parked_no,
                 wire.store_id,
                 wire.epoch,
@@ -337,13 +342,16 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
 
 fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
     let filter = TotalsFilter { store: args.store.clone(), from: args.from, to: args.to, rows_max: None };
+    if let (Some(from), Some(to)) = (args.from, args.to) {
+        anyhow::ensure!(from <= to, "--from {from} lies behind --to {to}");
+    }
     let books = books(config)?;
     known_store(&books, args.store.as_ref())?;
     let days = books.totals(&filter)?;
     if args.output.json {
         return print(&serde_json::to_string(&http::totals_to_wire(&filter, days)).context("write JSON")?);
     }
-    let mut table = Table::new(["STORE", "DATE", "SALES", "LINES", "UNITS", "GROSS", "TAX", "NET", ""]);
+    let mut table = Table::new(["STORE", "DATE", "SALES", "LINES", "UNITS", "GROSS", "TAX", "NET", "CURRENCY"]);
     for day in days {
         let amount = |minor: i64| match day.currency.parse::<Currency>() {
             Ok(currency) => Money::from_minor(minor).display(currency).to_string(),
@@ -387,7 +395,11 @@ fn verify(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
 
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("write to standard output")
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Whoever read has seen enough, as in `... | head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write to standard output"),
+    }
 }
 
 fn ago(ms: i64) -> String {

@@ -34,7 +34,7 @@ async fn dry_run(mapping: &str, file: &Path, picked: &[(&str, &str)]) -> (Report
         file: file.to_owned(),
         mapping: workspace().join("packaging/mappings").join(mapping).with_extension("toml"),
         catalogue: None,
-        agent: "http://127.0.0.1:1".to_owned(),
+        agent: Some("http://127.0.0.1:1".to_owned()),
         store: Some("test".to_owned()),
         picked: picked.iter().map(|&(column, text)| (column.to_owned(), text.to_owned())).collect(),
         limit: None,

@@ -36,8 +36,8 @@ pub enum Error {
     #[error("read a database that is not a store's books (application id {found:#010x})")]
     NotOurs { found: i64 },
     /// The configuration names another currency than the sales in the folder have.
-    #[error("sell in {wanted}: the folder holds sales in {found}")]
-    OtherCurrency { wanted: Currency, found: String },
+    #[error("sell in {wanted}, as store.currency says: the folder holds sales in {found}")]
+    OtherCurrency { wanted: Currency, found: Currency },
     /// A sale before the first epoch of this run.
     #[error("record a sale before an epoch is open")]
     NoEpoch,

@@ -249,7 +249,7 @@ fn another_currency_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("books");
     drop(open(&path));
-    let rules = super::Rules { currency: pos_model::Currency::USD, ..RULES };
+    let rules = super::Rules { currency: Some(pos_model::Currency::USD), ..RULES };
     let error = Store::open(&path, rules).expect_err("must be refused").to_string();
-    assert_eq!(error, "sell in USD: the folder holds sales in CNY");
+    assert_eq!(error, "sell in USD, as store.currency says: the folder holds sales in CNY");
 }

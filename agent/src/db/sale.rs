@@ -66,7 +66,7 @@ impl Store {
         let business_date = BusinessDate::of(sold_at, self.rules.cut_off);
         let receipt_no = next_receipt_no(&self.connection, draft.till_id.as_str())?;
         let pickup_no = next_pickup_no(&self.connection, business_date)?;
-        let currency = self.rules.currency;
+        let currency = self.currency;
         let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency });
         add_to_day(&self.connection, &sale)?;
         self.add_to_usage(&sale)?;

@@ -14,8 +14,8 @@ use super::view::View;
 /// What the store's configuration says about sales.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// The currency of every amount. The first opening of a folder fixes it.
-    pub currency: Currency,
+    /// The currency of every amount. The first opening of a folder fixes it; none means that one, or yuan in a new folder.
+    pub currency: Option<Currency>,
     /// When the business day turns over.
     pub cut_off: DayCutOff,
 }
@@ -60,6 +60,7 @@ pub(super) struct Tail {
 pub struct Store {
     pub(super) connection: Connection,
     pub(super) rules: Rules,
+    pub(super) currency: Currency,
     pub(super) tail: Tail,
     tail_at_begin: Tail,
     synced: Durability,
@@ -93,9 +94,9 @@ impl Store {
     /// Takes over a connection, whatever it holds: an empty database, or a store's books.
     pub fn from_connection(mut connection: Connection, rules: Rules) -> Result<Self, Error> {
         schema::prepare_writer(&mut connection)?;
-        check_currency(&connection, rules.currency)?;
+        let currency = settle_currency(&connection, rules.currency)?;
         let tail = read_tail(&connection)?;
-        Ok(Self { connection, rules, tail, tail_at_begin: tail, synced: Durability::Promise, stopped: None })
+        Ok(Self { connection, rules, currency, tail, tail_at_begin: tail, synced: Durability::Promise, stopped: None })
     }
 
     /// Gives the connection back. What was not committed is undone.
@@ -115,6 +116,11 @@ impl Store {
     /// The newest event of this run; none before [`Store::open_epoch`].
     pub fn head(&self) -> Option<Head> {
         self.tail.current.and(self.tail.place).map(|place| Head { place, hash: self.tail.hash })
+    }
+
+    /// The currency of every amount.
+    pub fn currency(&self) -> Currency {
+        self.currency
     }
 
     /// What the sales obey.
@@ -245,18 +251,23 @@ impl Store {
     }
 }
 
-fn check_currency(connection: &Connection, wanted: Currency) -> Result<(), Error> {
+fn settle_currency(connection: &Connection, wanted: Option<Currency>) -> Result<Currency, Error> {
     let found: Option<String> = connection
         .query_row("SELECT currency FROM folder", [], |row| row.get(0))
         .optional()
         .doing("read the folder's currency")?;
-    match found {
-        None => connection
-            .execute("INSERT INTO folder (id, currency, running_ms) VALUES (1, ?1, 0)", params![wanted.as_str()])
+    let Some(found) = found else {
+        let currency = wanted.unwrap_or(Currency::CNY);
+        return connection
+            .execute("INSERT INTO folder (id, currency, running_ms) VALUES (1, ?1, 0)", params![currency.as_str()])
             .doing("write the folder's currency")
-            .map(drop),
-        Some(found) if found == wanted.as_str() => Ok(()),
-        Some(found) => Err(Error::OtherCurrency { wanted, found }),
+            .map(|_| currency);
+    };
+    let found: Currency =
+        found.parse().map_err(|_| Error::Damaged(format!("the folder's currency {found:?} is none")))?;
+    match wanted.filter(|wanted| *wanted != found) {
+        None => Ok(found),
+        Some(wanted) => Err(Error::OtherCurrency { wanted, found }),
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{CommandDigest, Head, Recorded, Rules, Store};
 
 pub(crate) const RULES: Rules = Rules {
-    currency: Currency::CNY,
+    currency: Some(Currency::CNY),
     cut_off: match DayCutOff::from_minutes(240) {
         Some(cut_off) => cut_off,
         None => panic!("four o'clock is a time"),

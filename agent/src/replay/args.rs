@@ -7,9 +7,6 @@ use std::time::Duration;
 use super::mapping::parse_duration;
 use super::pace::Speed;
 
-/// Where an agent listens if nobody says otherwise.
-const AGENT: &str = "http://127.0.0.1:8090";
-
 /// Sell a file of receipts through a running agent, as a till would.
 ///
 /// Any delimited file will do: a mapping says what its columns mean (packaging/mappings has examples, with every key
@@ -42,9 +39,9 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     pub catalogue: Option<PathBuf>,
 
-    /// Address of the agent
-    #[arg(long, value_name = "URL", default_value = AGENT)]
-    pub agent: String,
+    /// Address of the agent [default: the one that works on the data folder, or else that of http.listen]
+    #[arg(long, value_name = "URL")]
+    pub agent: Option<String>,
 
     /// The store to sell for, which is part of each sale's id [default: the one that the agent is enrolled as]
     #[arg(long, value_name = "ID")]
@@ -93,6 +90,16 @@ pub struct ReplayArgs {
     /// No progress on stderr
     #[arg(long)]
     pub quiet: bool,
+}
+
+impl ReplayArgs {
+    /// Where the agent is, if nobody has said.
+    const AGENT: &str = "http://127.0.0.1:8090";
+
+    /// The address of the agent.
+    pub fn agent_url(&self) -> &str {
+        self.agent.as_deref().unwrap_or(Self::AGENT)
+    }
 }
 
 fn parse_where(text: &str) -> Result<(String, String), String> {

@@ -131,7 +131,7 @@ fn ignore_closed_pipe(error: std::io::Error) -> std::io::Result<()> {
 /// Fails before the first sale, or when the journal cannot be written; an agent that goes away later is in the report.
 pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::Result<(Report, Vec<PlannedSale>)> {
     let (mapping, receipts) = read_files(args)?;
-    let client = AgentClient::new(&args.agent).context("reach the agent")?;
+    let client = AgentClient::new(args.agent_url()).context("reach the agent")?;
     let store = if args.dry_run {
         args.store.clone().unwrap_or_else(|| STORE_OF_DRY_RUN.to_owned())
     } else {
@@ -139,14 +139,14 @@ pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::R
         let state = tokio::select! {
             state = ask_for_state(&client, args) => state?,
             () = sell::asked_to(&mut stopping) => {
-                anyhow::bail!("reach the agent at {}: interrupted before it answered; nothing was sold", args.agent)
+                anyhow::bail!("reach the agent at {}: interrupted before it answered; nothing was sold", args.agent_url())
             }
         };
         anyhow::ensure!(
             state.currency == mapping.money.currency,
             "sell in {}: the agent at {} sells in {}; a store's first start fixes its currency",
             mapping.money.currency,
-            args.agent,
+            args.agent_url(),
             state.currency
         );
         match &args.store {
@@ -274,14 +274,14 @@ async fn ask_for_state(client: &AgentClient, args: &ReplayArgs) -> anyhow::Resul
         match client.sync_state().await {
             Answer::Done(state) => return Ok(state),
             Answer::Later { reason, .. } if asked.elapsed() >= args.give_up_after => {
-                anyhow::bail!("reach the agent at {}, which does not answer: {reason}", args.agent)
+                anyhow::bail!("reach the agent at {}, which does not answer: {reason}", args.agent_url())
             }
             Answer::Later { after, .. } => {
                 let pause = sell::pause(after.unwrap_or_default(), Duration::from_millis(200), &mut jitter);
                 tokio::time::sleep(pause).await;
             }
             Answer::Refused { detail: reason, .. } | Answer::Hopeless(reason) => {
-                anyhow::bail!("ask {} for its state: {reason}", args.agent)
+                anyhow::bail!("ask {} for its state: {reason}", args.agent_url())
             }
         }
     }

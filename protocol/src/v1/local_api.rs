@@ -10,7 +10,7 @@ use super::order::{OrderCommand, PriceBookView};
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a quantity is a whole number, or a decimal in quotes such as \"0.5\"")]
 pub enum QuantityJson {
     /// Whole units.
     Whole(i64),

@@ -169,7 +169,7 @@ pub(super) async fn parked_event(
     let number: i64 = number.parse().map_err(|_| ApiError::malformed("the number is not a number"))?;
     let found = api.readers.read(move |books| books.parked_event(number)).await?;
     let event = found.ok_or_else(|| ApiError::not_found(format!("no event {number} is parked")))?;
-    Ok(Json(to_wire::parked(&event)))
+    Ok(Json(to_wire::parked_in_full(&event)))
 }
 
 fn store_id(text: &str) -> Result<StoreId, ApiError> {

@@ -230,7 +230,7 @@ impl Fleet {
             applied_per_second,
             backlog: sum(|store| store.backlog),
             away_longest_ms: active()
-                .filter(|one| !one.store.connected)
+                .filter(|one| one.store.enrolled && !one.store.connected)
                 .filter_map(|one| one.store.last_contact_ms)
                 .min()
                 .map(|contact| now_ms.saturating_sub(contact).max(0)),
@@ -274,13 +274,13 @@ fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
     }
     if !store.connected {
         match store.last_contact_ms {
-            Some(contact) => {
+            Some(contact) if store.enrolled => {
                 let away_ms = now_ms.saturating_sub(contact).max(0);
                 let attention = if away_ms > AWAY_ALARM_MS { Attention::Alarm } else { Attention::Warning };
                 found.push((attention, format!("not connected, last heard {} ago", duration(away_ms))));
             }
             None if store.enrolled => found.push((Attention::Warning, "enrolled and never heard since".to_owned())),
-            None => found.push((Attention::Idle, "not enrolled yet".to_owned())),
+            Some(_) | None => found.push((Attention::Idle, "not enrolled yet".to_owned())),
         }
     }
     if let Some(age_ms) = store.oldest_unsynced_age_ms

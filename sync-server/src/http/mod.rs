@@ -37,7 +37,8 @@ pub use readers::Readers;
 pub(crate) use state::cut;
 pub use state::{Api, ApiParts, SharedRegistry};
 pub(crate) use {
-    to_wire::parked as parked_to_wire, to_wire::store as store_to_wire, to_wire::totals as totals_to_wire,
+    to_wire::parked as parked_to_wire, to_wire::parked_in_full, to_wire::store as store_to_wire,
+    to_wire::totals as totals_to_wire,
 };
 
 use crate::console;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pos_model::{BusinessDate, Quantity};
-use protocol::latest::{SaleCompleted, SaleLine};
+use protocol::latest::{EventBody, SaleCompleted, SaleLine, decode_event};
 
 use super::wire::{
     AdjustmentJson, AlertJson, ConsumptionJson, DuplicateReceiptJson, EpochJson, ImportedJson, LineJson, MissingRun,
@@ -221,7 +221,17 @@ pub(crate) fn parked(event: &ParkedEvent) -> ParkedJson {
         detail: event.detail.clone(),
         size: event.bytes.len(),
         bytes_hex: hex(&event.bytes),
+        event: None,
     }
+}
+
+/// One parked event with what it says: quantities in millionths, amounts in minor units.
+pub(crate) fn parked_in_full(event: &ParkedEvent) -> ParkedJson {
+    let said = decode_event(&event.bytes).ok().and_then(|event| match event.body {
+        EventBody::SaleCompleted(sale) => serde_json::to_value(sale).ok(),
+        EventBody::EpochOpened(opened) => serde_json::to_value(opened).ok(),
+    });
+    ParkedJson { event: said, ..parked(event) }
 }
 
 fn hex(bytes: &[u8]) -> String {

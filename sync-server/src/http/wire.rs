@@ -466,4 +466,8 @@ pub struct ParkedJson {
     pub size: usize,
     /// The bytes, as hexadecimal text.
     pub bytes_hex: String,
+    /// What it says, where one event is asked for and this program understands it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub event: Option<serde_json::Value>,
 }

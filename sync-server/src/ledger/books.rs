@@ -131,7 +131,7 @@ impl AlertKind {
                 "Look at the sales listed for the store: its agent computes otherwise than the centre, by another version or through a defect. The sales stay as they were sold."
             }
             Self::ReceiptGaps => {
-                "If the store's backlog is empty and the numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
+                "Look at the store's parked events first: the numbers of parked sales are among these. If its backlog is empty and other numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
             }
             Self::DuplicateReceipts => {
                 "Two sales carry one receipt number, as after a folder was put back. Both are kept and counted; tell whoever does the books."

@@ -86,7 +86,7 @@ struct Ours {
 
 /// What a measured store's sales obey.
 fn rules() -> Rules {
-    Rules { currency: Currency::CNY, cut_off: DayCutOff::default() }
+    Rules { currency: Some(Currency::CNY), cut_off: DayCutOff::default() }
 }
 
 /// Opens a store's books for a measurement.

@@ -75,6 +75,7 @@ pub async fn run(folder: &Path, settings: &Settings) -> anyhow::Result<Option<Ba
 }
 
 async fn demonstrate(folder: &Path, settings: &Settings, interrupts: &Interrupts) -> anyhow::Result<Balance> {
+    let opened = Instant::now();
     let client = agent::trust::http_client(None)?;
     let mut server = Server::start_apart(&folder.join("server"))?;
     let page = server.url("/");
@@ -96,7 +97,14 @@ async fn demonstrate(folder: &Path, settings: &Settings, interrupts: &Interrupts
     interrupts.first().await;
     tills.stop.store(true, Ordering::Relaxed);
     screen.say("the tills are closed; the outboxes drain; Ctrl-C again ends it at once");
-    let draw = |rows: &[Row]| screen.draw(rows, tills.opened.elapsed());
+    for store in &stores {
+        let mut agent = store.agent.lock().await;
+        if !agent.is_alive() {
+            agent.start()?;
+            screen.say(&format!("the agent of {}, which somebody had ended, was started again", store.id));
+        }
+    }
+    let draw = |rows: &[Row], last| screen.draw(rows, opened.elapsed(), last);
     let more = drain(&client, &server, &stores, tills.tills, &sold, draw).await?;
     sold.extend(more);
     Balance::draw_up(&client, &server.url(""), &sold).await
@@ -147,13 +155,13 @@ async fn sell_through_trouble(
     let mut trouble = Trouble::plan(settings.selling);
     while started.elapsed() < settings.selling {
         trouble.act(started.elapsed(), stores, server, screen).await?;
-        screen.draw(&look(client, server, stores, &tills, &[]).await, started.elapsed());
+        screen.draw(&look(client, server, stores, &tills, &[]).await, started.elapsed(), false);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     trouble.end(stores, server, screen).await?;
     stop.store(true, Ordering::Relaxed);
     screen.say("the tills are closed; the outboxes drain");
-    drain(client, server, stores, tills, &[], |rows| screen.draw(rows, started.elapsed())).await
+    drain(client, server, stores, tills, &[], |rows, last| screen.draw(rows, started.elapsed(), last)).await
 }
 
 /// Waits until the tills, which were told to stop, have their last answers and all that they sold is at the centre.
@@ -163,14 +171,15 @@ async fn drain(
     stores: &[Store],
     tills: Vec<Till>,
     earlier: &[Sold],
-    mut draw: impl FnMut(&[Row]),
+    mut draw: impl FnMut(&[Row], bool),
 ) -> anyhow::Result<Vec<Sold>> {
     let deadline = Instant::now() + DRAIN_PATIENCE;
     loop {
         let rows = look(client, server, stores, &tills, earlier).await;
-        draw(&rows);
         let quiet = tills.iter().all(Till::is_done) && rows.iter().all(|row| row.backlog == Some(0));
-        if quiet && rows.iter().all(|row| row.applied >= row.sold) || Instant::now() > deadline {
+        let done = quiet && rows.iter().all(|row| row.applied >= row.sold) || Instant::now() > deadline;
+        draw(&rows, done);
+        if done {
             break;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -187,7 +196,6 @@ async fn drain(
 struct SlowTills {
     tills: Vec<Till>,
     stop: Arc<AtomicBool>,
-    opened: Instant,
 }
 
 fn open_slow_tills(
@@ -208,7 +216,7 @@ fn open_slow_tills(
         };
         Till::start(plan, client.clone(), Arc::clone(&stop))
     });
-    SlowTills { tills: tills.collect(), stop, opened: Instant::now() }
+    SlowTills { tills: tills.collect(), stop }
 }
 
 /// How often somebody has asked for the end.

@@ -31,13 +31,14 @@ impl Screen {
         self.plain_next = Duration::ZERO;
     }
 
-    pub(super) fn draw(&mut self, rows: &[Row], elapsed: Duration) {
+    /// Draws the table; `last` is drawn even where lines cannot be drawn anew.
+    pub(super) fn draw(&mut self, rows: &[Row], elapsed: Duration, last: bool) {
         self.applied.resize(rows.len(), 0);
         for (known, row) in self.applied.iter_mut().zip(rows) {
             *known = row.applied.max(*known);
         }
         if !self.terminal {
-            if elapsed < self.plain_next {
+            if elapsed < self.plain_next && !last {
                 return;
             }
             self.plain_next = elapsed + PLAIN_EVERY;

@@ -19,7 +19,7 @@ use crate::reference::{Disk, Fact, Rule, Violation, What, must, violated};
 
 /// What the stores' configuration says.
 pub(super) const RULES: Rules = Rules {
-    currency: Currency::CNY,
+    currency: Some(Currency::CNY),
     cut_off: match DayCutOff::from_minutes(CUT_OFF_MIN) {
         Some(cut_off) => cut_off,
         None => panic!("four o'clock is a time of day"),

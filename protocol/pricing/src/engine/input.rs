@@ -16,7 +16,7 @@ pub struct Basket {
 pub struct BasketLine {
     /// The article.
     pub sku: Sku,
-    /// The options chosen, each once.
+    /// The options chosen, each once. Of a group that wants a choice and of which none is chosen, its presets are taken.
     pub options: Vec<Sku>,
     /// How many; a part of a unit, as of weighed goods, counts as one unit for promotions.
     pub quantity: Quantity,

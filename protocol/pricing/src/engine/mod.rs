@@ -31,7 +31,7 @@ use self::rules::in_scope;
 use self::stage::{Outcome, apply_all};
 use self::state::{LineFacts, State, Unit};
 use crate::allocate::allocate;
-use crate::book::{CASH_UNIT_MINOR_MAX, CashRounding, PriceList, RoundingDirection};
+use crate::book::{CASH_UNIT_MINOR_MAX, CashRounding, OptionGroup, PriceList, RoundingDirection};
 use crate::round::div_half_away;
 
 /// Units for which promotions are computed. An office that orders more gets the menu's prices and is told so.
@@ -96,7 +96,7 @@ impl<'b> Line<'b> {
         let unit_price =
             lists.iter().find_map(|list| list.prices.get(&line.sku)).copied().unwrap_or(variant.price_minor);
         let (mut option_nos, mut options) = (Vec::new(), Vec::new());
-        for code in &line.options {
+        for code in line.options.iter().chain(presets(line, &item.option_groups, rules)) {
             let known = rules.option_no(code).filter(|&option| item.option_groups.contains(rules.option(option).0));
             let Some(option_no) = known.filter(|option| !option_nos.contains(option)) else {
                 problems.push(Problem::UnknownOption { line: place, option: code.clone() });
@@ -137,6 +137,14 @@ impl<'b> Line<'b> {
             (Some(_), None) => 1,
         }
     }
+}
+
+/// What is chosen of groups that want a choice and of which the line names nothing.
+fn presets<'r>(line: &BasketLine, groups: &'r [Tag], rules: &'r Rules) -> impl Iterator<Item = &'r Sku> {
+    let groups = groups.iter().filter_map(|name| rules.book().option_groups.get(name));
+    let is_open =
+        |group: &&OptionGroup| group.min > 0 && !group.options.iter().any(|option| line.options.contains(&option.code));
+    groups.filter(is_open).flat_map(|group| &group.defaults)
 }
 
 /// Checks the choices of a line against the groups of its item.

@@ -10,7 +10,7 @@ use super::apply::{Care, Group};
 use super::fault::Fault;
 use super::frames;
 use super::receipts;
-use super::rows::{BatchRow, Parking, Rows, SaleRow, StreamRow};
+use super::rows::{BatchRow, Parking, Rows, SalePlace, SaleRow, StreamRow};
 use crate::ledger::{LedgerError, ReceivedBatch};
 
 /// Lines are numbered `1024 * event_no + position`. An event of the largest size holds some 600 lines.
@@ -185,7 +185,7 @@ impl<'g> Group<'_, 'g> {
         let Place { store_no, stream_no, seq, .. } = place;
         let row = SaleRow { event_no, store_no, stream_no, seq, receipt_no, lines, sale };
         if !self.rows.add_sale(&row, &mut self.text)? {
-            return self.sale_id_known(sale).map(Some);
+            return self.sale_id_known(store_no, sale).map(Some);
         }
         self.rows.add_lines(event_no, &sale.lines, &mut self.text)?;
         self.effects.sale(&row, self.now_ms)?;
@@ -194,12 +194,10 @@ impl<'g> Group<'_, 'g> {
 
     /// A sale of this id is in the ledger already, at another place: a till posted it again to an agent that had been
     /// restored, or two sales share an id.
-    fn sale_id_known(&mut self, sale: &SaleCompleted) -> Result<(&'static str, String), Fault> {
-        let (store, epoch, seq, event_no) = self.rows.sale_place(&sale.sale_id)?;
+    fn sale_id_known(&mut self, store_no: i64, sale: &SaleCompleted) -> Result<(&'static str, String), Fault> {
+        let SalePlace { store, store_no: held_at, epoch, seq, event_no } = self.rows.sale_place(&sale.sale_id)?;
         let same = match self.held_event(event_no)? {
-            Some(Event { body: EventBody::SaleCompleted(held), .. }) => {
-                held.lines == sale.lines && held.tenders == sale.tenders && held.totals == sale.totals
-            }
+            Some(Event { body: EventBody::SaleCompleted(held), .. }) => held_at == store_no && is_repeated(&held, sale),
             _ => false,
         };
         let (reason, what) =
@@ -322,4 +320,14 @@ impl<'g> Group<'_, 'g> {
         }
         Ok(parked)
     }
+}
+
+/// Whether a store has sold the same again: all is alike that the till says, and only what the agent adds may differ.
+fn is_repeated(held: &SaleCompleted, sale: &SaleCompleted) -> bool {
+    held.till_id == sale.till_id
+        && held.currency == sale.currency
+        && held.channel == sale.channel
+        && held.lines == sale.lines
+        && held.tenders == sale.tenders
+        && held.totals == sale.totals
 }

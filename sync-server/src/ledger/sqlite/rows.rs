@@ -10,6 +10,15 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use super::fault::{During, is_known_key};
 use crate::ledger::LedgerError;
 
+/// Where a sale is held.
+pub(super) struct SalePlace {
+    pub(super) store: String,
+    pub(super) store_no: i64,
+    pub(super) epoch: Epoch,
+    pub(super) seq: Seq,
+    pub(super) event_no: i64,
+}
+
 /// A stream as the path of a batch needs it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StreamRow {
@@ -91,7 +100,7 @@ statements! {
     add_sale: "INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
         ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
     add_line: "INSERT INTO sale_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    sale_place: "SELECT stores.store_id, streams.epoch, sales.seq, event_no FROM sales JOIN stores USING (store_no)
+    sale_place: "SELECT stores.store_id, streams.epoch, sales.seq, event_no, sales.store_no FROM sales JOIN stores USING (store_no)
         JOIN streams USING (stream_no) WHERE sale_id = ?1";
     park: "INSERT INTO parked (store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
@@ -299,10 +308,16 @@ impl Rows<'_> {
     }
 
     /// Where the sale with this id is: store, epoch, number there, number of its event.
-    pub(super) fn sale_place(&mut self, sale_id: &SaleId) -> Result<(String, Epoch, Seq, i64), LedgerError> {
+    pub(super) fn sale_place(&mut self, sale_id: &SaleId) -> Result<SalePlace, LedgerError> {
         self.sale_place
             .query_row([sale_id.as_bytes()], |row| {
-                Ok((row.get(0)?, Epoch::from_sql(row.get(1)?), Seq::from_sql(row.get(2)?), row.get(3)?))
+                Ok(SalePlace {
+                    store: row.get(0)?,
+                    epoch: Epoch::from_sql(row.get(1)?),
+                    seq: Seq::from_sql(row.get(2)?),
+                    event_no: row.get(3)?,
+                    store_no: row.get(4)?,
+                })
             })
             .during("read the sale with this id")
     }
