@@ -8,28 +8,39 @@ use std::cmp::Reverse;
 /// If no weight is above zero, the first place takes everything. Without any place there is nothing to share to and the
 /// result is empty; the caller has checked that there is a place.
 pub fn allocate(total: i64, weights: &[u64]) -> Vec<i64> {
+    if let [_] = weights {
+        return vec![total];
+    }
     let weight_sum: u128 = weights.iter().copied().map(u128::from).sum();
     if weight_sum == 0 {
         return weights.iter().enumerate().map(|(place, _)| if place == 0 { total } else { 0 }).collect();
     }
     let magnitude = total.unsigned_abs();
-    let exact = |weight: u64| u128::from(magnitude) * u128::from(weight);
-    let mut parts: Vec<u64> = weights
-        .iter()
-        .map(|&weight| u64::try_from(exact(weight) / weight_sum).expect("a part is not above the whole"))
-        .collect();
-    let missing = magnitude - parts.iter().sum::<u64>();
-
-    let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
-    // The sort is stable, so equal remainders stay in their order.
-    by_remainder.sort_by_key(|&place| Reverse(exact(weights[place]) % weight_sum));
+    // Nearly all products fit in 64 bits, which the processor divides several times as fast.
+    let small = u64::try_from(weight_sum).ok().filter(|sum| magnitude.checked_mul(*sum).is_some());
+    let divided = |weight: u64| -> (u64, u128) {
+        if let Some(sum) = small {
+            let exact = magnitude * weight;
+            return (exact / sum, u128::from(exact % sum));
+        }
+        let exact = u128::from(magnitude) * u128::from(weight);
+        let part = u64::try_from(exact / weight_sum).expect("a part is not above the whole");
+        (part, exact % weight_sum)
+    };
+    let mut shares: Vec<(u64, u128)> = weights.iter().map(|&weight| divided(weight)).collect();
+    let missing = magnitude - shares.iter().map(|(part, _)| part).sum::<u64>();
     // Each place lost less than one to the division, so fewer are missing than there are places.
-    for &place in by_remainder.iter().take(usize::try_from(missing).unwrap_or(usize::MAX)) {
-        parts[place] += 1;
+    if missing > 0 {
+        let mut by_remainder: Vec<usize> = (0..weights.len()).collect();
+        // The sort is stable, so equal remainders stay in their order.
+        by_remainder.sort_by_key(|&place| Reverse(shares[place].1));
+        for &place in by_remainder.iter().take(usize::try_from(missing).unwrap_or(usize::MAX)) {
+            shares[place].0 += 1;
+        }
     }
-    parts
+    shares
         .into_iter()
-        .map(|part| {
+        .map(|(part, _)| {
             if total < 0 {
                 0i64.checked_sub_unsigned(part).expect("a part is not below the negative whole")
             } else {

@@ -27,7 +27,7 @@ pub use output::{
 };
 pub use rules::Rules;
 
-use self::rules::in_scope;
+use self::rules::{Group, in_scope};
 use self::stage::{Outcome, apply_all};
 use self::state::{LineFacts, State, Unit};
 use crate::allocate::allocate;
@@ -92,17 +92,17 @@ impl<'b> Line<'b> {
             problems.push(Problem::Quantity { line: place });
             return nothing;
         }
-        let (item, variant) = rules.item(article);
+        let (at, variant) = (rules.at(article), rules.at(article).variant());
         let unit_price =
             lists.iter().find_map(|list| list.prices.get(&line.sku)).copied().unwrap_or(variant.price_minor);
         let (mut option_nos, mut options) = (Vec::new(), Vec::new());
-        for code in line.options.iter().chain(presets(line, &item.option_groups, rules)) {
-            let known = rules.option_no(code).filter(|&option| item.option_groups.contains(rules.option(option).0));
+        for code in line.options.iter().chain(presets(line, &at.groups, rules)) {
+            let known = rules.option_no(code).filter(|&option| at.groups.contains(&rules.option(option).0));
             let Some(option_no) = known.filter(|option| !option_nos.contains(option)) else {
                 problems.push(Problem::UnknownOption { line: place, option: code.clone() });
                 continue;
             };
-            let (_, _, option) = rules.option(option_no);
+            let (_, option) = rules.option(option_no);
             let price = lists
                 .iter()
                 .find_map(|list| list.option_prices.get(code))
@@ -112,7 +112,7 @@ impl<'b> Line<'b> {
             options.push(PricedOption { code: code.clone(), name: option.name.clone(), price });
             option_nos.push(option_no);
         }
-        check_options(place, &item.option_groups, &option_nos, rules, problems);
+        check_options(place, &at.groups, &option_nos, rules, problems);
         let amount = |amount: Money| i128::from(amount.minor());
         let option_sum: i128 = options.iter().map(|option| amount(option.price)).sum();
         let unit = (amount(unit_price) + option_sum).max(0);
@@ -140,25 +140,25 @@ impl<'b> Line<'b> {
 }
 
 /// What is chosen of groups that want a choice and of which the line names nothing.
-fn presets<'r>(line: &BasketLine, groups: &'r [Tag], rules: &'r Rules) -> impl Iterator<Item = &'r Sku> {
-    let groups = groups.iter().filter_map(|name| rules.book().option_groups.get(name));
+fn presets<'r>(line: &BasketLine, groups: &'r [usize], rules: &'r Rules) -> impl Iterator<Item = &'r Sku> {
+    let groups = groups.iter().map(|&group| &rules.group(group).choices);
     let is_open =
         |group: &&OptionGroup| group.min > 0 && !group.options.iter().any(|option| line.options.contains(&option.code));
     groups.filter(is_open).flat_map(|group| &group.defaults)
 }
 
 /// Checks the choices of a line against the groups of its item.
-fn check_options(place: usize, groups: &[Tag], chosen: &[usize], rules: &Rules, problems: &mut Vec<Problem>) {
-    for name in groups {
-        let Some(group) = rules.book().option_groups.get(name) else { continue };
-        let count = chosen.iter().filter(|&&option| rules.option(option).0 == name).count();
-        if count < group.min as usize || count > group.max as usize {
-            problems.push(Problem::OptionCount { line: place, group: name.clone() });
+fn check_options(place: usize, groups: &[usize], chosen: &[usize], rules: &Rules, problems: &mut Vec<Problem>) {
+    for &number in groups {
+        let Group { id, choices } = rules.group(number);
+        let count = chosen.iter().filter(|&&option| rules.option(option).0 == number).count();
+        if count < choices.min as usize || count > choices.max as usize {
+            problems.push(Problem::OptionCount { line: place, group: id.clone() });
         }
     }
     for (at, &option) in chosen.iter().enumerate() {
         for &other in &chosen[at + 1..] {
-            let (one, two) = (rules.option(option).2, rules.option(other).2);
+            let (one, two) = (rules.option(option).1, rules.option(other).1);
             if one.excludes.contains(&two.code) || two.excludes.contains(&one.code) {
                 let (option, other): (Sku, Sku) = (one.code.clone(), two.code.clone());
                 problems.push(Problem::OptionsExclude { line: place, option, other });
@@ -228,9 +228,8 @@ fn finish(
         let paid = line.list + adjustments.iter().map(|(_, amount)| amount).sum::<i64>();
         let (name, tax_group) = match &line.facts {
             Some(facts) => {
-                let (item, variant) = rules.item(facts.article);
-                let space = if variant.name.is_empty() { "" } else { " " };
-                (format!("{}{space}{}", item.name, variant.name), item.tax_group.clone())
+                let at = rules.at(facts.article);
+                (at.name.clone(), at.item.tax_group.clone())
             }
             None => (String::new(), Tag::new("none").expect("a short word is a tag")),
         };

@@ -1,6 +1,7 @@
 //! A price book made ready to price by: names are looked up once, so that pricing a basket compares numbers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pos_model::{BookHash, Money, Sku, Tag};
 
@@ -17,6 +18,7 @@ pub struct Rules {
     book: PriceBook,
     hash: BookHash,
     articles: Vec<Article>,
+    groups: Vec<Group>,
     articles_by_sku: BTreeMap<Sku, usize>,
     options: Vec<OptionPlace>,
     options_by_code: BTreeMap<Sku, usize>,
@@ -30,13 +32,31 @@ pub struct Rules {
 #[derive(Debug)]
 pub(super) struct Article {
     pub(super) item_id: Tag,
+    pub(super) item: Arc<MenuItem>,
     pub(super) variant: usize,
+    /// Its groups of options, by their numbers.
+    pub(super) groups: Arc<[usize]>,
+    /// The name on a receipt.
+    pub(super) name: String,
+}
+
+impl Article {
+    pub(super) fn variant(&self) -> &Variant {
+        &self.item.variants[self.variant]
+    }
+}
+
+/// A group of options.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) id: Tag,
+    pub(super) choices: OptionGroup,
 }
 
 /// Where an option stands in the book.
 #[derive(Debug)]
 struct OptionPlace {
-    group: Tag,
+    group: usize,
     place: usize,
 }
 
@@ -92,25 +112,37 @@ impl Rules {
     /// Makes a book ready. Names that lead nowhere fit nothing; `check` finds them.
     pub fn new(book: PriceBook) -> Self {
         let hash = book.hash();
+        let groups: Vec<Group> =
+            book.option_groups.iter().map(|(id, choices)| Group { id: id.clone(), choices: choices.clone() }).collect();
         let mut articles = Vec::new();
         let mut articles_by_sku = BTreeMap::new();
         for (item_id, item) in &book.items {
+            let of_item = item.option_groups.iter().filter_map(|id| groups.iter().position(|group| group.id == *id));
+            let (of_item, item): (Arc<[usize]>, _) = (of_item.collect(), Arc::new(item.clone()));
             for (variant, article) in item.variants.iter().enumerate() {
                 articles_by_sku.entry(article.sku.clone()).or_insert(articles.len());
-                articles.push(Article { item_id: item_id.clone(), variant });
+                let space = if article.name.is_empty() { "" } else { " " };
+                articles.push(Article {
+                    item_id: item_id.clone(),
+                    item: Arc::clone(&item),
+                    variant,
+                    groups: Arc::clone(&of_item),
+                    name: format!("{}{space}{}", item.name, article.name),
+                });
             }
         }
         let mut options = Vec::new();
         let mut options_by_code = BTreeMap::new();
-        for (group, choices) in &book.option_groups {
+        for (group, Group { choices, .. }) in groups.iter().enumerate() {
             for (place, option) in choices.options.iter().enumerate() {
                 options_by_code.entry(option.code.clone()).or_insert(options.len());
-                options.push(OptionPlace { group: group.clone(), place });
+                options.push(OptionPlace { group, place });
             }
         }
         let broken = book.promotions.iter().filter(|one| is_broken(one)).map(|one| one.id.clone()).collect();
         let stages = Default::default();
-        let mut rules = Self { book, hash, articles, articles_by_sku, options, options_by_code, stages, broken };
+        let mut rules =
+            Self { book, hash, articles, groups, articles_by_sku, options, options_by_code, stages, broken };
         let stages = Stage::ALL.map(|stage| rules.rules_of(stage));
         rules.stages = stages;
         rules
@@ -142,20 +174,22 @@ impl Rules {
         self.articles_by_sku.get(sku).copied()
     }
 
-    pub(super) fn item(&self, article: usize) -> (&MenuItem, &Variant) {
-        let Article { item_id, variant } = &self.articles[article];
-        let item = &self.book.items[item_id];
-        (item, &item.variants[*variant])
+    pub(super) fn at(&self, article: usize) -> &Article {
+        &self.articles[article]
+    }
+
+    pub(super) fn group(&self, group: usize) -> &Group {
+        &self.groups[group]
     }
 
     pub(super) fn option_no(&self, code: &Sku) -> Option<usize> {
         self.options_by_code.get(code).copied()
     }
 
-    pub(super) fn option(&self, option: usize) -> (&Tag, &OptionGroup, &MenuOption) {
+    /// The number of an option's group, and the option.
+    pub(super) fn option(&self, option: usize) -> (usize, &MenuOption) {
         let OptionPlace { group, place } = &self.options[option];
-        let choices = &self.book.option_groups[group];
-        (group, choices, &choices.options[*place])
+        (*group, &self.groups[*group].choices.options[*place])
     }
 
     fn rules_of(&self, stage: Stage) -> Vec<Rule> {
@@ -195,10 +229,7 @@ impl Rules {
 
     fn chosen(&self, select: &Select) -> Chosen {
         let Select { options, except, .. } = select;
-        let fits = |article: &Article| {
-            let item = &self.book.items[&article.item_id];
-            select.fits_article(&article.item_id, item, &item.variants[article.variant])
-        };
+        let fits = |article: &Article| select.fits_article(&article.item_id, &article.item, article.variant());
         Chosen {
             articles: self.articles.iter().map(fits).collect(),
             options: (!options.is_empty()).then(|| options.iter().filter_map(|code| self.option_no(code)).collect()),

@@ -18,13 +18,13 @@ pub(super) fn consumption(
     options: &[usize],
     quantity: Quantity,
 ) -> Vec<(ItemId, Quantity)> {
-    let (item, variant) = rules.item(article);
+    let (item, variant) = (&rules.at(article).item, rules.at(article).variant());
     let scale = i128::from(variant.scale_ppm.unwrap_or(1_000_000));
     let mut used: BTreeMap<&ItemId, i128> = BTreeMap::new();
     for one in variant.recipe.as_ref().unwrap_or(&item.recipe) {
         *used.entry(&one.item).or_default() += div_half_away(i128::from(one.quantity.micro()) * scale, PPM);
     }
-    let steps = || options.iter().flat_map(|&option| &rules.option(option).2.recipe);
+    let steps = || options.iter().flat_map(|&option| &rules.option(option).1.recipe);
     for step in steps() {
         if let RecipeStep::Replace { from, to, ratio_ppm } = step
             && let Some(replaced) = used.remove(from)
