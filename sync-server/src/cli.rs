@@ -120,6 +120,9 @@ pub enum PriceBookCommand {
     /// Say everything that is wrong with a price book, each with its place.
     #[command(after_help = ending("breakwater-server price-book check tea.json --json", ", 3 it must not be released"))]
     Check(CheckBookArgs),
+    /// Print the JSON Schema of a price book, for editors and other programs.
+    #[command(after_help = ending("breakwater-server price-book schema > price-book.schema.json", ""))]
+    Schema,
     /// Add a price book to the ledger, so that what stores sell by it is priced again here and compared.
     ///
     /// The service finds it within seconds. Sales that came in before stay unchecked.

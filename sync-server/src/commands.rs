@@ -66,13 +66,17 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Price(args) => return price(args),
         Command::PriceBook(PriceBookCommand::Check(args)) => return check_book(args),
+        Command::PriceBook(PriceBookCommand::Schema) => {
+            print(&price_books::schema())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         _ => {}
     }
     let config = settings(&cli.settings, &cli.flags())?;
     match &cli.command {
         Command::PriceBook(PriceBookCommand::Add(args)) => return add_book(&config, args),
         Command::PriceBook(PriceBookCommand::List(output)) => list_books(&config, *output)?,
-        Command::Price(_) | Command::PriceBook(PriceBookCommand::Check(_)) => {}
+        Command::Price(_) | Command::PriceBook(PriceBookCommand::Check(_) | PriceBookCommand::Schema) => {}
         Command::Run(args) => serve(config, args.output)?,
         Command::CheckConfig(_) => print("the configuration is good")?,
         Command::Store(command) => store(&config, command)?,

@@ -44,6 +44,11 @@ pub fn as_json(basket: &PricedBasket, rules: &Rules) -> Value {
     serde_json::to_value(Quote::new(basket, rules)).expect("text and numbers always encode")
 }
 
+/// The JSON Schema of a price book.
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&PriceBook::json_schema()).expect("a schema always encodes")
+}
+
 /// Findings as JSON.
 pub fn findings_as_json(book: &PriceBook, findings: &[Finding]) -> Value {
     let finding = |finding: &Finding| json!({ "severity": severity(finding.severity), "path": finding.path, "problem": finding.problem });

@@ -14,6 +14,7 @@ mod ids;
 mod money;
 mod place;
 mod quantity;
+mod schema;
 mod stamp;
 
 pub use business_date::{BusinessDate, DayCutOff};

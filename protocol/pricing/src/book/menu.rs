@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use pos_model::{ItemId, Money, Quantity, Sku, Tag};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something on the menu, in one or more variants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MenuItem {
     /// For people.
@@ -33,7 +34,7 @@ pub struct MenuItem {
 }
 
 /// An article: a menu item in one size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// What is sold.
@@ -63,7 +64,7 @@ fn is_one_size(size: &Tag) -> bool {
 }
 
 /// A choice: how sweet, how much ice, which toppings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OptionGroup {
     /// For people.
@@ -81,7 +82,7 @@ pub struct OptionGroup {
 }
 
 /// Something that can be chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MenuOption {
     /// Its code, which no other option of the book has.
@@ -107,7 +108,7 @@ fn is_zero(amount: &Money) -> bool {
 }
 
 /// Something that recipes take from stock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ingredient {
     /// For people.
@@ -120,19 +121,20 @@ pub struct Ingredient {
 pub type Recipe = Vec<Used>;
 
 /// A quantity of an ingredient.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Used {
     /// The ingredient.
     pub item: ItemId,
     /// How much, in the ingredient's unit: a decimal as text, such as `"0.25"`.
     #[serde(with = "quantity_as_text")]
+    #[schemars(with = "String")]
     pub quantity: Quantity,
 }
 
 /// What an option changes in a recipe. All replacements of the chosen options come first, then what is removed, then
 /// what is added, then the scaling.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "step", deny_unknown_fields)]
 pub enum RecipeStep {
     /// Another ingredient takes its place.
@@ -155,6 +157,7 @@ pub enum RecipeStep {
         item: ItemId,
         /// How much, in its unit: a decimal as text.
         #[serde(with = "quantity_as_text")]
+        #[schemars(with = "String")]
         quantity: Quantity,
     },
     /// Less or more of what is in.

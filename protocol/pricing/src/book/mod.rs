@@ -12,9 +12,11 @@ mod menu;
 mod promotion;
 mod read;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use pos_model::{BusinessDate, Currency, ItemId, Money, Sku, Tag};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use check::{Finding, Severity};
@@ -44,7 +46,7 @@ pub(crate) fn amount_is_sane(amount: Money) -> bool {
 }
 
 /// A price book.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceBook {
     /// The form of this document; see [`SCHEMA`].
@@ -86,7 +88,7 @@ pub struct PriceBook {
 }
 
 /// How goods of a group are taxed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaxGroup {
     /// The rate in parts per million of the net amount.
@@ -100,7 +102,7 @@ pub struct TaxGroup {
 }
 
 /// Whether prices contain the tax.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TaxMode {
     /// The customer pays the price on the menu.
@@ -111,7 +113,7 @@ pub enum TaxMode {
 }
 
 /// How an amount that is paid in cash is rounded: to what coins there are, or by dropping the small ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CashRounding {
     /// The smallest amount that is paid, in minor units; above zero.
@@ -121,7 +123,7 @@ pub struct CashRounding {
 }
 
 /// Which way an amount is rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RoundingDirection {
     /// To the nearest; a half goes up.
@@ -133,7 +135,7 @@ pub enum RoundingDirection {
 }
 
 /// How members earn points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PointsRule {
     /// What a member pays for one point, in minor units; above zero. A rest earns nothing.
@@ -141,7 +143,7 @@ pub struct PointsRule {
 }
 
 /// Where drinks and dishes are made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Station {
     /// For people.
@@ -149,7 +151,7 @@ pub struct Station {
 }
 
 /// Something that a customer may bring.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CouponClass {
     /// For people.
@@ -158,7 +160,7 @@ pub struct CouponClass {
 
 /// Prices that differ from the menu's. Of the lists that apply and name an article, the one of the highest priority
 /// holds; of equal ones the first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceList {
     /// Its name.
@@ -178,7 +180,7 @@ pub struct PriceList {
 }
 
 /// Where and when something holds. What is left empty does not restrict.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// Ways by which orders come in.
@@ -211,7 +213,7 @@ impl Scope {
 }
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "they are the days of the week")]
 pub enum Weekday {
@@ -276,6 +278,19 @@ impl Serialize for TimeRange {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { from_minute: from, to_minute: to } = self;
         serializer.collect_str(&format_args!("{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60))
+    }
+}
+
+impl JsonSchema for TimeRange {
+    fn schema_name() -> Cow<'static, str> {
+        "TimeRange".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A time of day from a minute (included) to another (excluded), HH:MM-HH:MM; over midnight if it ends before it begins.",
+            "type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$", "examples": ["14:00-16:00", "22:00-02:00"],
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Promotions as data: when they hold, what they take off, and how they go together.
 
 use pos_model::{Money, Sku, Tag};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{MenuItem, Scope, Variant};
@@ -11,7 +12,7 @@ use super::{MenuItem, Scope, Variant};
 /// Of a group the one that is best for the customer holds, of equal ones that with the lower id. An exclusive promotion
 /// that has an effect holds alone in its stage: of several the one of the highest priority, of those the best. All
 /// others follow by priority, then by id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Promotion {
     /// Names it on each sale, for ever.
@@ -74,7 +75,7 @@ fn is_false(value: &bool) -> bool {
 }
 
 /// The fixed order in which promotions are applied. The rounding of cash comes after all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Prices of single units.
@@ -95,7 +96,7 @@ impl Stage {
 }
 
 /// How often and how much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Caps {
     /// Uses within one order.
@@ -116,7 +117,7 @@ impl Caps {
 }
 
 /// Which units. A unit is meant if it fits every field that is given; an empty selection means all.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Select {
     /// One of these articles.
@@ -152,7 +153,7 @@ impl Select {
 }
 
 /// What must be so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is", deny_unknown_fields)]
 pub enum Condition {
     /// All of these.
@@ -253,7 +254,7 @@ impl Condition {
 }
 
 /// What an amount is counted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// What the stages before have left.
@@ -264,7 +265,7 @@ pub enum Basis {
 }
 
 /// What a promotion does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 pub enum Benefit {
     /// A part of the price off.
@@ -448,7 +449,7 @@ impl Benefit {
 }
 
 /// Of what a part of the price is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Base {
     /// The unit with its options.
@@ -459,7 +460,7 @@ pub enum Base {
 }
 
 /// Which of several units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pick {
     /// The cheapest.
@@ -470,7 +471,7 @@ pub enum Pick {
 }
 
 /// Where the units come from that are got for less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
     /// From the basket as it is.
@@ -481,7 +482,7 @@ pub enum Family {
 }
 
 /// What tiers count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepBy {
     /// Units.
@@ -491,7 +492,7 @@ pub enum StepBy {
 }
 
 /// A step of tiers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// From so many, or so much, on.
@@ -501,7 +502,7 @@ pub struct Step {
 }
 
 /// What a step takes off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepOff {
     /// A part of the price, in parts per million.
@@ -511,7 +512,7 @@ pub enum StepOff {
 }
 
 /// Units that belong to a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// Which.

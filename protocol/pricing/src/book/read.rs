@@ -49,6 +49,11 @@ impl PriceBook {
             .map_err(|error| form(error.path().to_string(), error.inner().to_string()))
     }
 
+    /// The JSON Schema (2020-12) of a book, for editors and other programs. It tells the form; `check` tells the rest.
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     /// The book in its canonical form: JSON without spaces, fields in the order of the types, maps by key, fields that
     /// say nothing left out.
     pub fn canonical(&self) -> Vec<u8> {

@@ -24,6 +24,18 @@ fn read(book: &Value) -> Result<PriceBook, BookError> {
     PriceBook::from_json(&serde_json::to_vec(book).expect("encodes"))
 }
 
+/// `BREAKWATER_BLESS=1` writes it anew.
+#[test]
+fn the_published_schema_is_that_of_the_types() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/price-books/price-book.schema.json");
+    let schema = format!("{}\n", serde_json::to_string_pretty(&PriceBook::json_schema()).expect("encodes"));
+    if std::env::var_os("BREAKWATER_BLESS").is_some() {
+        std::fs::write(path, &schema).expect("writes");
+    }
+    let published = std::fs::read_to_string(path).expect("is part of the project");
+    assert_eq!(published, schema, "run it with BREAKWATER_BLESS=1");
+}
+
 #[test]
 fn what_cannot_be_read_is_named_with_its_place() {
     #[track_caller]

@@ -154,6 +154,21 @@ proptest! {
     }
 
     #[test]
+    fn more_goods_cost_less_only_by_a_promotion_that_says_so((basket, context) in baskets(), (extra, _) in baskets()) {
+        let rules = tea();
+        let before = price(&basket, &rules, &context);
+        let mut more = basket.clone();
+        more.lines.push(extra.lines[0].clone());
+        let after = price(&more, &rules, &context);
+        let off = |priced: &PricedBasket, promotion: &pos_model::Tag| -> i64 {
+            priced.applied.iter().filter(|one| one.promotion == *promotion).map(|one| -one.amount.minor()).sum()
+        };
+        let says_so = after.applied.iter().any(|one| off(&after, &one.promotion) > off(&before, &one.promotion));
+        prop_assert!(after.gross >= before.gross || says_so, "{} after {}", after.gross.minor(), before.gross.minor());
+        prop_assert!(after.list >= before.list);
+    }
+
+    #[test]
     fn what_comes_back_in_parts_is_what_was_paid((basket, context) in baskets(), seed: u64) {
         let priced = price(&basket, &tea(), &context);
         let sale = sold(&priced);
