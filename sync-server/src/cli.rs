@@ -91,6 +91,12 @@ pub enum Command {
         ", 3 the basket cannot be sold like this",
     ))]
     Price(PriceArgs),
+    /// Say what a price book would have made of the sales in the ledger. Nothing is changed.
+    ///
+    /// Sales that their store priced by a book are priced under the same circumstances; of others the channel, the business
+    /// date and the time are known. May run beside the service.
+    #[command(after_help = ending("breakwater-server backtest --book new.json --from 2026-11-01", ""))]
+    Backtest(BacktestArgs),
     /// Price books.
     #[command(subcommand, after_help = ending("breakwater-server price-book check tea.json", ""))]
     PriceBook(PriceBookCommand),
@@ -112,6 +118,20 @@ pub struct PriceArgs {
     /// How to print.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `backtest`
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// The price book to try.
+    #[arg(long, value_name = "FILE")]
+    pub book: PathBuf,
+    /// Compare with what this book makes of the sales, and not with what was sold.
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Which sales.
+    #[command(flatten)]
+    pub sales: TotalsArgs,
 }
 
 /// `price-book`

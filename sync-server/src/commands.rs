@@ -2,15 +2,20 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pos_model::{Currency, Money, Quantity, StoreId};
+use pricing::Rules;
 use pricing::book::Severity;
 use serde_json::json;
 
+use crate::backtest::Backtest;
 use crate::cli::{
-    CheckBookArgs, Cli, Command, Output, ParkedCommand, PriceArgs, PriceBookCommand, Settings, StoreCommand, TotalsArgs,
+    BacktestArgs, CheckBookArgs, Cli, Command, Output, ParkedCommand, PriceArgs, PriceBookCommand, Settings,
+    StoreCommand, TotalsArgs,
 };
 use crate::config::{self, Config, ConfigError, Flags};
 use crate::data_dir::{self, DataDirError};
@@ -21,6 +26,9 @@ use crate::ledger::{
 };
 use crate::run::{self, RunError, Service};
 use crate::{claim, price_books, telemetry};
+
+/// How often long work says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 const FAILED: u8 = 1;
 /// It is that of a wrong command line, and the agent's.
@@ -82,6 +90,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Store(command) => store(&config, command)?,
         Command::Parked(command) => parked(&config, command)?,
         Command::Totals(args) => totals(&config, args)?,
+        Command::Backtest(args) => backtest(&config, args)?,
         Command::Verify(output) => return verify(&config, *output),
     }
     Ok(ExitCode::SUCCESS)
@@ -367,6 +376,28 @@ fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
         table.row([day.store, day.business_date.to_string(), sales, lines, units, gross, tax, net, day.currency]);
     }
     table.print()
+}
+
+fn backtest(config: &Config, args: &BacktestArgs) -> anyhow::Result<()> {
+    let rules = |path: &Path| anyhow::Ok(Rules::new(price_books::read_book(path)?));
+    let mut backtest = Backtest::new(rules(&args.book)?, args.against.as_deref().map(rules).transpose()?);
+    let TotalsArgs { store, from, to, output } = &args.sales;
+    if let (Some(from), Some(to)) = (from, to) {
+        anyhow::ensure!(from <= to, "--from {from} lies behind --to {to}");
+    }
+    let books = books(config)?;
+    known_store(&books, store.as_ref())?;
+    let filter = TotalsFilter { store: store.clone(), from: *from, to: *to, rows_max: None };
+    let mut said = Instant::now();
+    books.each_sale(&filter, &mut |store, sale| {
+        backtest.add(store, sale);
+        if said.elapsed() >= PROGRESS_EVERY {
+            said = Instant::now();
+            // Progress is a courtesy.
+            let _ = writeln!(std::io::stderr(), "{} sales", backtest.seen());
+        }
+    })?;
+    if output.json { print(&backtest.to_json().to_string()) } else { print(&backtest.to_text()) }
 }
 
 fn verify(config: &Config, output: Output) -> anyhow::Result<ExitCode> {

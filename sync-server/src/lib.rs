@@ -7,6 +7,7 @@
 //! It does not know the agent: the two meet in the crate `protocol`, and in `tests`. What a batch means and how fast
 //! stores may send is not decided here either, but in `sync-core`.
 
+pub mod backtest;
 pub mod claim;
 pub mod cli;
 pub mod commands;

@@ -1,5 +1,6 @@
 //! `price` and `price-book check`: a price book looked at and tried out, without a ledger.
 
+pub(crate) mod of_sale;
 mod wire;
 
 use std::io::Read;

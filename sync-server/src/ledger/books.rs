@@ -355,6 +355,13 @@ pub trait Books {
     /// Totals by store and business date, in that order.
     fn totals(&self, filter: &TotalsFilter) -> Result<Vec<DayTotals>, LedgerError>;
 
+    /// Hands every applied sale to `each`, in the order in which they came.
+    fn each_sale(
+        &self,
+        filter: &TotalsFilter,
+        each: &mut dyn FnMut(&StoreId, &SaleCompleted),
+    ) -> Result<(), LedgerError>;
+
     /// The newest business date that has sales and is not in the future (which a wrong clock may claim).
     fn newest_date(&self, now_ms: i64) -> Result<Option<BusinessDate>, LedgerError>;
 

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use pos_model::{ItemId, Money, Quantity, Tag};
-use pricing::{Basket, BasketLine, Context, Member, PricedBasket, PricedLine, Rules, equal_units, price};
+use pricing::{PricedBasket, PricedLine, Rules, equal_units, price};
 use protocol::latest::{Pricing, SaleCompleted, SaleLine};
+
+use crate::price_books::of_sale;
 
 /// What differs first, and what the sale would come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,37 +17,9 @@ pub(super) struct Differs {
 
 /// Prices a sale again; none if it is what was sold.
 pub(super) fn reprice(sale: &SaleCompleted, pricing: &Pricing, rules: &Rules) -> Option<Differs> {
-    let priced = price(&basket(sale), rules, &context(sale, pricing));
+    let priced = price(&of_sale::basket(sale), rules, &of_sale::context(sale, pricing));
     let what = first_difference(sale, pricing, &priced)?;
     Some(Differs { computed: priced.gross, what })
-}
-
-fn basket(sale: &SaleCompleted) -> Basket {
-    let line = |line: &SaleLine| BasketLine {
-        sku: line.sku.clone(),
-        options: line.options.iter().map(|option| option.code.clone()).collect(),
-        quantity: line.quantity,
-    };
-    Basket { lines: sale.lines.iter().map(line).collect() }
-}
-
-fn context(sale: &SaleCompleted, pricing: &Pricing) -> Context {
-    Context {
-        business_date: pricing.business_date,
-        minute: pricing.minute,
-        channel: sale.channel.clone(),
-        region: pricing.region.clone(),
-        store_groups: pricing.store_groups.clone(),
-        takeaway: pricing.takeaway,
-        member: pricing.member.as_ref().map(|member| Member {
-            level: member.level.clone(),
-            tags: member.tags.clone(),
-            order_no: member.order_no,
-            used: member.used.clone(),
-        }),
-        coupons: pricing.coupons.clone(),
-        quotas: pricing.quotas.clone(),
-    }
 }
 
 fn first_difference(sale: &SaleCompleted, pricing: &Pricing, priced: &PricedBasket) -> Option<String> {

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use pos_model::{Currency, TillId};
 use pricing::book::PriceBook;
 use protocol::latest::order::PriceOrder;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::process::program;
 use tests::workload::{book_order, tea_book_path};
 
@@ -58,6 +58,22 @@ fn the_centre_computes_the_price_of_each_sale_again() {
         .await?;
         ensure!(site.centre().alerts("HARBOUR").await?.is_empty(), "there is nothing to alarm anybody");
 
+        // The book makes of the sales what they were; a dearer one says by how much. Some become cheaper by it: they
+        // reach the amount from which a promotion holds.
+        let sold = SALES + next.get() - 1_000;
+        let same = backtest(&site, &[], &tea_book_path())?;
+        ensure!(same["total"]["sales"] == sold && same["left_out"] == json!({}), "{same}");
+        ensure!(same["total"]["dearer"] == 0 && same["total"]["cheaper"] == 0, "{same}");
+        ensure!(same["total"]["discount_after_minor"] == same["total"]["discount_before_minor"], "{same}");
+        ensure!(same["new_pairs"] == json!([]) && same["strangest"] == json!([]), "{same}");
+        let dearer = folder.join("dearer.json");
+        std::fs::write(&dearer, dearer_by_one(&book)?.canonical()).context("write a book")?;
+        let other = backtest(&site, &["--against", &tea_book_path().display().to_string()], &dearer)?;
+        let total = |field: &str| other["total"][field].as_i64().unwrap_or_default();
+        ensure!(total("after_minor") > total("before_minor") && total("dearer") > total("cheaper"), "{other}");
+        let strangest = other["strangest"].as_array().context("a list")?;
+        ensure!(strangest.len() == usize::try_from((total("dearer") + total("cheaper")).min(50))?, "{other}");
+
         // A centre whose book says otherwise than the store's, under the same name, has to notice.
         site.server.stop()?;
         make_dearer(&site.server.data_dir().join("ledger.db"), &book)?;
@@ -75,8 +91,12 @@ fn the_centre_computes_the_price_of_each_sale_again() {
         let differences = detail["price_differences"].as_array().context("a list")?;
         ensure!(differences.len() == 5, "{differences:?}");
         for one in differences {
-            let (sold, computed) = (one["sold_minor"].as_i64(), one["computed_minor"].as_i64());
-            ensure!(computed >= sold && one["what"].as_str().is_some_and(|what| what.contains("unit price")), "{one}");
+            ensure!(
+                one["sold_minor"].is_i64()
+                    && one["computed_minor"].is_i64()
+                    && one["what"].as_str().is_some_and(|what| what.contains("unit price")),
+                "{one}"
+            );
         }
         agent.stop()?;
         site.server.stop()
@@ -119,6 +139,15 @@ async fn checked(site: &Site, result: &str, sales: u64) -> anyhow::Result<()> {
     .await
 }
 
+fn backtest(site: &Site, arguments: &[&str], book: &Path) -> anyhow::Result<Value> {
+    let mut command = Command::new(program("breakwater-server")?);
+    command.arg("backtest").arg("--book").arg(book).args(arguments);
+    command.arg("--json").arg("--data-dir").arg(site.server.data_dir());
+    let output = command.output().context("run breakwater-server backtest")?;
+    ensure!(output.status.success(), "backtest failed: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).context("understand what backtest printed")
+}
+
 fn price_book_command(site: &Site, arguments: &[&str], file: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(program("breakwater-server")?);
     command.arg("price-book").args(arguments).arg(file).arg("--data-dir").arg(site.server.data_dir());
@@ -129,13 +158,18 @@ fn price_book_command(site: &Site, arguments: &[&str], file: &Path) -> anyhow::R
 
 /// Puts another document under the book's name, with every article a unit dearer.
 fn make_dearer(ledger: &Path, book: &PriceBook) -> anyhow::Result<()> {
-    let mut dearer = book.clone();
-    for variant in dearer.items.values_mut().flat_map(|item| &mut item.variants) {
-        variant.price_minor = variant.price_minor.checked_add(pos_model::Money::from_minor(100))?;
-    }
+    let dearer = dearer_by_one(book)?;
     let ledger = rusqlite::Connection::open(ledger).context("open the ledger")?;
     let changed =
         ledger.execute("UPDATE price_books SET json = ?1", [dearer.canonical()]).context("change the book")?;
     ensure!(changed == 1, "{changed} books");
     Ok(())
+}
+
+fn dearer_by_one(book: &PriceBook) -> anyhow::Result<PriceBook> {
+    let mut dearer = book.clone();
+    for variant in dearer.items.values_mut().flat_map(|item| &mut item.variants) {
+        variant.price_minor = variant.price_minor.checked_add(pos_model::Money::from_minor(100))?;
+    }
+    Ok(dearer)
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pos_model::{BusinessDate, Epoch, SaleId, Seq, StoreId};
-use protocol::latest::{EventBody, decode_event};
+use protocol::latest::{EventBody, SaleCompleted, decode_event};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::fault::{During, read_all};
 use super::rows::hash_of;
-use super::{Connected, fleet, frames, verify};
+use super::{Connected, fleet, frames, history, verify};
 use crate::ledger::LedgerError;
 use crate::ledger::books::{
     Books, DayTotals, DuplicateReceipt, EpochRow, LatestDay, ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord,
@@ -101,6 +101,14 @@ impl<C: Connected> Books for C {
             received_at_ms: row.get(5).during(doing)?,
             sale: *sale,
         }))
+    }
+
+    fn each_sale(
+        &self,
+        filter: &TotalsFilter,
+        each: &mut dyn FnMut(&StoreId, &SaleCompleted),
+    ) -> Result<(), LedgerError> {
+        history::each_sale(self.connection(), filter, each)
     }
 
     fn totals(&self, filter: &TotalsFilter) -> Result<Vec<DayTotals>, LedgerError> {

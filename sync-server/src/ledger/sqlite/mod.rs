@@ -9,6 +9,7 @@ mod fault;
 mod fleet;
 mod frames;
 mod hello;
+mod history;
 mod log;
 mod migrate;
 mod prices;
