@@ -2,6 +2,7 @@
 
 mod book;
 mod cases;
+mod fuzz;
 mod properties;
 mod support;
 mod taxes;
