@@ -26,6 +26,9 @@ use crate::writer::Writer;
 /// Where a new book is delivered, in the data folder.
 pub const DELIVERED_FILE: &str = "price-book.delivered.json";
 
+/// Where the agent puts a delivered book while it takes it in, so that another one may be delivered meanwhile.
+const TAKEN_FILE: &str = "price-book.taken.json";
+
 /// Where a delivered book is put that the store cannot sell by.
 pub const REFUSED_FILE: &str = "price-book.refused.json";
 
@@ -55,6 +58,8 @@ pub enum PriceBookError {
     Wrong { version: String, shown: Vec<String>, more: usize },
     #[error("use price book {version}: its amounts are in {found}, and the store sells in {wanted}")]
     OtherCurrency { version: String, found: Currency, wanted: Currency },
+    #[error("make the price book ready: {0}")]
+    Ended(String),
     #[error("deliver {}", path.display())]
     Deliver { path: PathBuf, source: io::Error },
 }
@@ -130,6 +135,14 @@ pub fn deliver(book: &PriceBook, data_dir: &Path) -> Result<(), PriceBookError> 
     written.map_err(|source| PriceBookError::Deliver { path, source })
 }
 
+/// Reads a book and makes it ready, on a thread that may take its time.
+async fn make_ready(
+    read: impl FnOnce() -> Result<PriceBook, PriceBookError> + Send + 'static,
+) -> Result<Rules, PriceBookError> {
+    let made = tokio::task::spawn_blocking(|| read().map(Rules::new)).await;
+    made.unwrap_or_else(|ended| Err(PriceBookError::Ended(ended.to_string())))
+}
+
 /// Keeps the book in force up to date.
 #[derive(Debug)]
 pub struct Keeper {
@@ -150,15 +163,19 @@ impl Keeper {
         let kept = readers.read(|view| view.price_books()).await?;
         let (in_force, book) = watch::channel(None);
         let keeper = Self { data_dir: data_dir.to_owned(), currency, writer, in_force };
+        // A program that was put back may understand less than the one that took the newest book in.
+        let mut refused = None;
         for kept in kept {
-            match accept(&kept.json, Some(currency)) {
-                Ok(book) => {
-                    keeper.put_in_force(book, kept.activated_at_ms);
+            match make_ready(move || accept(&kept.json, Some(currency))).await {
+                Ok(rules) => {
+                    keeper.put_in_force(rules, kept.activated_at_ms);
                     break;
                 }
-                // A program that was put back may understand less than the one that took the book in.
-                Err(error) => keeper.tell(&error).await,
+                Err(error) => drop(refused.get_or_insert(error)),
             }
+        }
+        if let Some(error) = refused {
+            keeper.tell(&error).await;
         }
         // What was delivered while the agent was down holds from the first sale on.
         keeper.look().await;
@@ -179,21 +196,24 @@ impl Keeper {
     }
 
     async fn look(&self) {
-        let delivered = self.data_dir.join(DELIVERED_FILE);
-        if !delivered.exists() {
+        let taken = self.data_dir.join(TAKEN_FILE);
+        // What was taken before and could not be kept is tried again, unless another one has come.
+        let came = fs::rename(self.data_dir.join(DELIVERED_FILE), &taken).is_ok();
+        if !came && !taken.exists() {
             return;
         }
-        match read(&delivered, self.currency) {
-            Ok(book) => self.take(book, &delivered).await,
+        let (path, currency) = (taken.clone(), self.currency);
+        match make_ready(move || read(&path, currency)).await {
+            Ok(rules) => self.take(rules, &taken).await,
             Err(error) => {
                 self.tell(&error).await;
-                self.put_aside(&delivered);
+                self.put_aside(&taken);
             }
         }
     }
 
-    async fn take(&self, book: PriceBook, delivered: &Path) {
-        let hash = book.hash();
+    async fn take(&self, rules: Rules, taken: &Path) {
+        let (book, hash) = (rules.book(), rules.hash());
         let known = self.in_force.borrow().as_ref().is_some_and(|active| active.rules.hash() == hash);
         if !known {
             let activated_at_ms = self.writer.clock().now().utc_ms;
@@ -204,16 +224,16 @@ impl Keeper {
                 return;
             }
             telemetry::price_book_in_force(&book.version, hash);
-            self.put_in_force(book, activated_at_ms);
+            self.put_in_force(rules, activated_at_ms);
         }
         // A file that stays is the book in force, and is found to be so the next time.
-        let _ = fs::remove_file(delivered);
+        let _ = fs::remove_file(taken);
         let _ = self.writer.settle_notice(NOTICE.to_owned()).await;
     }
 
-    fn put_in_force(&self, book: PriceBook, activated_at_ms: i64) {
-        let json = book.canonical().into();
-        self.in_force.send_replace(Some(Arc::new(ActiveBook { rules: Rules::new(book), json, activated_at_ms })));
+    fn put_in_force(&self, rules: Rules, activated_at_ms: i64) {
+        let json = rules.book().canonical().into();
+        self.in_force.send_replace(Some(Arc::new(ActiveBook { rules, json, activated_at_ms })));
     }
 
     async fn tell(&self, error: &PriceBookError) {
@@ -227,8 +247,8 @@ impl Keeper {
         let _ = self.writer.raise_notice(NOTICE.to_owned(), text).await;
     }
 
-    fn put_aside(&self, delivered: &Path) {
-        if let Err(error) = fs::rename(delivered, self.data_dir.join(REFUSED_FILE)) {
+    fn put_aside(&self, taken: &Path) {
+        if let Err(error) = fs::rename(taken, self.data_dir.join(REFUSED_FILE)) {
             telemetry::price_book_not_put_aside(&error);
         }
     }

@@ -12,7 +12,7 @@
 use std::fmt;
 use std::thread::{self, JoinHandle};
 
-use pos_model::{Epoch, Seq};
+use pos_model::{Epoch, SaleId, Seq};
 use protocol::latest::local_api::{Change, SaleReceipt};
 use protocol::latest::{Mark, OpenReason, ReceiptHead};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -223,6 +223,12 @@ impl Writer {
     /// [`Store::settle_notice`].
     pub async fn settle_notice(&self, key: String) -> Result<bool, WriteError> {
         self.run(Durability::Hint, move |store| store.settle_notice(&key)).await
+    }
+
+    /// What a till was answered for a sale, and the digest of its command. It stands in the queue behind every command that
+    /// waits, so that none of them can still make the sale afterwards.
+    pub async fn receipt(&self, sale_id: SaleId) -> Result<Option<(SaleReceipt, CommandDigest)>, WriteError> {
+        self.run(Durability::Hint, move |store| store.view().receipt(sale_id)).await
     }
 
     /// [`Store::keep_price_book`].

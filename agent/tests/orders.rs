@@ -147,6 +147,9 @@ async fn what_the_book_does_not_sell_is_refused() {
     ] {
         problem(store.post(order(1, lines).to_string()).await, 422, key).await;
     }
+    let mut many = order(1, cup());
+    many["order"]["coupons"] = json!(vec!["free"; 51]);
+    problem(store.post(many.to_string()).await, 422, "sale.order_parts").await;
     let mut both = order(1, cup());
     both["lines"] = json!([{ "sku": "tea-m", "quantity": 1, "unit_price_minor": 1 }]);
     problem(store.post(both.to_string()).await, 422, "sale.lines_and_order").await;
@@ -216,6 +219,26 @@ async fn a_book_that_cannot_be_used_leaves_the_last_good_one_in_force() {
     // A good book settles it.
     store.load(&book("v2", 1900)).await;
     store.until("the notice is settled", |state| state.notices.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_program_that_was_put_back_sells_by_the_newest_book_that_it_understands() {
+    let store = Store::open().await;
+    store.load(&book("v1", 1800)).await;
+    store.load(&book("v2", 1900)).await;
+    let books = agent::folder::books(&store.data_dir());
+    let folder = store.close().await;
+    let mut newer = book("v2", 1900);
+    newer["engine_level"] = json!(99);
+    let changed = rusqlite::Connection::open(books).and_then(|books| {
+        books.execute("UPDATE price_book SET json = ?1 WHERE version = 'v2'", [newer.to_string().into_bytes()])
+    });
+    assert_eq!(changed.expect("writes"), 1);
+    let store = Store::open_on(folder).await;
+    let state: SyncState = store.read("/v1/sync").await;
+    assert_eq!(state.price_book.map(|book| book.version).as_deref(), Some("v1"));
+    assert!(state.notices.iter().any(|notice| notice.text.contains("goes on selling by v1")), "{:?}", state.notices);
+    assert_eq!(store.sell(&order(1, json!([{ "sku": "tea-m" }]))).await.total_minor.minor(), 1800);
 }
 
 #[tokio::test]

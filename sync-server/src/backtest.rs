@@ -8,7 +8,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pos_model::{BusinessDate, Currency, Money, SaleId, StoreId, Tag};
-use pricing::{PricedBasket, Rules, price};
+use pricing::{PricedBasket, Problem, Rules, price};
 use protocol::latest::SaleCompleted;
 
 use crate::price_books::of_sale;
@@ -99,12 +99,16 @@ impl Backtest {
             .map_or_else(|| of_sale::bare_context(sale), |pricing| of_sale::context(sale, pricing));
         let after = price(&basket, &self.new, &context);
         if let Some(problem) = after.problems.iter().find(|problem| problem.forbids_sale()) {
-            // The reason without the place, so that equal ones are counted together.
-            let text = problem.to_string();
-            return self.leave_out(text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason).to_owned());
+            return self.leave_out(reason(problem));
         }
         let before = match &self.against {
-            Some(rules) => of_basket(&price(&basket, rules, &context)),
+            Some(rules) => {
+                let priced = price(&basket, rules, &context);
+                if let Some(problem) = priced.problems.iter().find(|problem| problem.forbids_sale()) {
+                    return self.leave_out(format!("by the book compared with: {}", reason(problem)));
+                }
+                of_basket(&priced)
+            }
             None => of_sold(sale),
         };
         for right in &after.rights {
@@ -151,6 +155,12 @@ impl Backtest {
         self.strangest.sort_by(|a, b| by(b).cmp(&by(a)).then_with(|| a.sale_id.cmp(&b.sale_id)));
         self.strangest.truncate(STRANGEST);
     }
+}
+
+/// Why a book does not sell something, without the place, so that equal reasons are counted together.
+fn reason(problem: &Problem) -> String {
+    let text = problem.to_string();
+    text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason).to_owned()
 }
 
 fn of_basket(priced: &PricedBasket) -> Came {

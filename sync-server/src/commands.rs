@@ -380,7 +380,12 @@ fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
 
 fn backtest(config: &Config, args: &BacktestArgs) -> anyhow::Result<()> {
     let rules = |path: &Path| anyhow::Ok(Rules::new(price_books::read_book(path)?));
-    let mut backtest = Backtest::new(rules(&args.book)?, args.against.as_deref().map(rules).transpose()?);
+    let (new, against) = (rules(&args.book)?, args.against.as_deref().map(rules).transpose()?);
+    if let Some(against) = &against {
+        let currencies = (new.book().currency, against.book().currency);
+        anyhow::ensure!(currencies.0 == currencies.1, "the books are in {} and {}", currencies.0, currencies.1);
+    }
+    let mut backtest = Backtest::new(new, against);
     let TotalsArgs { store, from, to, output } = &args.sales;
     if let (Some(from), Some(to)) = (from, to) {
         anyhow::ensure!(from <= to, "--from {from} lies behind --to {to}");

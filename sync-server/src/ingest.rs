@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use pos_model::StoreId;
+use pos_model::{Seq, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, seal_downlink};
 use protocol::latest::Downlink as Answer;
 use protocol::topic;
@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger, Message};
 use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Uplinked};
-use crate::price_watch::PriceWatch;
+use crate::price_watch::{Committed, PriceWatch};
 use crate::telemetry::{Metrics, chain};
 
 /// Messages that the listener may hand over before they are looked at; more are refused. They wait as they came, packed to
@@ -65,8 +65,8 @@ pub struct IngestParts {
     pub credentials: Arc<Credentials>,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// Where committed sales are priced again.
-    pub prices: PriceWatch,
+    /// Where committed sales are priced again, and its thread.
+    pub prices: (PriceWatch, JoinHandle<()>),
 }
 
 impl std::fmt::Debug for IngestParts {
@@ -128,13 +128,15 @@ struct Group {
 struct Answers {
     effects: Vec<ServerEffect>,
     group: Group,
-    committed: bool,
+    /// For each message the events that were parked; none for one of which nothing was taken.
+    parked: Vec<Option<Vec<Seq>>>,
 }
 
 impl Ingest {
     /// Starts the threads.
     pub fn start(parts: IngestParts) -> std::io::Result<Self> {
         let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics, prices } = parts;
+        let (prices, pricing) = prices;
         let bytes_max = limits.queue_bytes_max;
         let queue = Queue {
             bytes_max,
@@ -157,6 +159,7 @@ impl Ingest {
             spawn("decode", &shared, move |shared| decode(shared, messages))?,
             spawn("ledger", &shared, move |shared| write(shared, ledger, &answers))?,
             spawn("answer", &shared, move |shared| answer(shared, &to_answer, &prices))?,
+            pricing,
         ];
         Ok(Self { shared, threads })
     }
@@ -342,6 +345,7 @@ fn commit(shared: &Shared, ledger: &mut dyn Ledger, group: Group, answers: &Sync
         Err(error) => shared.metrics.group_failed(group.jobs.len(), error),
     }
     let well = result.is_ok();
+    let parked = result.as_ref().map_or_else(|_| Vec::new(), |outcomes| outcomes.iter().map(parked_of).collect());
     let effects = {
         let mut queue = shared.lock();
         match result {
@@ -355,8 +359,16 @@ fn commit(shared: &Shared, ledger: &mut dyn Ledger, group: Group, answers: &Sync
     };
     shared.room.notify_one();
     // Fails only if the thread died, which has been reported.
-    let _ = answers.send(Answers { effects, group, committed: well });
+    let _ = answers.send(Answers { effects, group, parked });
     well
+}
+
+/// The events of a batch that were parked, if it was taken into the history that is followed.
+fn parked_of(outcome: &Outcome) -> Option<Vec<Seq>> {
+    match outcome {
+        Outcome::Batch(batch) if !batch.forked && !batch.rewind => Some(batch.parked.clone()),
+        Outcome::Batch(_) | Outcome::Hello(_) | Outcome::Noted => None,
+    }
 }
 
 fn note_committed(shared: &Shared, jobs: &[Job], outcomes: &[Outcome], took: Duration) {
@@ -375,7 +387,7 @@ fn note_committed(shared: &Shared, jobs: &[Job], outcomes: &[Outcome], took: Dur
 }
 
 fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
-    while let Ok(Answers { effects, group, committed }) = to_answer.recv() {
+    while let Ok(Answers { effects, group, parked }) = to_answer.recv() {
         // Effects come in the order of the group, an answer right behind its confirmation.
         let mut receipts = group.receipts.into_iter();
         let mut confirmed: Option<Receipt> = None;
@@ -402,9 +414,8 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
         if let Some(receipt) = confirmed {
             receipt.accept();
         }
-        if committed {
-            prices.offer(group.jobs);
-        }
+        let taken = group.jobs.into_iter().zip(parked);
+        prices.offer(taken.filter_map(|(job, parked)| Some(Committed { job, parked: parked? })).collect());
     }
 }
 

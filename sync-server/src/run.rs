@@ -133,7 +133,7 @@ impl Service {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
         let books = SqliteReader::open_registry(&path)?;
-        let (prices, _) = PriceWatch::start(books, Arc::clone(&metrics))
+        let prices = PriceWatch::start(books, Arc::clone(&metrics))
             .map_err(|source| RunError::System("start the thread that prices again", source))?;
         let ingest = Ingest::start(IngestParts {
             messages,

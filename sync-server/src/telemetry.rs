@@ -42,6 +42,8 @@ pub enum PriceCheck {
     UnknownBook,
     /// It was left out, because more came than could be priced.
     Skipped,
+    /// The ledger could not be asked.
+    Failed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -189,6 +191,7 @@ impl Metrics {
             PriceCheck::Differs => "differs",
             PriceCheck::UnknownBook => "unknown_book",
             PriceCheck::Skipped => "skipped",
+            PriceCheck::Failed => "failed",
         };
         self.price_checks.get_or_create(&PriceCheckLabels { result }).inc_by(sales as u64);
     }

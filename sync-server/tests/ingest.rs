@@ -68,7 +68,7 @@ async fn start(limits: ServerLimits) -> Running {
         limits,
         server_epoch: 7,
         credentials,
-        prices: PriceWatch::start(SqliteLedger::in_memory().expect("opens"), Arc::clone(&metrics)).expect("starts").0,
+        prices: PriceWatch::start(SqliteLedger::in_memory().expect("opens"), Arc::clone(&metrics)).expect("starts"),
         metrics,
     });
     let (stop, stopped) = oneshot::channel();

@@ -137,14 +137,15 @@ async fn complete_sale(
     }
 }
 
-/// A command that is refused at this moment may have been a sale before: under another price book, or other rules.
+/// A command that is refused at this moment may have been a sale before, or become one while it waits to be recorded: under
+/// another price book, or other rules.
 async fn answered_before(
     parts: &ApiParts,
     sale_id: SaleId,
     digest: CommandDigest,
     refusal: Refusal,
 ) -> Result<Json<SaleReceipt>, ApiError> {
-    match parts.readers.read(move |view| view.receipt(sale_id)).await? {
+    match parts.writer.receipt(sale_id).await? {
         Some((receipt, known)) if known == digest => Ok(Json(receipt)),
         Some(_) => Err(conflict(sale_id)),
         None => Err(refusal.into()),

@@ -12,6 +12,9 @@ pub const ADJUSTMENTS_MAX: usize = 20;
 /// Items that one line takes from stock. The longest recipe, exploded, with cup, lid, straw and bag.
 pub const CONSUMPTIONS_MAX: usize = 40;
 
+/// Coupons that a customer brings, tags of a member, and promotions of which is known how often the member has used them.
+pub const ORDER_PARTS_MAX: usize = 50;
+
 /// Tenders of one sale. A table that shares the bill.
 pub const TENDERS_MAX: usize = 16;
 

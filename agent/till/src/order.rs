@@ -3,7 +3,7 @@
 use pos_model::{Quantity, Tag};
 use pricing::{Basket, Context, PricedBasket, PricedLine, Rules, equal_units, price};
 
-use crate::limits::{LINES_MAX, OPTIONS_MAX, QUANTITY_MICRO_MAX};
+use crate::limits::{LINES_MAX, OPTIONS_MAX, ORDER_PARTS_MAX, QUANTITY_MICRO_MAX};
 use crate::{Adjustment, ChosenOption, Consumption, Line, PricedBy, Refusal};
 
 /// Why a promotion's adjustment is on a line.
@@ -25,6 +25,16 @@ pub fn price_order(basket: &Basket, rules: &Rules, context: &Context) -> Result<
     let count = basket.lines.len();
     if !(1..=LINES_MAX).contains(&count) {
         return Err(Refusal::LineCount { count, max: LINES_MAX });
+    }
+    let member = context.member.as_ref();
+    for (what, count) in [
+        ("coupons", context.coupons.len()),
+        ("tags", member.map_or(0, |member| member.tags.len())),
+        ("used promotions", member.map_or(0, |member| member.used.len())),
+    ] {
+        if count > ORDER_PARTS_MAX {
+            return Err(Refusal::OrderParts { what, count, max: ORDER_PARTS_MAX });
+        }
     }
     for (place, line) in basket.lines.iter().enumerate() {
         let (number, count) = (place + 1, line.options.len());

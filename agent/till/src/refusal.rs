@@ -63,6 +63,9 @@ pub enum Refusal {
     /// The price book does not sell this, or not like this.
     #[error("the price book does not sell this: {problem}")]
     NotByTheBook { problem: String },
+    /// More coupons, tags or used promotions than an order may name.
+    #[error("the order names {count} {what}, at most {max} are possible")]
+    OrderParts { what: &'static str, count: usize, max: usize },
     /// The store has no price book by which an order could be priced.
     #[error("the store has no price book: load one, or name prices")]
     NoPriceBook,
@@ -97,6 +100,7 @@ impl Refusal {
             Self::TaxRatesDiffer { .. } => "sale.tax_rates_differ",
             Self::TaxModesDiffer { .. } => "sale.tax_modes_differ",
             Self::NotByTheBook { .. } => "sale.not_by_the_book",
+            Self::OrderParts { .. } => "sale.order_parts",
             Self::NoPriceBook => "sale.no_price_book",
             Self::LinesAndOrder => "sale.lines_and_order",
             Self::AmountTooLarge { .. } => "sale.amount_too_large",

@@ -69,7 +69,8 @@ pub struct CompleteSale {
     /// What was handed over: 1 to 16 tenders, or none for a sale of nothing. Together they cover the total; only cash
     /// gives change.
     pub tenders: Vec<TenderCommand>,
-    /// The total that the till has shown. Given, it must equal the agent's own.
+    /// The total that the till has shown. Given, it must equal the agent's own; an order without it is sold at what the
+    /// price book says at that moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<i64>)]
     pub expected_total_minor: Option<Money>,

@@ -41,8 +41,9 @@ pub trait PriceBooks {
     /// A book's document.
     fn price_book(&self, hash: BookHash) -> Result<Option<Vec<u8>>, LedgerError>;
 
-    /// Notes a difference of an applied sale; one that is known stays as it was found first.
-    fn note_price_difference(&self, store: &StoreId, difference: &PriceDifference) -> Result<(), LedgerError>;
+    /// Notes differences of applied sales, all together; one that is known stays as it was found first, and one of a sale
+    /// that the store has not among its own is left out.
+    fn note_price_differences(&self, differences: &[(StoreId, PriceDifference)]) -> Result<(), LedgerError>;
 
     /// The differences of a store, those found last first.
     fn price_differences(&self, store: &StoreId, limit: u32) -> Result<Vec<PriceDifference>, LedgerError>;

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pos_model::BookHash;
+use pos_model::{BookHash, Seq, StoreId};
 use pricing::Rules;
 use pricing::book::PriceBook;
 use protocol::latest::{EventBody, Pricing, SaleCompleted};
@@ -31,10 +31,23 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Books that are kept ready. A chain sells by a few at a time.
 const READY_MAX: usize = 16;
 
+/// Differences of one group that are kept; a release that computes otherwise makes all sales differ, and a list of some
+/// says as much as one of all. Every one is counted.
+const KEPT_OF_GROUP: usize = 100;
+
+/// A message that was committed.
+#[derive(Debug)]
+pub struct Committed {
+    /// The message.
+    pub job: Job,
+    /// The events of it that were parked.
+    pub parked: Vec<Seq>,
+}
+
 /// The way to the thread that prices. Whoever drops it ends the thread when it has done what waits.
 #[derive(Debug)]
 pub struct PriceWatch {
-    groups: SyncSender<Vec<Job>>,
+    groups: SyncSender<Vec<Committed>>,
     metrics: Arc<Metrics>,
 }
 
@@ -51,24 +64,25 @@ impl PriceWatch {
     }
 
     /// Takes what was committed. Never waits.
-    pub fn offer(&self, jobs: Vec<Job>) {
-        let sales = jobs.iter().flat_map(priced_sales).count();
+    pub fn offer(&self, group: Vec<Committed>) {
+        let sales = group.iter().flat_map(priced_sales).count();
         if sales == 0 {
             return;
         }
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.groups.try_send(jobs) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.groups.try_send(group) {
             self.metrics.prices_checked(PriceCheck::Skipped, sales);
         }
     }
 }
 
-/// The sales of a message that its store has priced by a book.
-fn priced_sales(job: &Job) -> impl Iterator<Item = (&SaleCompleted, &Pricing)> {
-    let events = match &job.message {
-        Message::Batch(batch) => batch.events.as_slice(),
-        Message::Hello(_) | Message::Heartbeat(_) => &[],
+/// The applied sales of a message that its store has priced by a book.
+fn priced_sales(committed: &Committed) -> impl Iterator<Item = (&SaleCompleted, &Pricing)> {
+    let (first, events) = match &committed.job.message {
+        Message::Batch(batch) => (batch.first_seq.get(), batch.events.as_slice()),
+        Message::Hello(_) | Message::Heartbeat(_) => (0, Default::default()),
     };
-    events.iter().flatten().filter_map(|event| match &event.body {
+    let applied = (first..).zip(events).filter(|(seq, _)| !committed.parked.contains(&Seq::new(*seq)));
+    applied.filter_map(|(_, event)| match &event.as_ref().ok()?.body {
         EventBody::SaleCompleted(sale) => sale.pricing.as_ref().map(|pricing| (&**sale, pricing)),
         EventBody::EpochOpened(_) => None,
     })
@@ -83,25 +97,49 @@ struct Watcher<B> {
 }
 
 impl<B: PriceBooks> Watcher<B> {
-    fn run(mut self, waiting: &Receiver<Vec<Job>>) {
-        while let Ok(jobs) = waiting.recv() {
-            for job in &jobs {
-                for (sale, pricing) in priced_sales(job) {
-                    match self.check(job, sale, pricing) {
-                        Ok(result) => self.metrics.prices_checked(result, 1),
-                        Err(error) => self.metrics.price_check_failed(&error),
-                    }
+    fn run(mut self, waiting: &Receiver<Vec<Committed>>) {
+        while let Ok(group) = waiting.recv() {
+            let mut differences = Vec::new();
+            for committed in &group {
+                for (sale, pricing) in priced_sales(committed) {
+                    let result = match self.check(sale, pricing) {
+                        Ok((result, difference)) => {
+                            differences.extend(difference.map(|difference| (committed.job.store.clone(), difference)));
+                            result
+                        }
+                        Err(error) => {
+                            self.metrics.price_check_failed(&error);
+                            PriceCheck::Failed
+                        }
+                    };
+                    self.metrics.prices_checked(result, 1);
                 }
             }
+            self.keep(differences);
         }
     }
 
-    fn check(&mut self, job: &Job, sale: &SaleCompleted, pricing: &Pricing) -> Result<PriceCheck, LedgerError> {
+    fn keep(&self, mut differences: Vec<(StoreId, PriceDifference)>) {
+        differences.truncate(KEPT_OF_GROUP);
+        if differences.is_empty() {
+            return;
+        }
+        match self.books.note_price_differences(&differences) {
+            Ok(()) => differences.iter().for_each(|(store, difference)| self.metrics.price_differs(store, difference)),
+            Err(error) => self.metrics.price_check_failed(&error),
+        }
+    }
+
+    fn check(
+        &mut self,
+        sale: &SaleCompleted,
+        pricing: &Pricing,
+    ) -> Result<(PriceCheck, Option<PriceDifference>), LedgerError> {
         if !self.make_ready(pricing.book_hash)? {
-            return Ok(PriceCheck::UnknownBook);
+            return Ok((PriceCheck::UnknownBook, None));
         }
         let rules = &self.ready[&pricing.book_hash];
-        let Some(differs) = reprice(sale, pricing, rules) else { return Ok(PriceCheck::Same) };
+        let Some(differs) = reprice(sale, pricing, rules) else { return Ok((PriceCheck::Same, None)) };
         let difference = PriceDifference {
             sale_id: sale.sale_id,
             found_at_ms: utc_ms(),
@@ -109,9 +147,7 @@ impl<B: PriceBooks> Watcher<B> {
             computed: differs.computed,
             what: differs.what,
         };
-        self.books.note_price_difference(&job.store, &difference)?;
-        self.metrics.price_differs(&job.store, &difference);
-        Ok(PriceCheck::Differs)
+        Ok((PriceCheck::Differs, Some(difference)))
     }
 
     /// Whether a book is there to price by.

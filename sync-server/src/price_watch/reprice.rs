@@ -18,7 +18,12 @@ pub(super) struct Differs {
 /// Prices a sale again; none if it is what was sold.
 pub(super) fn reprice(sale: &SaleCompleted, pricing: &Pricing, rules: &Rules) -> Option<Differs> {
     let priced = price(&of_sale::basket(sale), rules, &of_sale::context(sale, pricing));
-    let what = first_difference(sale, pricing, &priced)?;
+    let book = rules.book().currency;
+    let what = if sale.currency == book {
+        first_difference(sale, pricing, &priced)?
+    } else {
+        format!("sold in {}, the book is in {book}", sale.currency)
+    };
     Some(Differs { computed: priced.gross, what })
 }
 
@@ -31,6 +36,13 @@ fn first_difference(sale: &SaleCompleted, pricing: &Pricing, priced: &PricedBask
     });
     if of_lines.is_some() {
         return of_lines;
+    }
+    for (name, sold, computed) in
+        [("total", sale.totals.gross_minor, priced.gross), ("tax", sale.totals.tax_minor, priced.tax)]
+    {
+        if sold != computed {
+            return Some(format!("{name} {}, computed {}", sold.minor(), computed.minor()));
+        }
     }
     let mut rights: BTreeMap<&Tag, u32> = BTreeMap::new();
     for right in &priced.rights {

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use pos_model::{ItemId, Money, Sku, Tag};
 
 use super::{
-    AMOUNT_MINOR_MAX, Benefit, CASH_UNIT_MINOR_MAX, Condition, MenuItem, OptionGroup, PriceBook, PriceList, Promotion,
-    RecipeStep, Scope, Select, Stage, StepOff, Variant, amount_is_sane,
+    AMOUNT_MINOR_MAX, ARTICLES_MAX, Benefit, CASH_UNIT_MINOR_MAX, Condition, MenuItem, OptionGroup, PROMOTIONS_MAX,
+    PriceBook, PriceList, Promotion, RecipeStep, Scope, Select, Stage, StepOff, Variant, amount_is_sane,
 };
 
 /// Something that is wrong, or looks as if it were.
@@ -36,6 +36,10 @@ impl PriceBook {
     pub fn check(&self) -> Vec<Finding> {
         let mut check = Check { book: self, names: Names::of(self), findings: Vec::new() };
         check.header();
+        // What follows looks at every promotion for every article.
+        if check.is_too_large() {
+            return check.findings;
+        }
         check.option_groups();
         check.items();
         for (place, list) in self.price_lists.iter().enumerate() {
@@ -98,6 +102,18 @@ impl Check<'_> {
         if amount == Money::ZERO {
             self.error(path, "is zero: it takes nothing off");
         }
+    }
+
+    fn is_too_large(&mut self) -> bool {
+        let articles: usize = self.book.items.values().map(|item| item.variants.len()).sum();
+        if articles > ARTICLES_MAX {
+            self.error("items", format_args!("are {articles} articles, at most {ARTICLES_MAX} are possible"));
+        }
+        let promotions = self.book.promotions.len();
+        if promotions > PROMOTIONS_MAX {
+            self.error("promotions", format_args!("are {promotions}, at most {PROMOTIONS_MAX} are possible"));
+        }
+        articles > ARTICLES_MAX || promotions > PROMOTIONS_MAX
     }
 
     fn header(&mut self) {

@@ -40,6 +40,12 @@ pub(crate) const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000;
 /// decimals, and above the smallest coin of any currency.
 pub(crate) const CASH_UNIT_MINOR_MAX: i64 = 10_000;
 
+/// Articles of a book: a hundred times as many as a chain of tea shops sells.
+pub(crate) const ARTICLES_MAX: usize = 5_000;
+
+/// Promotions of a book. Each is looked at for every basket.
+pub(crate) const PROMOTIONS_MAX: usize = 1_000;
+
 /// Whether a book may name such an amount.
 pub(crate) fn amount_is_sane(amount: Money) -> bool {
     (0..=AMOUNT_MINOR_MAX).contains(&amount.minor())

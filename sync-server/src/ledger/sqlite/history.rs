@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pos_model::StoreId;
-use protocol::latest::{EventBody, SaleCompleted, decode_event};
+use protocol::latest::{Event, EventBody, SaleCompleted, decode_event};
 use rusqlite::Connection;
 
 use super::fault::During;
@@ -47,12 +47,12 @@ pub(super) fn each_sale(
         let frame = row.get_ref(3).during(DOING)?.as_blob().map_err(|_| LedgerError::Damaged { what: "frame" })?;
         let batch = frames::open(frame)?;
         let skip = usize::try_from(number(2)?).unwrap_or(usize::MAX);
-        for (event_no, bytes) in (first..).zip(batch.events.get(skip..).unwrap_or_default()) {
-            if !numbers.contains(&event_no) {
-                continue;
-            }
-            if let Ok(EventBody::SaleCompleted(sale)) = decode_event(bytes).map(|event| event.body) {
-                each(&store, &sale);
+        let events = batch.events.get(skip..).ok_or(LedgerError::Damaged { what: "frame" })?;
+        for event_no in numbers {
+            let bytes = usize::try_from(event_no - first).ok().and_then(|place| events.get(place));
+            match bytes.map(|bytes| decode_event(bytes)).transpose() {
+                Ok(Some(Event { body: EventBody::SaleCompleted(sale), .. })) => each(&store, &sale),
+                Ok(_) | Err(_) => return Err(LedgerError::Damaged { what: "event of a sale" }),
             }
         }
     }

@@ -87,8 +87,8 @@ impl SqliteLedger {
     /// Opens the ledger in a file, makes it if there is none, and brings its schema up to date.
     pub fn open(path: &Path, settings: &SqliteSettings) -> Result<Self, LedgerError> {
         let failed = |source| LedgerError::Open { path: path.display().to_string(), source };
-        let connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(BUSY_WAIT).map_err(failed)?;
+        let mut connection = Connection::open(path).map_err(failed)?;
+        wait_for_a_gap(&mut connection).map_err(failed)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(failed)?;
         connection.pragma_update(None, "synchronous", "full").map_err(failed)?;

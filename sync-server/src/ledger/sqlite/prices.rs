@@ -1,7 +1,7 @@
 //! Price books and price differences in SQLite: transactions of one row, beside the writer.
 
 use pos_model::{BookHash, Money, SaleId, StoreId};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
 use super::Connected;
@@ -38,17 +38,23 @@ impl<C: Connected> PriceBooks for C {
         statement.query_row([hash.as_bytes()], |row| row.get(0)).optional().during(doing)
     }
 
-    fn note_price_difference(&self, store: &StoreId, difference: &PriceDifference) -> Result<(), LedgerError> {
-        let PriceDifference { sale_id, found_at_ms, sold, computed, what } = difference;
-        let insert = "INSERT INTO price_differences (sale_id, store_no, found_at_ms, sold_minor, computed_minor, what)
-            SELECT ?1, store_no, ?3, ?4, ?5, ?6 FROM stores WHERE store_id = ?2 ON CONFLICT DO NOTHING";
-        self.connection()
-            .execute(
-                insert,
-                params![sale_id.as_bytes(), store.as_str(), found_at_ms, sold.minor(), computed.minor(), what],
-            )
-            .during("note price difference")
-            .map(drop)
+    fn note_price_differences(&self, differences: &[(StoreId, PriceDifference)]) -> Result<(), LedgerError> {
+        let doing = "note price differences";
+        let transaction =
+            Transaction::new_unchecked(self.connection(), TransactionBehavior::Immediate).during(doing)?;
+        {
+            let insert =
+                "INSERT INTO price_differences (sale_id, store_no, found_at_ms, sold_minor, computed_minor, what)
+                SELECT sale_id, store_no, ?3, ?4, ?5, ?6 FROM sales JOIN stores USING (store_no)
+                WHERE sale_id = ?1 AND store_id = ?2 ON CONFLICT DO NOTHING";
+            let mut statement = transaction.prepare_cached(insert).during(doing)?;
+            for (store, PriceDifference { sale_id, found_at_ms, sold, computed, what }) in differences {
+                let row =
+                    params![sale_id.as_bytes(), store.as_str(), found_at_ms, sold.minor(), computed.minor(), what];
+                statement.execute(row).during(doing)?;
+            }
+        }
+        transaction.commit().during(doing)
     }
 
     fn price_differences(&self, store: &StoreId, limit: u32) -> Result<Vec<PriceDifference>, LedgerError> {
