@@ -7,8 +7,9 @@ use std::fmt::Display;
 use pos_model::{ItemId, Money, Sku, Tag};
 
 use super::{
-    AMOUNT_MINOR_MAX, ARTICLES_MAX, Benefit, CASH_UNIT_MINOR_MAX, Condition, MenuItem, OptionGroup, PROMOTIONS_MAX,
-    PriceBook, PriceList, Promotion, RecipeStep, Scope, Select, Stage, StepOff, Variant, amount_is_sane,
+    AMOUNT_MINOR_MAX, ARTICLES_MAX, Benefit, CASH_UNIT_MINOR_MAX, Condition, MenuItem, NAME_CHARS_MAX, OptionGroup,
+    PROMOTIONS_MAX, PriceBook, PriceList, Promotion, RecipeStep, Scope, Select, Stage, StepOff, Variant,
+    amount_is_sane,
 };
 
 /// Something that is wrong, or looks as if it were.
@@ -98,6 +99,16 @@ impl Check<'_> {
         }
     }
 
+    /// A name stands on a receipt: on one line, and together with that of its size no longer than a sale may carry.
+    fn name(&mut self, path: impl Display, name: &str) {
+        let chars = name.chars().count();
+        if chars > NAME_CHARS_MAX {
+            self.error(path, format_args!("a name of {chars} characters is longer than {NAME_CHARS_MAX}"));
+        } else if name.chars().any(char::is_control) {
+            self.error(path, "a name has a control character");
+        }
+    }
+
     fn above_zero(&mut self, path: impl Display, amount: Money) {
         if amount == Money::ZERO {
             self.error(path, "is zero: it takes nothing off");
@@ -140,6 +151,7 @@ impl Check<'_> {
                     self.error(format_args!("{path}.code"), format_args!("{} is in group {other} too", option.code));
                 }
                 self.amount(format_args!("{path}.price_minor"), option.price_minor);
+                self.name(format_args!("{path}.name"), &option.name);
                 for (at, code) in option.excludes.iter().enumerate() {
                     if !self.names.options.contains_key(code) {
                         self.error(format_args!("{path}.excludes[{at}]"), format_args!("there is no option {code}"));
@@ -172,6 +184,15 @@ impl Check<'_> {
             self.error(format_args!("{path}.defaults"), format_args!("{} are chosen by default", defaults.len()));
         }
         for (place, code) in defaults.iter().enumerate() {
+            let excludes = |one: &Sku, other: &Sku| {
+                options.iter().any(|option| option.code == *one && option.excludes.contains(other))
+            };
+            if let Some(other) =
+                defaults[..place].iter().find(|other| *other == code || excludes(code, other) || excludes(other, code))
+            {
+                let path = format!("{path}.defaults[{place}]");
+                self.error(path, format_args!("{code} does not go with {other}, which is chosen by default too"));
+            }
             if !options.iter().any(|option| option.code == *code) {
                 self.error(format_args!("{path}.defaults[{place}]"), format_args!("the group has no option {code}"));
             }
@@ -189,6 +210,7 @@ impl Check<'_> {
                     self.error(format_args!("{path}.sku"), format_args!("{} is sold as {other} too", variant.sku));
                 }
                 self.amount(format_args!("{path}.price_minor"), variant.price_minor);
+                self.name(format_args!("{path}.name"), &format!("{} {}", item.name, variant.name));
                 for (at, used) in variant.recipe.iter().flatten().enumerate() {
                     self.ingredient(format_args!("{path}.recipe[{at}].item"), &used.item);
                 }

@@ -43,6 +43,9 @@ pub(crate) const CASH_UNIT_MINOR_MAX: i64 = 10_000;
 /// Articles of a book: a hundred times as many as a chain of tea shops sells.
 pub(crate) const ARTICLES_MAX: usize = 5_000;
 
+/// Characters of a name on a receipt, as a sale bounds them.
+pub(crate) const NAME_CHARS_MAX: usize = 128;
+
 /// Promotions of a book. Each is looked at for every basket.
 pub(crate) const PROMOTIONS_MAX: usize = 1_000;
 

@@ -92,6 +92,15 @@ fn what_is_wrong_is_found() {
         "no ingredient x",
     );
     check("/option_groups/ice/min", json!(2), "option_groups.ice", "nobody can satisfy it");
+    check("/items/latte/name", json!("x".repeat(129)), "items.latte.variants[0].name", "longer than 128");
+    check("/items/latte/name", json!("Latte\u{1b}"), "items.latte.variants[0].name", "control character");
+    check("/option_groups/ice/options/0/name", json!("a\nb"), "option_groups.ice.options[0].name", "control character");
+    check(
+        "/option_groups/ice/defaults",
+        json!(["ice-full", "ice-full"]),
+        "option_groups.ice.defaults[1]",
+        "chosen by default too",
+    );
     check("/option_groups/ice/defaults/0", json!("x"), "option_groups.ice.defaults[0]", "no option x");
     check("/option_groups/ice/options/0/code", json!("sugar-50"), "option_groups.sugar.options[2].code", "too");
     check("/price_lists/0/prices/x", json!(1), "price_lists[0].prices.x", "no such article");
