@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod commands;

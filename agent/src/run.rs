@@ -12,9 +12,10 @@ use std::time::Duration;
 use axum::Router;
 use protocol::latest::OpenReason;
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::changes::Changes;
 use crate::clock::{Clock, NoRandomness, StoreClock, SystemClock, random_epoch, random_event_id};
 use crate::config::Config;
 use crate::db::{self, Head, Store};
@@ -29,9 +30,6 @@ use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
 use crate::writer::{AGENT_VERSION, Writer, WriterThread};
 use crate::{housekeeping, telemetry};
-
-/// Changes that a slow listener may fall behind.
-const CHANGES_MAX: usize = 256;
 
 /// How long requests may take to finish when the agent ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -109,7 +107,7 @@ pub async fn run_with_clock(
     };
     let (store, opened) = opening.await.map_err(|error| RunError::Ended(error.to_string()))??;
     let currency = store.currency();
-    let changes = broadcast::Sender::new(CHANGES_MAX);
+    let changes = Changes::new(opened.place.epoch);
     let (writer, thread) = Writer::start(store, opened, clock, changes.clone()).map_err(RunError::Writer)?;
     let readers = Readers::new(&books);
 

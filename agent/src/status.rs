@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use pos_model::{Currency, StoreId};
 use protocol::latest::local_api::{Change, NoticeView, SyncState};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
+use crate::changes::Changes;
 use crate::db::Notice;
 use crate::price_book::BookInForce;
 use crate::readers::{ReadError, Readers};
@@ -60,7 +61,7 @@ impl Status {
     }
 
     /// Announces the state whenever the books or the link have changed, until the agent ends.
-    pub async fn publish(mut self, changes: broadcast::Sender<Change>, mut shutdown: watch::Receiver<bool>) {
+    pub async fn publish(mut self, changes: Changes, mut shutdown: watch::Receiver<bool>) {
         let mut commits = self.writer.commits();
         let mut last = None;
         loop {
@@ -75,12 +76,11 @@ impl Status {
                 () = link => {}
                 _ = shutdown.wait_for(|&ending| ending) => return,
             }
-            if changes.receiver_count() > 0
+            if changes.listeners() > 0
                 && let Ok(state) = self.sync_state().await
                 && last.as_ref() != Some(&state)
             {
-                // Whoever listened may have gone since.
-                let _ = changes.send(Change::Sync(state.clone()));
+                changes.announce(Change::Sync(state.clone()));
                 last = Some(state);
             }
             tokio::time::sleep(PUBLISH_EVERY).await;

@@ -13,12 +13,18 @@ use std::fmt;
 use std::thread::{self, JoinHandle};
 
 use pos_model::{Epoch, SaleId, Seq};
-use protocol::latest::local_api::{Change, SaleReceipt};
+use protocol::latest::local_api::SaleReceipt;
 use protocol::latest::{Mark, OpenReason, ReceiptHead};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::changes::Changes;
 use crate::clock::{NoRandomness, StoreClock, random_epoch, random_event_id};
-use crate::db::{self, CommandDigest, Confirmed, Durability, Failure, Head, KeptBook, Notice, Recorded, Store};
+use crate::db::{
+    self, CommandDigest, CommandKey, Confirmed, Durability, Failure, Head, KeptBook, Moment, Notice, Once, Recorded,
+    Store,
+};
 use crate::telemetry;
 
 /// Commands in one database transaction. It bounds what one failure of the disk refuses, and for how long the first of a
@@ -83,6 +89,7 @@ struct Signals {
     /// Counts committed groups: something in the books may have changed.
     commits: watch::Sender<u64>,
     stopped: watch::Sender<Option<String>>,
+    changes: Changes,
 }
 
 /// The way to the writer's thread. Clones share it.
@@ -93,7 +100,6 @@ pub struct Writer {
     head: watch::Receiver<Head>,
     commits: watch::Receiver<u64>,
     stopped: watch::Receiver<Option<String>>,
-    changes: broadcast::Sender<Change>,
 }
 
 impl fmt::Debug for Writer {
@@ -120,13 +126,14 @@ impl Writer {
         store: Store,
         head: Head,
         clock: StoreClock,
-        changes: broadcast::Sender<Change>,
+        changes: Changes,
     ) -> std::io::Result<(Self, WriterThread)> {
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS_MAX);
         let signals = Signals {
             head: watch::Sender::new(head),
             commits: watch::Sender::new(0),
             stopped: watch::Sender::new(store.stopped().map(str::to_owned)),
+            changes,
         };
         let writer = Self {
             commands,
@@ -134,7 +141,6 @@ impl Writer {
             head: signals.head.subscribe(),
             commits: signals.commits.subscribe(),
             stopped: signals.stopped.subscribe(),
-            changes,
         };
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || run(store, waiting, &signals))?;
         Ok((writer, WriterThread(thread)))
@@ -167,20 +173,30 @@ impl Writer {
     /// Records a sale. The answer is on disk when this returns.
     pub async fn record_sale(&self, draft: till::SaleDraft, digest: CommandDigest) -> Result<Recorded, WriteError> {
         let clock = self.clock.clone();
-        let changes = self.changes.clone();
-        let (command, answer) = grouped(
-            Durability::Promise,
-            move |store| {
-                let now = clock.now();
-                let event_id = random_event_id(now.utc_ms)?;
-                Ok(store.record_sale(draft, &digest, event_id, now)?)
-            },
-            move |recorded| {
-                if let Recorded::New(receipt) = recorded {
-                    announce(&changes, receipt);
-                }
-            },
-        );
+        let (command, answer) = grouped(Durability::Promise, move |store| {
+            let now = clock.now();
+            let event_id = random_event_id(now.utc_ms)?;
+            Ok(store.record_sale(draft, &digest, event_id, now)?)
+        });
+        self.commands.try_send(command).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => WriteError::Busy,
+            mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
+        })?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Carries a till's command out, once. What it did is on disk when this returns.
+    pub async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        key: CommandKey,
+        operation: impl FnOnce(&mut Store, &mut Moment) -> Result<T, db::Error> + Send + 'static,
+    ) -> Result<Once<T>, WriteError> {
+        let clock = self.clock.clone();
+        let (command, answer) = grouped(Durability::Promise, move |store| {
+            let now = clock.now();
+            let mut moment = Moment::new(now, random_event_id(now.utc_ms)?);
+            Ok(store.once(key, &mut moment, operation)?)
+        });
         self.commands.try_send(command).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Busy,
             mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
@@ -194,7 +210,7 @@ impl Writer {
         durability: Durability,
         operation: impl FnOnce(&mut Store) -> Result<T, db::Error> + Send + 'static,
     ) -> Result<T, WriteError> {
-        let (command, answer) = grouped(durability, |store| Ok(operation(store)?), |_| {});
+        let (command, answer) = grouped(durability, |store| Ok(operation(store)?));
         self.commands.send(command).await.map_err(|_| WriteError::Closed)?;
         answer.await.unwrap_or(Err(WriteError::Closed))
     }
@@ -272,7 +288,6 @@ impl Writer {
 fn grouped<T: Send + 'static>(
     durability: Durability,
     operation: impl FnOnce(&mut Store) -> Result<T, WriteError> + Send + 'static,
-    committed: impl FnOnce(&T) + Send + 'static,
 ) -> (Command, oneshot::Receiver<Result<T, WriteError>>) {
     let (reply, answer) = oneshot::channel();
     let work = Box::new(|store: &mut Store| {
@@ -283,20 +298,12 @@ fn grouped<T: Send + 'static>(
                 (Ok(_), Some(failure)) => Err(failure.clone()),
                 (outcome, _) => outcome,
             };
-            if let Ok(value) = &outcome {
-                committed(value);
-            }
             // Whoever asked may have gone away; what was recorded stays.
             let _ = reply.send(outcome);
         });
         (answer, failed)
     });
     (Command::Grouped { durability, work }, answer)
-}
-
-fn announce(changes: &broadcast::Sender<Change>, receipt: &SaleReceipt) {
-    // No listener is no error.
-    let _ = changes.send(Change::SaleCompleted(receipt.clone()));
 }
 
 fn run(mut store: Store, mut waiting: mpsc::Receiver<Command>, signals: &Signals) {
@@ -373,11 +380,12 @@ impl Group<'_> {
 }
 
 impl Signals {
-    fn tell(&self, store: &Store) {
+    fn tell(&self, store: &mut Store) {
         if let Some(head) = store.head() {
             self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
         }
         self.commits.send_modify(|commits| *commits += 1);
+        store.take_changes().into_iter().for_each(|change| self.changes.announce(change));
     }
 
     fn tell_if_stopped(&self, store: &Store) {

@@ -174,6 +174,7 @@ async fn changes_are_told_and_the_stream_ends_with_the_agent() {
         match events.next().await.expect("goes on") {
             Change::SaleCompleted(told) => sold = told == receipt,
             Change::Sync(state) => counted = state.outbox_events == 2,
+            other => panic!("{other:?}"),
         }
     }
     store.close().await;

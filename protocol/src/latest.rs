@@ -2,16 +2,23 @@
 //! of one file here and of the places that really differ.
 
 pub use crate::v1::VERSION;
+pub use crate::v1::audit::AuditMarked;
 pub use crate::v1::event::{
     DecodeError, EVENT_BYTES_MAX, EncodeError, EpochOpened, Event, EventBody, OpenReason, Predecessor, decode_event,
     encode_event,
 };
 pub use crate::v1::local_api;
 pub use crate::v1::order;
+pub use crate::v1::refund::{RefundCompleted, RefundKind, RefundLine, ReturnedGoods};
 pub use crate::v1::sale::{
     Adjustment, ChosenOption, Consumption, ImportedFrom, Pricing, PricingMember, SaleCompleted, SaleLine, SaleTotals,
     Tender,
 };
+pub use crate::v1::shift::{
+    AdjustmentSum, CashMoved, CashMovement, CountAndAmount, DayClosed, DrawerSum, ShiftAmended, ShiftClosed,
+    ShiftOpened, TaxSum, TenderSum, ZReport,
+};
+pub use crate::v1::stock::{CountedItem, MovedItem, SoldOutChanged, StockCounted, StockMoved, StockMovement};
 pub use crate::v1::sync::{
     Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Uplink,
     Welcome,

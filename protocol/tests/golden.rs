@@ -31,6 +31,9 @@ fn sale() -> SaleCompleted {
     SaleCompleted {
         sale_id: SaleId::new(Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001)),
         till_id: text("T1"),
+        shift_id: None,
+        basket_id: None,
+        label: None,
         operator_id: Some(text("op-7")),
         channel: text("counter"),
         member_tag: Some("m-314".to_owned()),
@@ -42,6 +45,7 @@ fn sale() -> SaleCompleted {
         lines: vec![SaleLine {
             sku: text("milk-tea-large"),
             name: "\u{5976}\u{8336} large".to_owned(),
+            note: None,
             quantity: Quantity::from_micro(2_000_000),
             unit_price_minor: Money::from_minor(1800),
             options: vec![ChosenOption {
@@ -62,8 +66,14 @@ fn sale() -> SaleCompleted {
             unit_gross_minor: Vec::new(),
             consumption: vec![Consumption { item_id: text("milk"), quantity: Quantity::from_micro(480_000_000) }],
         }],
-        tenders: vec![Tender { kind: text("cash"), amount_minor: Money::from_minor(4000) }],
+        tenders: vec![Tender {
+            kind: text("cash"),
+            amount_minor: Money::from_minor(4000),
+            attempt_id: None,
+            reference: None,
+        }],
         change_minor: Money::from_minor(850),
+        cash_rounding_minor: Money::ZERO,
         totals: SaleTotals {
             gross_minor: Money::from_minor(3150),
             tax_minor: Money::from_minor(178),
@@ -111,7 +121,7 @@ fn event(body: EventBody) -> Event {
 
 fn epoch_opened() -> Event {
     let previous = Some(Predecessor { epoch: Epoch::new(3), seq: Seq::new(99), hash: mark(99).hash });
-    event(EventBody::EpochOpened(EpochOpened {
+    event(EventBody::from(EpochOpened {
         epoch: Epoch::new(u64::MAX - 1),
         previous,
         reason: OpenReason::Start,

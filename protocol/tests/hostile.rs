@@ -94,7 +94,7 @@ fn fields_of_a_newer_peer_are_skipped() {
 fn a_kind_of_a_newer_peer_is_named() {
     let error = open_uplink(&newer("price_check", 1)).expect_err("unknown");
     assert!(matches!(error, OpenError::UnknownKind(kind) if kind == "price_check"));
-    let event = rmp_serde::to_vec_named(&serde_json::json!({"id": 1, "kind": "shift_opened", "body": {"a": [1, 2]}}));
+    let event = rmp_serde::to_vec_named(&serde_json::json!({"id": 1, "kind": "queue_joined", "body": {"a": [1, 2]}}));
     // An id of another form is malformed, but a well-formed event of a newer kind is only unknown.
     assert!(matches!(decode_event(&event.expect("encodes")), Err(DecodeError::Malformed(_))));
     #[derive(Serialize)]
@@ -106,8 +106,8 @@ fn a_kind_of_a_newer_peer_is_named() {
     }
     let id = pos_model::EventId::new(uuid::Uuid::from_u128(5));
     let at = pos_model::Stamp { utc_ms: 1, offset_s: 0 };
-    let event = rmp_serde::to_vec_named(&NewerEvent { id, at, kind: "shift_opened", body: vec![1] }).expect("encodes");
-    assert!(matches!(decode_event(&event), Err(DecodeError::UnknownKind(kind)) if kind == "shift_opened"));
+    let event = rmp_serde::to_vec_named(&NewerEvent { id, at, kind: "queue_joined", body: vec![1] }).expect("encodes");
+    assert!(matches!(decode_event(&event), Err(DecodeError::UnknownKind(kind)) if kind == "queue_joined"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Opening an epoch.
 
 use pos_model::{Epoch, EventId, Place, Seq, Stamp};
-use protocol::latest::{EpochOpened, Event, EventBody, OpenReason, Predecessor, encode_event};
+use protocol::latest::{EpochOpened, Event, OpenReason, Predecessor, encode_event};
 use rusqlite::{OptionalExtension, params};
 
 use super::error::{Doing, Error};
@@ -43,7 +43,7 @@ impl Store {
             let previous =
                 before.place.map(|place| Predecessor { epoch: place.epoch, seq: place.seq, hash: before.hash });
             let opened = EpochOpened { epoch, previous, reason, agent_version: agent_version.to_owned() };
-            store.append(&Event { id: event_id, at, body: EventBody::EpochOpened(opened) })
+            store.append(&Event { id: event_id, at, body: opened.into() })
         })
     }
 
@@ -72,6 +72,7 @@ mod tests {
     use super::*;
     use crate::db::testing::{event_id, open_epoch, sell, stamp, store};
     use pos_model::ChainHash;
+    use protocol::latest::EventBody;
 
     #[test]
     fn each_run_begins_with_an_epoch_tied_to_the_one_before() {

@@ -5,6 +5,8 @@ use protocol::latest::EncodeError;
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 
+use super::command::Refused;
+
 /// An operation on the books failed. Texts fit after "failed to".
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the values in a variant are named as in its text")]
@@ -18,6 +20,9 @@ pub enum Error {
     /// The folder, or a file in it, could not be made or opened.
     #[error("open {path}")]
     Open { path: String, source: std::io::Error },
+    /// A rule forbids it. Nothing of it has happened.
+    #[error(transparent)]
+    Refused(Refused),
     /// A sale of a till too many.
     #[error("give a receipt number: the store has {max} tills already")]
     TooManyTills { max: i64 },
@@ -78,6 +83,7 @@ impl Error {
             Self::Open { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Failure::DiskFull,
             Self::Open { .. }
             | Self::Encode(_)
+            | Self::Refused(_)
             | Self::TooManyTills { .. }
             | Self::SqliteTooOld { .. }
             | Self::Newer { .. }

@@ -26,6 +26,7 @@
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
 
+mod command;
 mod epoch;
 mod error;
 mod notice;
@@ -43,6 +44,7 @@ mod uplink;
 mod verify;
 mod view;
 
+pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use notice::Notice;
 pub use price_book::KeptBook;

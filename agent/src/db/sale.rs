@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pos_model::{BusinessDate, Currency, EventId, Money, SaleId, Stamp};
-use protocol::latest::local_api::SaleReceipt;
-use protocol::latest::{EncodeError, Event, EventBody, SaleCompleted};
+use protocol::latest::local_api::{Change, SaleReceipt};
+use protocol::latest::{EncodeError, Event, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use till::limits::TILLS_MAX;
 use till::{Refusal, SaleDraft};
@@ -82,8 +82,9 @@ impl Store {
             change_minor: sale.change_minor,
             recorded_at_ms: now.utc_ms,
         };
-        self.append(&Event { id: event_id, at: now, body: EventBody::SaleCompleted(Box::new(sale)) })?;
+        self.append(&Event { id: event_id, at: now, body: sale.into() })?;
         write_header(&self.connection, self.tail.position, &receipt, digest)?;
+        self.changed(Change::SaleCompleted(receipt.clone()));
         Ok(receipt)
     }
 

@@ -24,6 +24,9 @@ pub(super) fn sale_completed(draft: SaleDraft, numbers: Numbers) -> SaleComplete
     SaleCompleted {
         sale_id: draft.sale_id,
         till_id: draft.till_id,
+        shift_id: None,
+        basket_id: draft.basket_id,
+        label: draft.label,
         operator_id: draft.operator_id,
         channel: draft.channel,
         member_tag: draft.member_tag,
@@ -36,9 +39,15 @@ pub(super) fn sale_completed(draft: SaleDraft, numbers: Numbers) -> SaleComplete
         tenders: draft
             .tenders
             .into_iter()
-            .map(|tender| Tender { kind: tender.kind, amount_minor: tender.amount })
+            .map(|tender| Tender {
+                kind: tender.kind,
+                amount_minor: tender.amount,
+                attempt_id: tender.attempt_id,
+                reference: tender.reference,
+            })
             .collect(),
         change_minor: draft.change,
+        cash_rounding_minor: Money::ZERO,
         totals: SaleTotals {
             gross_minor: draft.gross,
             tax_minor: draft.tax,
@@ -87,6 +96,7 @@ fn sale_line(priced: DraftLine) -> SaleLine {
     SaleLine {
         sku: line.sku,
         name: line.name,
+        note: line.note,
         quantity: line.quantity,
         unit_price_minor: line.unit_price,
         options: line

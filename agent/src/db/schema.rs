@@ -8,11 +8,19 @@ use rusqlite::{Connection, OptionalExtension};
 use super::error::{Doing, Error};
 
 /// The version of the schema that this program writes: the number of migrations.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 8;
 
 /// In order, never edited after release. The last one's place is [`SCHEMA_VERSION`].
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_price_books.sql")];
+const MIGRATIONS: [&str; 8] = [
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_price_books.sql"),
+    include_str!("migrations/0003_counter.sql"),
+    include_str!("migrations/0004_printing.sql"),
+    include_str!("migrations/0005_payments.sql"),
+    include_str!("migrations/0006_people.sql"),
+    include_str!("migrations/0007_kitchen.sql"),
+    include_str!("migrations/0008_stock.sql"),
+];
 
 /// "BWst", in the header of every file of ours.
 const APPLICATION_ID: i64 = 0x4257_7374;
@@ -32,7 +40,7 @@ const WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
 const BUSY_TIMEOUT: Duration = Duration::from_millis(2_000);
 
 /// More than the number of different statements.
-const STATEMENTS_CACHED: usize = 64;
+const STATEMENTS_CACHED: usize = 256;
 
 /// Prepares a connection for writing: checks SQLite and the file, sets the pragmas, migrates.
 pub(super) fn prepare_writer(connection: &mut Connection) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use pos_model::{ChainHash, Currency, DayCutOff, Epoch, Place, Seq};
 use protocol::latest::EpochReport;
+use protocol::latest::local_api::Change;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Doing, Error, Failure};
@@ -63,6 +64,8 @@ pub struct Store {
     pub(super) currency: Currency,
     pub(super) tail: Tail,
     tail_at_begin: Tail,
+    /// What screens are told when the group is committed.
+    pub(super) changes: Vec<Change>,
     synced: Durability,
     stopped: Option<String>,
 }
@@ -96,7 +99,16 @@ impl Store {
         schema::prepare_writer(&mut connection)?;
         let currency = settle_currency(&connection, rules.currency)?;
         let tail = read_tail(&connection)?;
-        Ok(Self { connection, rules, currency, tail, tail_at_begin: tail, synced: Durability::Promise, stopped: None })
+        Ok(Self {
+            connection,
+            rules,
+            currency,
+            tail,
+            tail_at_begin: tail,
+            changes: Vec::new(),
+            synced: Durability::Promise,
+            stopped: None,
+        })
     }
 
     /// Gives the connection back. What was not committed is undone.
@@ -146,6 +158,8 @@ impl Store {
         self.check_running()?;
         self.sync_for(durability)?;
         self.tail_at_begin = self.tail;
+        // Whatever nobody has taken was of no interest to anybody.
+        self.changes.clear();
         let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut statement| statement.execute([]));
         begun.doing("begin a database transaction").map(drop).map_err(|error| self.noted(error))
     }
@@ -169,6 +183,7 @@ impl Store {
             self.stopped.get_or_insert_with(|| Error::Sql { doing: "roll back", source }.chain());
         }
         self.tail = self.tail_at_begin;
+        self.changes.clear();
     }
 
     /// Runs an operation: all of it, or nothing.
@@ -192,11 +207,12 @@ impl Store {
             durability == Durability::Hint || self.synced == Durability::Promise,
             "a group that only hints takes no operation that promises"
         );
-        let tail = self.tail;
+        let (tail, changes) = (self.tail, self.changes.len());
         self.run("SAVEPOINT operation")?;
         let done = operation(self).and_then(|value| self.run("RELEASE operation").map(|()| value));
         done.map_err(|error| {
             self.tail = tail;
+            self.changes.truncate(changes);
             // A full or failing disk may already have undone the whole transaction: then there is no savepoint, and the
             // group is over, which its owner sees by `in_group`.
             if self.in_group()
@@ -206,6 +222,7 @@ impl Store {
             }
             if !self.in_group() {
                 self.tail = self.tail_at_begin;
+                self.changes.clear();
             }
             self.noted(error)
         })

@@ -53,6 +53,7 @@ impl Store {
             if let Some(limit) = store.newest_of_age(retention_ms)? {
                 rows -= store.trim_events(limit, rows)?;
             }
+            rows -= store.trim_commands(rows)?;
             if let Some(limit) = store.newest_of_age(HEADERS_KEPT_MS.max(retention_ms))? {
                 rows -= store.trim_headers(limit, rows)?;
             }
@@ -102,6 +103,19 @@ impl Store {
                 .doing("forget an epoch")?;
         }
         Ok(gone)
+    }
+
+    /// Answers to commands go when the events of their time have gone.
+    fn trim_commands(&self, rows_max: i64) -> Result<i64, Error> {
+        let gone = self
+            .connection
+            .execute(
+                "DELETE FROM command WHERE command_id IN (SELECT command_id FROM command
+                    WHERE position < (SELECT min(position) FROM event) ORDER BY position LIMIT ?1)",
+                [rows_max],
+            )
+            .doing("let answers to commands go")?;
+        Ok(i64::try_from(gone).unwrap_or(i64::MAX))
     }
 
     fn trim_headers(&self, limit: i64, rows_max: i64) -> Result<i64, Error> {

@@ -129,7 +129,7 @@ impl Walk {
                     return Err("it does not open this epoch after the history before it".to_owned());
                 }
             }
-            EventBody::SaleCompleted(_) if seq == Seq::FIRST => return Err("the epoch is not opened".to_owned()),
+            _ if seq == Seq::FIRST => return Err("the epoch is not opened".to_owned()),
             EventBody::SaleCompleted(sale) => {
                 let header: (Option<[u8; 16]>, Option<i64>, Option<i64>) =
                     (row.get(5).map_err(cell)?, row.get(6).map_err(cell)?, row.get(7).map_err(cell)?);
@@ -143,6 +143,7 @@ impl Walk {
                 }
                 self.done.sales += 1;
             }
+            _ => {}
         }
         Ok(next)
     }

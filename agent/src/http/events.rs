@@ -1,7 +1,8 @@
-//! Server-sent events: sales as they are recorded, and the state of the link.
+//! Server-sent events: what changes in the store, each with its version as the event's id.
 //!
-//! The channel behind it is bounded. A listener that falls behind loses what it missed and gets the state afresh; a
-//! till that needs every sale asks for the sums.
+//! A listener that comes back names the last id it has seen (`Last-Event-ID`, or `since` in the query) and is told what it
+//! missed. What is behind that is bounded: a listener that was away for too long, or falls behind, is told `reset` and reads
+//! the state anew at `/v1/state`.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_stream::Stream;
 
 use super::routes::ApiParts;
+use crate::changes::{Listening, Version};
 use crate::telemetry;
 
 /// Events made ready for one listener.
@@ -24,9 +26,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The stream of one listener.
 #[derive(Debug)]
-pub(super) struct Changes(mpsc::Receiver<Event>);
+pub(super) struct Told(mpsc::Receiver<Event>);
 
-impl Stream for Changes {
+impl Stream for Told {
     type Item = Result<Event, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -34,41 +36,73 @@ impl Stream for Changes {
     }
 }
 
-/// Opens a stream: the state of the link first, then every change, until the agent ends or the listener goes away.
-pub(super) fn stream(parts: &ApiParts) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
+/// Opens a stream: what was missed, the state of the link, then every change, until the agent ends or the listener goes
+/// away.
+pub(super) fn stream(
+    parts: &ApiParts,
+    since: Option<Version>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
     let (sender, receiver) = mpsc::channel(READY_EVENTS_MAX);
     // Subscribed before the first state is read, so that nothing falls between the two.
-    let changes = parts.changes.subscribe();
-    tokio::spawn(feed(parts.clone(), changes, sender, parts.shutdown.clone()));
-    Sse::new(Changes(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    let listening = parts.changes.listen(since);
+    tokio::spawn(feed(parts.clone(), listening, since.is_some(), sender, parts.shutdown.clone()));
+    Sse::new(Told(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
 async fn feed(
     parts: ApiParts,
-    mut changes: broadcast::Receiver<Change>,
+    listening: Listening,
+    comes_back: bool,
     listener: mpsc::Sender<Event>,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let mut next = fresh(&parts).await;
+    let Listening { missed, mut version, mut receiver } = listening;
+    match missed {
+        Some(missed) => {
+            for (version, change) in missed {
+                if !send(&listener, version, &change).await {
+                    return;
+                }
+            }
+        }
+        None if comes_back => {
+            if !reset(&listener, version).await {
+                return;
+            }
+        }
+        None => {}
+    }
     loop {
-        if let Some(change) = next
-            && !send(&listener, &change).await
+        // The state of the link is made for each listener: it has the version of the change before it.
+        if let Some(state) = fresh(&parts).await
+            && !send(&listener, version, &state).await
         {
             return;
         }
-        let heard = tokio::select! {
-            heard = changes.recv() => heard,
-            () = listener.closed() => return,
-            _ = shutdown.wait_for(|&ending| ending) => return,
-        };
-        next = match heard {
-            Ok(change) => Some(change),
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                telemetry::listener_lagged(missed);
-                fresh(&parts).await
+        loop {
+            let heard = tokio::select! {
+                heard = receiver.recv() => heard,
+                () = listener.closed() => return,
+                _ = shutdown.wait_for(|&ending| ending) => return,
+            };
+            match heard {
+                Ok((newer, change)) => {
+                    if !send(&listener, newer, &change).await {
+                        return;
+                    }
+                }
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    telemetry::listener_lagged(missed);
+                    let anew: Listening = parts.changes.listen(None);
+                    (version, receiver) = (anew.version, anew.receiver);
+                    if !reset(&listener, version).await {
+                        return;
+                    }
+                    break;
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
             }
-            Err(broadcast::error::RecvError::Closed) => return,
-        };
+        }
     }
 }
 
@@ -76,11 +110,14 @@ async fn fresh(parts: &ApiParts) -> Option<Change> {
     parts.status.sync_state().await.ok().map(Change::Sync)
 }
 
-async fn send(listener: &mpsc::Sender<Event>, change: &Change) -> bool {
-    let name = match change {
-        Change::SaleCompleted(_) => "sale_completed",
-        Change::Sync(_) => "sync",
-    };
+/// Tells a listener that it has to read the state anew.
+async fn reset(listener: &mpsc::Sender<Event>, version: Version) -> bool {
+    let event = Event::default().event("reset").id(version.to_string()).data("{}");
+    listener.send(event).await.is_ok()
+}
+
+async fn send(listener: &mpsc::Sender<Event>, version: Version, change: &Change) -> bool {
     let data = serde_json::to_string(change).expect("text and numbers always encode");
-    listener.send(Event::default().event(name).data(data)).await.is_ok()
+    let event = Event::default().event(change.name()).id(version.to_string()).data(data);
+    listener.send(event).await.is_ok()
 }

@@ -97,12 +97,14 @@ fn inner(command: local_api::CompleteSale, quantities: Vec<LineQuantities>) -> C
         till_id: command.till_id,
         operator_id: command.operator_id,
         channel: command.channel,
+        basket_id: None,
+        label: None,
         member_tag: command.member_tag,
         lines: lines.map(|(line, quantities)| inner_line(line, quantities)).collect(),
         tenders: command
             .tenders
             .into_iter()
-            .map(|tender| Tender { kind: tender.kind, amount: tender.amount_minor })
+            .map(|tender| Tender { kind: tender.kind, amount: tender.amount_minor, attempt_id: None, reference: None })
             .collect(),
         expected_total: command.expected_total_minor,
         price_book_version: command.price_book_version,
@@ -120,6 +122,7 @@ fn inner_line(line: local_api::LineCommand, quantities: LineQuantities) -> Line 
     let items = line.consumption.into_iter().zip(quantities.consumed);
     Line {
         name: line.name.unwrap_or_else(|| line.sku.to_string()),
+        note: None,
         sku: line.sku,
         quantity: quantities.sold,
         unit_price: line.unit_price_minor,

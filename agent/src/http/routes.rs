@@ -14,12 +14,13 @@ use protocol::latest::local_api::{
 };
 use serde::Deserialize;
 use till::Refusal;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
 use super::{events, from_wire, to_wire};
+use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
 use crate::readers::Readers;
 use crate::status::Status;
@@ -43,7 +44,7 @@ pub struct ApiParts {
     /// What orders are priced by.
     pub counter: Counter,
     /// Where changes are announced.
-    pub changes: broadcast::Sender<Change>,
+    pub changes: Changes,
     /// Turns true when the agent ends, so that open streams end as well.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -73,13 +74,24 @@ struct Document;
 
 /// The API's description, made from the types.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+    let mut document = Document::openapi();
+    for (_, family) in families() {
+        document.merge(family);
+    }
+    document
+}
+
+/// What the store does beside selling: the paths of each family, and their description.
+fn families() -> [(Router<ApiParts>, utoipa::openapi::OpenApi); 0] {
+    []
 }
 
 /// The API.
 pub fn router(parts: ApiParts) -> Router {
     let document: Arc<str> = openapi().to_json().expect("a description of text always encodes").into();
+    let families = families().into_iter().fold(Router::new(), |all, (family, _)| all.merge(family));
     Router::new()
+        .merge(families)
         .route("/v1/sales", post(complete_sale))
         .route("/v1/sales/{sale_id}", get(read_sale))
         .route("/v1/price", post(orders::price))
@@ -270,13 +282,31 @@ async fn settle_notice(
 
 /// Changes as they happen: server-sent events, each with one `Change` as its data.
 ///
-/// The state of the link comes first. A listener that is too slow loses what it missed and gets the state afresh.
+/// Each event has the version of the state after it as its id. A listener that comes back names the last id it has seen and
+/// is told what it missed; `reset` means that this is not remembered, and that it has to read the state anew.
 #[utoipa::path(
     get, path = "/v1/events",
+    params(
+        ("since" = Option<String>, Query, description = "The id of the last event that was seen; so may the header Last-Event-ID"),
+    ),
     responses((status = 200, body = Change, content_type = "text/event-stream"))
 )]
-async fn changes(State(parts): State<ApiParts>) -> Response {
-    events::stream(&parts).into_response()
+async fn changes(
+    State(parts): State<ApiParts>,
+    headers: HeaderMap,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(EventsQuery { since }) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+    let named = headers.get("last-event-id").and_then(|text| text.to_str().ok()).map(str::to_owned).or(since);
+    let since = named
+        .map(|text| Version::parse(&text).ok_or_else(|| ApiError::malformed("the last event's id is none of ours")))
+        .transpose()?;
+    Ok(events::stream(&parts, since).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+struct EventsQuery {
+    since: Option<String>,
 }
 
 /// Whether the agent can record sales.

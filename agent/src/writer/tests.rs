@@ -1,17 +1,19 @@
 //! Tests of the writer: groups, bounds, the end.
 
 use super::*;
+use crate::changes::Changes;
 use crate::clock::SystemClock;
 use crate::db::testing::{RULES, command, digest, draft, open_epoch, sale_id, store};
 use crate::readers::Readers;
 use jiff::tz::TimeZone;
+use protocol::latest::local_api::Change;
 use std::sync::Arc;
 use std::time::Duration;
 
 fn start(mut store: Store) -> (Writer, WriterThread) {
     let head = open_epoch(&mut store, 1);
     let clock = StoreClock::new(Arc::new(SystemClock), TimeZone::UTC);
-    Writer::start(store, head, clock, broadcast::Sender::new(64)).expect("starts")
+    Writer::start(store, head, clock, Changes::new(head.place.epoch)).expect("starts")
 }
 
 async fn finish(writer: Writer, thread: WriterThread) {
@@ -141,15 +143,16 @@ async fn what_waits_at_the_end_is_carried_out_and_later_commands_are_refused() {
 async fn a_new_sale_is_announced_once() {
     let mut books = store();
     let head = open_epoch(&mut books, 1);
-    let changes = broadcast::Sender::new(8);
-    let mut heard = changes.subscribe();
+    let changes = Changes::new(head.place.epoch);
+    let mut heard = changes.listen(None).receiver;
     let clock = StoreClock::new(Arc::new(SystemClock), TimeZone::UTC);
     let (writer, thread) = Writer::start(books, head, clock, changes).expect("starts");
     for _ in 0..2 {
         writer.record_sale(draft(command(1)), digest(1)).await.expect("records");
     }
     let change = tokio::time::timeout(Duration::from_secs(5), heard.recv()).await.expect("in time");
-    assert!(matches!(change, Ok(Change::SaleCompleted(receipt)) if receipt.sale_id == sale_id(1)));
+    let (_, change) = change.expect("open");
+    assert!(matches!(&*change, Change::SaleCompleted(receipt) if receipt.sale_id == sale_id(1)));
     assert!(heard.try_recv().is_err());
     finish(writer, thread).await;
 }

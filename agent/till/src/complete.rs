@@ -4,8 +4,8 @@ use pos_model::{Money, Quantity};
 use pricing::LineInput;
 
 use crate::limits::{
-    ADJUSTMENTS_MAX, AMOUNT_MINOR_MAX, CONSUMPTIONS_MAX, LINES_MAX, NAME_CHARS_MAX, OPTIONS_MAX, QUANTITY_MICRO_MAX,
-    REFERENCE_CHARS_MAX, SOLD_AT_MS_MAX, SOLD_AT_OFFSET_S_MAX, TAG_CHARS_MAX,
+    ADJUSTMENTS_MAX, AMOUNT_MINOR_MAX, CONSUMPTIONS_MAX, LINES_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX, OPTIONS_MAX,
+    QUANTITY_MICRO_MAX, REFERENCE_CHARS_MAX, SOLD_AT_MS_MAX, SOLD_AT_OFFSET_S_MAX, TAG_CHARS_MAX,
 };
 use crate::tender::change;
 use crate::{CompleteSale, DraftLine, Imported, Line, Refusal, SaleDraft};
@@ -50,6 +50,8 @@ pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
         till_id: command.till_id,
         operator_id: command.operator_id,
         channel: command.channel,
+        basket_id: command.basket_id,
+        label: command.label,
         member_tag: command.member_tag,
         lines: lines.map(|(line, priced)| DraftLine { line, gross: priced.gross, tax: priced.tax }).collect(),
         tenders: command.tenders,
@@ -73,6 +75,7 @@ fn check_header(command: &CompleteSale) -> Result<(), Refusal> {
     if !(1..=LINES_MAX).contains(&count) {
         return Err(Refusal::LineCount { count, max: LINES_MAX });
     }
+    check_optional("label", command.label.as_deref(), NAME_CHARS_MAX)?;
     check_optional("member_tag", command.member_tag.as_deref(), TAG_CHARS_MAX)?;
     check_optional("price_book_version", command.price_book_version.as_deref(), TAG_CHARS_MAX)?;
     if let Some(Imported { source, reference, sold_at }) = &command.imported {
@@ -96,6 +99,7 @@ fn check_line(number: usize, line: &Line) -> Result<(), Refusal> {
     check_count("consumptions", line.consumption.len(), CONSUMPTIONS_MAX)?;
 
     check_text("name", &line.name, NAME_CHARS_MAX)?;
+    check_optional("note", line.note.as_deref(), NOTE_CHARS_MAX)?;
     for option in &line.options {
         check_text("option name", &option.name, NAME_CHARS_MAX)?;
     }
@@ -157,6 +161,7 @@ mod tests {
         Line {
             sku: Sku::new("tea").expect("valid"),
             name: "Tea".to_owned(),
+            note: None,
             quantity: quantity.parse().expect("valid"),
             unit_price: Money::from_minor(unit_price),
             options: Vec::new(),
@@ -170,7 +175,12 @@ mod tests {
     }
 
     fn tender(kind: &str, amount: i64) -> Tender {
-        Tender { kind: Tag::new(kind).expect("valid"), amount: Money::from_minor(amount) }
+        Tender {
+            kind: Tag::new(kind).expect("valid"),
+            amount: Money::from_minor(amount),
+            attempt_id: None,
+            reference: None,
+        }
     }
 
     fn command() -> CompleteSale {
@@ -179,6 +189,8 @@ mod tests {
             till_id: TillId::new("T1").expect("valid"),
             operator_id: None,
             channel: Tag::new("counter").expect("valid"),
+            basket_id: None,
+            label: None,
             member_tag: None,
             lines: vec![line(1800, "2")],
             tenders: vec![tender("cash", 4000)],

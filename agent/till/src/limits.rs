@@ -24,6 +24,9 @@ pub const TILLS_MAX: i64 = 200;
 /// Characters of a name on the receipt.
 pub const NAME_CHARS_MAX: usize = 128;
 
+/// Characters of a note on a line: what fits on a cup's label.
+pub const NOTE_CHARS_MAX: usize = 64;
+
 /// Characters of a member tag, of a promotion's id, of a price book's version, of a source of imported sales, and of a
 /// trace context (which has 55).
 pub const TAG_CHARS_MAX: usize = 64;

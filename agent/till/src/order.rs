@@ -74,6 +74,7 @@ fn line(priced: PricedLine, promotions: &[Tag]) -> Line {
     Line {
         sku: priced.sku,
         name: priced.name,
+        note: None,
         quantity: priced.quantity,
         unit_price: priced.unit_price,
         options: priced

@@ -1,6 +1,6 @@
 //! What the till says, and what becomes of it.
 
-use pos_model::{BookHash, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use pos_model::{AttemptId, BasketId, BookHash, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
 use pricing::{Context, Right};
 
 /// The customer has paid; make it a sale.
@@ -14,6 +14,10 @@ pub struct CompleteSale {
     pub operator_id: Option<OperatorId>,
     /// How the order came in.
     pub channel: Tag,
+    /// The basket of which it is made.
+    pub basket_id: Option<BasketId>,
+    /// The table, or the name that is called out.
+    pub label: Option<String>,
     /// The member, by a tag that is no name and no contact.
     pub member_tag: Option<String>,
     /// What is sold.
@@ -54,6 +58,8 @@ pub struct Line {
     pub sku: Sku,
     /// Its name on the receipt.
     pub name: String,
+    /// What the customer asked for besides, in words.
+    pub note: Option<String>,
     /// How much of it.
     pub quantity: Quantity,
     /// The price of one unit without options.
@@ -112,6 +118,10 @@ pub struct Tender {
     pub kind: Tag,
     /// The amount handed over, change included.
     pub amount: Money,
+    /// The attempt at a payment terminal that was approved for it.
+    pub attempt_id: Option<AttemptId>,
+    /// What the terminal calls it.
+    pub reference: Option<String>,
 }
 
 /// Marks a sale as read from a file.
@@ -137,6 +147,10 @@ pub struct SaleDraft {
     pub operator_id: Option<OperatorId>,
     /// How the order came in.
     pub channel: Tag,
+    /// The basket of which it is made.
+    pub basket_id: Option<BasketId>,
+    /// The table, or the name that is called out.
+    pub label: Option<String>,
     /// The member's tag.
     pub member_tag: Option<String>,
     /// What is sold; at least one line.

@@ -42,7 +42,12 @@ mod tests {
     fn tenders(parts: &[(&str, i64)]) -> Vec<Tender> {
         parts
             .iter()
-            .map(|&(kind, amount)| Tender { kind: Tag::new(kind).expect("valid"), amount: Money::from_minor(amount) })
+            .map(|&(kind, amount)| Tender {
+                kind: Tag::new(kind).expect("valid"),
+                amount: Money::from_minor(amount),
+                attempt_id: None,
+                reference: None,
+            })
             .collect()
     }
 

@@ -213,6 +213,43 @@ uuid_type!(
     /// Identifies an event of the store's history.
     EventId
 );
+uuid_type!(
+    /// Identifies a command. The till makes and keeps it before it sends the command: the same id again gives the same
+    /// answer.
+    CommandId
+);
+uuid_type!(
+    /// Identifies a basket, and stays with it on whichever till it is.
+    BasketId
+);
+uuid_type!(
+    /// Identifies a line of a basket.
+    LineId
+);
+uuid_type!(
+    /// Identifies an attempt to take money at a payment terminal.
+    AttemptId
+);
+uuid_type!(
+    /// Identifies a refund.
+    RefundId
+);
+uuid_type!(
+    /// Identifies a shift.
+    ShiftId
+);
+uuid_type!(
+    /// Identifies a movement of cash or stock, a count, or an amendment.
+    MovementId
+);
+uuid_type!(
+    /// Identifies what somebody has allowed, once.
+    ApprovalId
+);
+uuid_type!(
+    /// Identifies something that is made in the kitchen or at the bar: a cup, a dish.
+    CupId
+);
 
 #[cfg(test)]
 mod tests {

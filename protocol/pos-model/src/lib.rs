@@ -20,7 +20,10 @@ mod stamp;
 pub use business_date::{BusinessDate, DayCutOff};
 pub use chain::ChainHash;
 pub use hash::BookHash;
-pub use ids::{EventId, InvalidId, ItemId, OperatorId, SaleId, Sku, StoreId, Tag, TillId};
+pub use ids::{
+    ApprovalId, AttemptId, BasketId, CommandId, CupId, EventId, InvalidId, ItemId, LineId, MovementId, OperatorId,
+    RefundId, SaleId, ShiftId, Sku, StoreId, Tag, TillId,
+};
 pub use money::{Currency, Money, MoneyError};
 pub use place::{Epoch, Place, Seq};
 pub use quantity::{Quantity, QuantityError};

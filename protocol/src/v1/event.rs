@@ -5,9 +5,13 @@
 
 use pos_model::{ChainHash, Epoch, EventId, Seq, Stamp};
 use serde::de::MapAccess;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::audit::AuditMarked;
+use super::refund::RefundCompleted;
 use super::sale::SaleCompleted;
+use super::shift::{CashMoved, DayClosed, ShiftAmended, ShiftClosed, ShiftOpened};
+use super::stock::{SoldOutChanged, StockCounted, StockMoved};
 use crate::tagged::{Body, Head, Tagged};
 
 /// The largest encoded event in bytes. It leaves room for the envelope, so that even an event which does not compress
@@ -25,23 +29,81 @@ pub struct Event {
     pub body: EventBody,
 }
 
-/// What happened. The set grows; a centre parks a kind that it does not know, with its bytes and the reason.
-#[derive(Debug, Clone, PartialEq)]
-pub enum EventBody {
-    /// The agent started, or left an epoch that another agent uses too.
-    EpochOpened(EpochOpened),
-    /// A customer has paid.
-    SaleCompleted(Box<SaleCompleted>),
+/// Defines [`EventBody`], and its way to bytes and back, by one line for each kind.
+macro_rules! event_bodies {
+    ($($(#[$doc:meta])* $kind:ident,)+) => {
+        /// What happened. The set grows; a centre parks a kind that it does not know, with its bytes and the reason.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum EventBody {
+            $($(#[$doc])* $kind(Box<$kind>),)+
+        }
+
+        impl EventBody {
+            /// The kind's name on the wire and in the ledger.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $kind::KIND,)+
+                }
+            }
+
+            fn write(&self, event: &Event, bytes: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error> {
+                match self {
+                    $(Self::$kind(body) => write_event(event, self.kind(), &**body, bytes),)+
+                }
+            }
+        }
+
+        $(impl From<$kind> for EventBody {
+            fn from(body: $kind) -> Self {
+                Self::$kind(Box::new(body))
+            }
+        })+
+
+        /// The body alone, without its kind.
+        impl Serialize for EventBody {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$kind(body) => body.serialize(serializer),)+
+                }
+            }
+        }
+
+        impl<'de> Body<'de> for EventBody {
+            fn read<A: MapAccess<'de>>(kind: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
+                match kind {
+                    $($kind::KIND => Some(map.next_value::<$kind>().map(Self::from)),)+
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-impl EventBody {
-    /// The kind's name on the wire and in the ledger.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::EpochOpened(_) => EpochOpened::KIND,
-            Self::SaleCompleted(_) => SaleCompleted::KIND,
-        }
-    }
+event_bodies! {
+    /// The agent started, or left an epoch that another agent uses too.
+    EpochOpened,
+    /// A customer has paid.
+    SaleCompleted,
+    /// A customer got money back.
+    RefundCompleted,
+    /// A till was opened.
+    ShiftOpened,
+    /// Cash came into a drawer or left it without a sale.
+    CashMoved,
+    /// A till was closed: the Z report.
+    ShiftClosed,
+    /// Something was found out about a closed shift.
+    ShiftAmended,
+    /// The store has closed a business date.
+    DayClosed,
+    /// Stock came in or went out without a sale.
+    StockMoved,
+    /// Stock was counted.
+    StockCounted,
+    /// Something went out of sale, or came back.
+    SoldOutChanged,
+    /// Something worth an auditor's look.
+    AuditMarked,
 }
 
 /// The first event of each epoch. It ties the epoch to the history before it.
@@ -118,6 +180,17 @@ const EVENT_BYTES_USUAL: usize = 2 * 1024;
 
 /// Encodes an event. Fails only if it is larger than [`EVENT_BYTES_MAX`].
 pub fn encode_event(event: &Event) -> Result<Vec<u8>, EncodeError> {
+    let mut bytes = Vec::with_capacity(EVENT_BYTES_USUAL);
+    event.body.write(event, &mut bytes).map_err(EncodeError::Encode)?;
+    if bytes.len() > EVENT_BYTES_MAX { Err(EncodeError::TooLarge { bytes: bytes.len() }) } else { Ok(bytes) }
+}
+
+fn write_event<B: Serialize>(
+    event: &Event,
+    kind: &'static str,
+    body: &B,
+    bytes: &mut Vec<u8>,
+) -> Result<(), rmp_serde::encode::Error> {
     #[derive(Serialize)]
     struct Wire<'a, B> {
         id: EventId,
@@ -125,16 +198,7 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, EncodeError> {
         kind: &'static str,
         body: &'a B,
     }
-    let (id, at, kind) = (event.id, event.at, event.body.kind());
-    let mut bytes = Vec::with_capacity(EVENT_BYTES_USUAL);
-    match &event.body {
-        EventBody::EpochOpened(body) => rmp_serde::encode::write_named(&mut bytes, &Wire { id, at, kind, body }),
-        EventBody::SaleCompleted(body) => {
-            rmp_serde::encode::write_named(&mut bytes, &Wire { id, at, kind, body: &**body })
-        }
-    }
-    .map_err(EncodeError::Encode)?;
-    if bytes.len() > EVENT_BYTES_MAX { Err(EncodeError::TooLarge { bytes: bytes.len() }) } else { Ok(bytes) }
+    rmp_serde::encode::write_named(bytes, &Wire { id: event.id, at: event.at, kind, body })
 }
 
 /// Decodes an event. Never panics, whatever the bytes.
@@ -161,15 +225,5 @@ impl<'de> Head<'de> for EventHead {
             _ => return Ok(false),
         }
         Ok(true)
-    }
-}
-
-impl<'de> Body<'de> for EventBody {
-    fn read<A: MapAccess<'de>>(kind: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
-        match kind {
-            EpochOpened::KIND => Some(map.next_value().map(Self::EpochOpened)),
-            SaleCompleted::KIND => Some(map.next_value().map(Self::SaleCompleted)),
-            _ => None,
-        }
     }
 }

@@ -381,6 +381,19 @@ pub enum Change {
     SaleCompleted(SaleReceipt),
     /// The link or the outbox changed.
     Sync(SyncState),
+    /// The store sells by another price book.
+    PriceBook(PriceBookView),
+}
+
+impl Change {
+    /// The variant's name, as the SSE event has it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SaleCompleted(_) => "sale_completed",
+            Self::Sync(_) => "sync",
+            Self::PriceBook(_) => "price_book",
+        }
+    }
 }
 
 /// An error, as `application/problem+json` (RFC 9457).

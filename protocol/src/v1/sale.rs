@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use pos_model::{
-    BookHash, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId,
+    AttemptId, BasketId, BookHash, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, SaleId, ShiftId, Sku,
+    Stamp, Tag, TillId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,15 @@ pub struct SaleCompleted {
     pub sale_id: SaleId,
     /// Where it was made.
     pub till_id: TillId,
+    /// The shift in which it counts, where the till had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift_id: Option<ShiftId>,
+    /// The basket of which it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket_id: Option<BasketId>,
+    /// The table, or the name that is called out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<OperatorId>,
@@ -41,6 +51,9 @@ pub struct SaleCompleted {
     pub tenders: Vec<Tender>,
     /// What was given back in cash.
     pub change_minor: Money,
+    /// By how much the cash that was due differs from what was owed, because of the coins there are.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub cash_rounding_minor: Money,
     /// The sums over all lines.
     pub totals: SaleTotals,
     /// The version of the price book under which it was priced, where there was one.
@@ -69,6 +82,9 @@ pub struct SaleLine {
     pub sku: Sku,
     /// Its name at that time.
     pub name: String,
+    /// What the customer asked for besides, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// How much of it.
     pub quantity: Quantity,
     /// The price of one unit without options.
@@ -101,6 +117,10 @@ pub struct SaleLine {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_nothing(amount: &Money) -> bool {
+    *amount == Money::ZERO
 }
 
 /// The circumstances under which a store priced a sale by a price book. With the book of that hash, the sale's channel and
@@ -201,6 +221,12 @@ pub struct Tender {
     pub kind: Tag,
     /// The amount handed over, change included.
     pub amount_minor: Money,
+    /// The attempt at a payment terminal that was approved for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_id: Option<AttemptId>,
+    /// What the terminal calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 /// The sums of a sale.

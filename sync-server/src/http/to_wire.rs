@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pos_model::{BusinessDate, Quantity};
-use protocol::latest::{EventBody, SaleCompleted, SaleLine, decode_event};
+use protocol::latest::{SaleCompleted, SaleLine, decode_event};
 
 use super::wire::{
     AdjustmentJson, AlertJson, ConsumptionJson, DuplicateReceiptJson, EpochJson, ImportedJson, LineJson, MissingRun,
@@ -99,6 +99,9 @@ pub(crate) fn sale(record: SaleRecord) -> SaleJson {
     let SaleCompleted {
         sale_id,
         till_id,
+        shift_id,
+        basket_id,
+        label,
         operator_id,
         channel,
         member_tag,
@@ -110,6 +113,7 @@ pub(crate) fn sale(record: SaleRecord) -> SaleJson {
         lines,
         tenders,
         change_minor,
+        cash_rounding_minor,
         totals,
         price_book_version,
         pricing,
@@ -129,6 +133,9 @@ pub(crate) fn sale(record: SaleRecord) -> SaleJson {
         sold_offset_s: sold_at.offset_s,
         business_date: business_date.to_string(),
         till_id: till_id.to_string(),
+        shift_id: shift_id.map(|shift| shift.to_string()),
+        basket_id: basket_id.map(|basket| basket.to_string()),
+        label,
         operator_id: operator_id.map(|operator| operator.to_string()),
         channel: channel.to_string(),
         member_tag,
@@ -137,9 +144,15 @@ pub(crate) fn sale(record: SaleRecord) -> SaleJson {
         currency: currency.to_string(),
         lines: lines.into_iter().map(line).collect(),
         tenders: tenders
-            .map(|tender| TenderJson { kind: tender.kind.to_string(), amount_minor: tender.amount_minor.minor() })
+            .map(|tender| TenderJson {
+                kind: tender.kind.to_string(),
+                amount_minor: tender.amount_minor.minor(),
+                attempt_id: tender.attempt_id.map(|attempt| attempt.to_string()),
+                reference: tender.reference,
+            })
             .collect(),
         change_minor: change_minor.minor(),
+        cash_rounding_minor: cash_rounding_minor.minor(),
         gross_minor: totals.gross_minor.minor(),
         tax_minor: totals.tax_minor.minor(),
         net_minor: totals.net_minor.minor(),
@@ -155,6 +168,7 @@ fn line(line: SaleLine) -> LineJson {
     LineJson {
         sku: line.sku.to_string(),
         name: line.name,
+        note: line.note,
         quantity: line.quantity.into(),
         unit_price_minor: line.unit_price_minor.minor(),
         options: options
@@ -227,10 +241,7 @@ pub(crate) fn parked(event: &ParkedEvent) -> ParkedJson {
 
 /// One parked event with what it says: quantities in millionths, amounts in minor units.
 pub(crate) fn parked_in_full(event: &ParkedEvent) -> ParkedJson {
-    let said = decode_event(&event.bytes).ok().and_then(|event| match event.body {
-        EventBody::SaleCompleted(sale) => serde_json::to_value(sale).ok(),
-        EventBody::EpochOpened(opened) => serde_json::to_value(opened).ok(),
-    });
+    let said = decode_event(&event.bytes).ok().and_then(|event| serde_json::to_value(event.body).ok());
     ParkedJson { event: said, ..parked(event) }
 }
 

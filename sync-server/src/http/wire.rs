@@ -250,6 +250,12 @@ pub struct SaleJson {
     pub business_date: String,
     /// The till.
     pub till_id: String,
+    /// The shift in which it counts.
+    pub shift_id: Option<String>,
+    /// The basket of which it was made.
+    pub basket_id: Option<String>,
+    /// The table, or the name that was called out.
+    pub label: Option<String>,
     /// Who made it.
     pub operator_id: Option<String>,
     /// How the order came in.
@@ -268,6 +274,8 @@ pub struct SaleJson {
     pub tenders: Vec<TenderJson>,
     /// What was given back.
     pub change_minor: i64,
+    /// By how much the cash that was due differs from what was owed, because of the coins there are.
+    pub cash_rounding_minor: i64,
     /// What the customer paid.
     pub gross_minor: i64,
     /// The tax in it.
@@ -292,6 +300,8 @@ pub struct LineJson {
     pub sku: String,
     /// Its name.
     pub name: String,
+    /// What the customer asked for besides.
+    pub note: Option<String>,
     /// How much.
     pub quantity: QuantityJson,
     /// The price of one, without options.
@@ -354,6 +364,10 @@ pub struct TenderJson {
     pub kind: String,
     /// How much was handed over.
     pub amount_minor: i64,
+    /// The attempt at a payment terminal that was approved for it.
+    pub attempt_id: Option<String>,
+    /// What the terminal calls it.
+    pub reference: Option<String>,
 }
 
 /// Where an imported sale was read from.

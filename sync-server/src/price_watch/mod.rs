@@ -84,7 +84,7 @@ fn priced_sales(committed: &Committed) -> impl Iterator<Item = (&SaleCompleted, 
     let applied = (first..).zip(events).filter(|(seq, _)| !committed.parked.contains(&Seq::new(*seq)));
     applied.filter_map(|(_, event)| match &event.as_ref().ok()?.body {
         EventBody::SaleCompleted(sale) => sale.pricing.as_ref().map(|pricing| (&**sale, pricing)),
-        EventBody::EpochOpened(_) => None,
+        _ => None,
     })
 }
 

@@ -55,6 +55,7 @@ pub fn sale(spec: &SaleSpec) -> SaleCompleted {
     let share = spec.gross / i64::try_from(spec.lines.max(1)).expect("few");
     let line = |index: usize| SaleLine {
         sku: Sku::new(format!("tea-{index}")).expect("valid"),
+        note: None,
         name: "Osmanthus \"Oolong\"".to_owned(),
         quantity: Quantity::from_units(2).expect("small"),
         unit_price_minor: Money::from_minor(share),
@@ -88,6 +89,9 @@ pub fn sale(spec: &SaleSpec) -> SaleCompleted {
     SaleCompleted {
         sale_id: SaleId::new(Uuid::from_u128(spec.id)),
         till_id: TillId::new(spec.till).expect("valid"),
+        shift_id: None,
+        basket_id: None,
+        label: None,
         operator_id: None,
         channel: Tag::new("counter").expect("valid"),
         member_tag: None,
@@ -97,8 +101,14 @@ pub fn sale(spec: &SaleSpec) -> SaleCompleted {
         business_date: spec.date.parse::<BusinessDate>().expect("valid"),
         currency: Currency::CNY,
         lines,
-        tenders: vec![Tender { kind: Tag::new("cash").expect("valid"), amount_minor: Money::from_minor(spec.gross) }],
+        tenders: vec![Tender {
+            kind: Tag::new("cash").expect("valid"),
+            amount_minor: Money::from_minor(spec.gross),
+            attempt_id: None,
+            reference: None,
+        }],
         change_minor: Money::ZERO,
+        cash_rounding_minor: Money::ZERO,
         totals: SaleTotals {
             gross_minor: Money::from_minor(spec.gross),
             tax_minor: Money::from_minor(3),
@@ -136,7 +146,7 @@ impl History {
             hash: previous.mark().hash,
         });
         let opened = EpochOpened { epoch, previous, reason: OpenReason::Start, agent_version: "0.1.0".into() };
-        history.push(&Event { id: event_id(0), at: stamp(), body: EventBody::EpochOpened(opened) });
+        history.push(&Event { id: event_id(0), at: stamp(), body: opened.into() });
         history
     }
 

@@ -23,11 +23,7 @@ pub fn outbox(store: u64, sales: u64, templates: &[SaleCompleted], seed: u64) ->
     let opens_ms = DAY_STARTS_MS + 9 * 3_600_000;
     let at = |utc_ms| Stamp { utc_ms, offset_s: 0 };
     let opened = EpochOpened { epoch, previous: None, reason: OpenReason::Start, agent_version: "load".to_owned() };
-    let opened = Event {
-        id: EventId::new(uuid_v7(opens_ms, &mut random)),
-        at: at(opens_ms),
-        body: EventBody::EpochOpened(opened),
-    };
+    let opened = Event { id: EventId::new(uuid_v7(opens_ms, &mut random)), at: at(opens_ms), body: opened.into() };
     outbox.push(encode_event(&opened).expect("a small event"));
     // Each till numbers its own receipts without gaps, as the agent does.
     let mut receipt_heads = HashMap::new();

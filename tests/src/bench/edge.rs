@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use agent::changes::Changes;
 use agent::clock::{StoreClock, SystemClock, random_epoch, random_event_id};
 use agent::db::{CommandDigest, Durability, Recorded, Rules, Store};
 use agent::readers::Readers;
@@ -24,7 +25,6 @@ use protocol::latest::{EventBody, OpenReason, decode_event};
 use rusqlite::{Connection, params};
 use serde_json::json;
 use till::SaleDraft;
-use tokio::sync::broadcast;
 
 use super::{Machine, Report, Round, bare, folder, per_second};
 
@@ -113,7 +113,8 @@ fn sell(
         backlog(&mut store, &clock, commands)?;
     }
     let head = store.head().unwrap_or(head);
-    let (writer, thread) = Writer::start(store, head, clock, broadcast::channel(16).0).context("start the writer")?;
+    let (writer, thread) =
+        Writer::start(store, head, clock, Changes::new(head.place.epoch)).context("start the writer")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let next = AtomicU64::new(BACKLOG);
     let stop = Arc::new(AtomicBool::new(false));

@@ -69,11 +69,15 @@ impl Command {
             till_id: self.till_id.clone(),
             operator_id: None,
             channel: tag("counter"),
+            basket_id: None,
+            label: None,
             member_tag: None,
             lines,
             tenders: vec![Tender {
                 kind: tag("cash"),
                 amount: Money::from_minor(sums.gross_minor / 1000 * 1000 + 1000),
+                attempt_id: None,
+                reference: None,
             }],
             expected_total: Some(Money::from_minor(sums.gross_minor)),
             price_book_version: None,
@@ -120,6 +124,7 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
     let line = Line {
         sku: sku("milk-tea"),
         name: "Milk tea".to_owned(),
+        note: None,
         quantity: Quantity::from_micro(quantity_micro),
         unit_price: Money::from_minor(unit),
         options: if with_option { vec![option] } else { vec![] },

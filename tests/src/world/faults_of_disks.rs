@@ -2,7 +2,7 @@
 
 use agent::db::Store;
 use pos_model::{ChainHash, Epoch, Place, Seq};
-use protocol::latest::{EpochOpened, Event as StoreEvent, EventBody, OpenReason, encode_event};
+use protocol::latest::{EpochOpened, Event as StoreEvent, OpenReason, encode_event};
 use sync_core::store::StoreSync;
 
 use super::machine::{Copy, Diary, Floor, Running, reports};
@@ -274,7 +274,7 @@ impl World {
             reason: OpenReason::Start,
             agent_version: "newer".to_owned(),
         };
-        let event = StoreEvent { id: self.event_id(), at: self.stamp(0), body: EventBody::EpochOpened(opened) };
+        let event = StoreEvent { id: self.event_id(), at: self.stamp(0), body: opened.into() };
         let mut bytes = encode_event(&event).expect("a small event can be encoded");
         let kind = EpochOpened::KIND.as_bytes();
         let at = bytes.windows(kind.len()).position(|part| part == kind).expect("the kind stands in it");

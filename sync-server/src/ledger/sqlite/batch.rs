@@ -160,6 +160,7 @@ impl<'g> Group<'_, 'g> {
         let refused = match received {
             Ok(Event { body: EventBody::SaleCompleted(sale), .. }) => self.sale(place, sale)?,
             Ok(Event { body: EventBody::EpochOpened(opened), at, .. }) => self.epoch(place, opened, at.utc_ms)?,
+            Ok(Event { body, .. }) => Some(("unknown_kind", format!("kind {:?}", body.kind()))),
             Err(DecodeError::UnknownKind(kind)) => Some(("unknown_kind", format!("kind {kind:?}"))),
             Err(DecodeError::Malformed(detail)) => Some(("malformed", detail.clone())),
         };

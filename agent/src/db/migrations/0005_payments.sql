@@ -1,0 +1,1 @@
+-- Attempts at payment terminals.

@@ -1,0 +1,1 @@
+-- Operators, tills that are paired, approvals.

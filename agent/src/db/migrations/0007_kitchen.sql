@@ -1,0 +1,1 @@
+-- What is made in the kitchen and at the bar, and what is sold out.

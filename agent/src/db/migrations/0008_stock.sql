@@ -1,0 +1,1 @@
+-- What was added to stock, and what was counted.
