@@ -13,7 +13,9 @@ use std::fmt;
 use std::thread::{self, JoinHandle};
 
 use pos_model::{Epoch, SaleId, Seq};
+use pricing::book::CashRounding;
 use protocol::latest::local_api::SaleReceipt;
+use protocol::latest::refund_api::CompleteRefund;
 use protocol::latest::{Mark, OpenReason, ReceiptHead};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,7 +25,7 @@ use crate::changes::Changes;
 use crate::clock::{NoRandomness, StoreClock, random_epoch, random_event_id};
 use crate::db::{
     self, CommandDigest, CommandKey, Confirmed, Durability, Failure, Head, KeptBook, Moment, Notice, Once, Recorded,
-    Store,
+    RefundRecorded, Store,
 };
 use crate::telemetry;
 
@@ -178,10 +180,7 @@ impl Writer {
             let event_id = random_event_id(now.utc_ms)?;
             Ok(store.record_sale(draft, &digest, event_id, now)?)
         });
-        self.commands.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => WriteError::Busy,
-            mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
-        })?;
+        self.hand_in(command)?;
         answer.await.unwrap_or(Err(WriteError::Closed))
     }
 
@@ -197,11 +196,33 @@ impl Writer {
             let mut moment = Moment::new(now, random_event_id(now.utc_ms)?);
             Ok(store.once(key, &mut moment, operation)?)
         });
+        self.hand_in(command)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Records a refund. The answer is on disk when this returns.
+    pub async fn record_refund(
+        &self,
+        refund: CompleteRefund,
+        digest: CommandDigest,
+        rounding: Option<CashRounding>,
+    ) -> Result<RefundRecorded, WriteError> {
+        let clock = self.clock.clone();
+        let (command, answer) = grouped(Durability::Promise, move |store| {
+            let now = clock.now();
+            let mut moment = Moment::new(now, random_event_id(now.utc_ms)?);
+            Ok(store.record_refund(refund, &digest, &mut moment, rounding)?)
+        });
+        self.hand_in(command)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Hands a till's command to the thread; one that finds the queue full is told at once.
+    fn hand_in(&self, command: Command) -> Result<(), WriteError> {
         self.commands.try_send(command).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Busy,
             mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
-        })?;
-        answer.await.unwrap_or(Err(WriteError::Closed))
+        })
     }
 
     /// Runs any operation on the books. Its effect is committed when this returns.

@@ -3,6 +3,7 @@
 
 pub use crate::v1::VERSION;
 pub use crate::v1::audit::AuditMarked;
+pub use crate::v1::basket_api;
 pub use crate::v1::event::{
     DecodeError, EVENT_BYTES_MAX, EncodeError, EpochOpened, Event, EventBody, OpenReason, Predecessor, decode_event,
     encode_event,
@@ -10,6 +11,7 @@ pub use crate::v1::event::{
 pub use crate::v1::local_api;
 pub use crate::v1::order;
 pub use crate::v1::refund::{RefundCompleted, RefundKind, RefundLine, ReturnedGoods};
+pub use crate::v1::refund_api;
 pub use crate::v1::sale::{
     Adjustment, ChosenOption, Consumption, ImportedFrom, Pricing, PricingMember, SaleCompleted, SaleLine, SaleTotals,
     Tender,
@@ -18,6 +20,7 @@ pub use crate::v1::shift::{
     AdjustmentSum, CashMoved, CashMovement, CountAndAmount, DayClosed, DrawerSum, ShiftAmended, ShiftClosed,
     ShiftOpened, TaxSum, TenderSum, ZReport,
 };
+pub use crate::v1::shift_api;
 pub use crate::v1::stock::{CountedItem, MovedItem, SoldOutChanged, StockCounted, StockMoved, StockMovement};
 pub use crate::v1::sync::{
     Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Uplink,

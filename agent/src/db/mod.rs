@@ -26,16 +26,21 @@
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
 
+mod basket;
+mod basket_document;
 mod command;
+mod day;
 mod epoch;
 mod error;
 mod notice;
 #[cfg(test)]
 mod on_disk;
 mod price_book;
+mod refund;
 mod sale;
 mod sale_event;
 mod schema;
+mod shift;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -48,8 +53,10 @@ pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use notice::Notice;
 pub use price_book::KeptBook;
+pub use refund::RefundRecorded;
 pub use sale::{CommandDigest, Recorded};
 pub use schema::SCHEMA_VERSION;
+pub use shift::{Actor, CASH_MINOR_MAX, PartOfShift};
 pub use store::{Durability, Head, Rules, Store};
 pub use trim::{HEADERS_KEPT_MS, RETENTION_MS_MIN};
 pub use uplink::Confirmed;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pos_model::{BusinessDate, Currency, EventId, Money, SaleId, Stamp};
+use pos_model::{BasketId, BusinessDate, Currency, EventId, Money, SaleId, ShiftId, Stamp, TillId};
 use protocol::latest::local_api::{Change, SaleReceipt};
 use protocol::latest::{EncodeError, Event, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use till::limits::TILLS_MAX;
-use till::{Refusal, SaleDraft};
+use till::{BasketAt, Refusal, SaleDraft};
 
+use super::basket::Numbered;
+use super::command::Refused;
 use super::error::{Doing, Error};
 use super::sale_event::{Numbers, sale_completed};
 use super::store::{Durability, Store};
@@ -27,6 +29,8 @@ pub enum Recorded {
     Conflict,
     /// It breaks a rule that only the books can tell.
     Refused(Refusal),
+    /// The state of the store forbids it at this moment: the till is closed, the basket is paid.
+    NotNow(Refused),
 }
 
 impl Store {
@@ -51,6 +55,7 @@ impl Store {
                 Ok(Recorded::Refused(Refusal::TooLarge { bytes, max }))
             }
             Err(Error::TooManyTills { max }) => Ok(Recorded::Refused(Refusal::TooManyTills { max })),
+            Err(Error::Refused(refused)) => Ok(Recorded::NotNow(refused)),
             Err(error) => Err(error),
         }
     }
@@ -62,13 +67,19 @@ impl Store {
         event_id: EventId,
         now: Stamp,
     ) -> Result<SaleReceipt, Error> {
-        let sold_at = draft.imported.as_ref().map_or(now, |imported| imported.sold_at);
-        let business_date = BusinessDate::of(sold_at, self.rules.cut_off);
+        // What is read from a file was sold elsewhere: it is in no drawer here.
+        let (sold_at, shift) = match &draft.imported {
+            Some(imported) => (imported.sold_at, None),
+            None => (now, self.shift_to_count_in(&draft.till_id)?),
+        };
+        let business_date = self.business_date(sold_at, shift.as_ref());
+        let (shift_id, basket_id) = (shift.map(|shift| shift.shift_id), draft.basket.map(|basket| basket.basket_id));
         let receipt_no = next_receipt_no(&self.connection, draft.till_id.as_str())?;
-        let pickup_no = next_pickup_no(&self.connection, business_date)?;
+        let pickup_no = self.pickup_no(&draft, business_date, now)?;
         let currency = self.currency;
-        let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency });
+        let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency, shift_id });
         add_to_day(&self.connection, &sale)?;
+        self.amend_day(business_date)?;
         self.add_to_usage(&sale)?;
         let receipt = SaleReceipt {
             sale_id: sale.sale_id,
@@ -83,9 +94,25 @@ impl Store {
             recorded_at_ms: now.utc_ms,
         };
         self.append(&Event { id: event_id, at: now, body: sale.into() })?;
-        write_header(&self.connection, self.tail.position, &receipt, digest)?;
+        let counted = Counted { shift_id, basket_id };
+        write_header(&self.connection, self.tail.position, &receipt, digest, counted)?;
         self.changed(Change::SaleCompleted(receipt.clone()));
         Ok(receipt)
+    }
+
+    /// The number that is called out: that of the basket, if the kitchen knows it already.
+    fn pickup_no(&mut self, draft: &SaleDraft, business_date: BusinessDate, now: Stamp) -> Result<u32, Error> {
+        let number = |store: &mut Self| {
+            let pickup_no = next_pickup_no(&store.connection, business_date)?;
+            Ok(Numbered { pickup_no, business_date })
+        };
+        let numbered = match draft.basket {
+            Some(BasketAt { basket_id, revision }) => {
+                self.pay_basket(now, (basket_id, revision), draft.sale_id, number)?
+            }
+            None => number(self)?,
+        };
+        Ok(numbered.pickup_no)
     }
 
     fn add_to_usage(&self, sale: &SaleCompleted) -> Result<(), Error> {
@@ -112,7 +139,28 @@ impl Store {
     }
 }
 
-fn next_receipt_no(connection: &Connection, till_id: &str) -> Result<u64, Error> {
+impl Store {
+    /// Refuses a till that the store does not know, if it has as many as it may have.
+    pub(super) fn make_room_for_till(&self, till_id: &TillId) -> Result<(), Error> {
+        let (known, tills): (bool, i64) = self
+            .connection
+            .query_row(
+                "SELECT count(*) FILTER (WHERE till_id = ?1) > 0, count(*)
+                 FROM (SELECT till_id FROM till_head UNION SELECT till_id FROM till_book)",
+                [till_id.as_str()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .doing("count the store's tills")?;
+        if known || tills < TILLS_MAX {
+            return Ok(());
+        }
+        let refusal = Refusal::TooManyTills { max: TILLS_MAX };
+        Err(Refused::rule(refusal.message_key(), refusal).into())
+    }
+}
+
+/// The next number of a till's row, which sales and refunds share.
+pub(super) fn next_receipt_no(connection: &Connection, till_id: &str) -> Result<u64, Error> {
     let number = connection
         .prepare_cached(
             "INSERT INTO till_head (till_id, receipt_no) VALUES (?1, 1)
@@ -131,7 +179,7 @@ fn next_receipt_no(connection: &Connection, till_id: &str) -> Result<u64, Error>
     Ok(number.unsigned_abs())
 }
 
-fn next_pickup_no(connection: &Connection, business_date: BusinessDate) -> Result<u32, Error> {
+pub(super) fn next_pickup_no(connection: &Connection, business_date: BusinessDate) -> Result<u32, Error> {
     connection
         .prepare_cached(
             "INSERT INTO pickup_head (business_date, pickup_no) VALUES (?1, 1)
@@ -167,16 +215,24 @@ fn add_to_day(connection: &Connection, sale: &SaleCompleted) -> Result<(), Error
         .map(drop)
 }
 
+/// What a sale counts in, and what it was made of.
+struct Counted {
+    shift_id: Option<ShiftId>,
+    basket_id: Option<BasketId>,
+}
+
 fn write_header(
     connection: &Connection,
     position: i64,
     receipt: &SaleReceipt,
     digest: &CommandDigest,
+    counted: Counted,
 ) -> Result<(), Error> {
     connection
         .prepare_cached(
             "INSERT INTO sale (position, sale_id, digest, till_id, receipt_no, pickup_no, business_date, recorded_at,
-                total_minor, tax_minor, change_minor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                total_minor, tax_minor, change_minor, shift_id, basket_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )
         .and_then(|mut insert| {
             insert.execute(params![
@@ -191,6 +247,8 @@ fn write_header(
                 receipt.total_minor.minor(),
                 receipt.tax_minor.minor(),
                 receipt.change_minor.minor(),
+                counted.shift_id.as_ref().map(ShiftId::as_bytes),
+                counted.basket_id.as_ref().map(BasketId::as_bytes),
             ])
         })
         .doing("write the sale's header")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pos_model::{BusinessDate, Currency, Money, Stamp, Tag};
+use pos_model::{BusinessDate, Currency, Money, ShiftId, Stamp, Tag};
 use protocol::latest::{
     Adjustment, ChosenOption, Consumption, ImportedFrom, Pricing, PricingMember, SaleCompleted, SaleLine, SaleTotals,
     Tender,
@@ -17,6 +17,7 @@ pub(super) struct Numbers {
     pub(super) sold_at: Stamp,
     pub(super) business_date: BusinessDate,
     pub(super) currency: Currency,
+    pub(super) shift_id: Option<ShiftId>,
 }
 
 pub(super) fn sale_completed(draft: SaleDraft, numbers: Numbers) -> SaleCompleted {
@@ -24,8 +25,8 @@ pub(super) fn sale_completed(draft: SaleDraft, numbers: Numbers) -> SaleComplete
     SaleCompleted {
         sale_id: draft.sale_id,
         till_id: draft.till_id,
-        shift_id: None,
-        basket_id: draft.basket_id,
+        shift_id: numbers.shift_id,
+        basket_id: draft.basket.map(|basket| basket.basket_id),
         label: draft.label,
         operator_id: draft.operator_id,
         channel: draft.channel,

@@ -52,7 +52,7 @@ pub(crate) fn command(number: u64) -> CompleteSale {
         till_id: TillId::new("T1").expect("valid"),
         operator_id: None,
         channel: tag("counter"),
-        basket_id: None,
+        basket: None,
         label: None,
         member_tag: None,
         lines: vec![Line {

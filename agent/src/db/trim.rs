@@ -4,6 +4,7 @@ use pos_model::Seq;
 use rusqlite::{OptionalExtension, params};
 
 use super::error::{Doing, Error};
+use super::shift::oldest_in_open_shift;
 use super::store::{Durability, Store};
 
 /// The shortest retention of confirmed events: 14 days. The centre may be restored from a backup that is older than the
@@ -50,7 +51,9 @@ impl Store {
     pub fn trim(&mut self, retention_ms: i64, rows_max: u32) -> Result<u64, Error> {
         self.atomically(Durability::Hint, |store| {
             let mut rows = i64::from(rows_max);
-            if let Some(limit) = store.newest_of_age(retention_ms)? {
+            // An open shift has its sales and refunds still to add up.
+            let open = oldest_in_open_shift(&store.connection)?.map_or(i64::MAX, |oldest| oldest - 1);
+            if let Some(limit) = store.newest_of_age(retention_ms)?.map(|limit| limit.min(open)) {
                 rows -= store.trim_events(limit, rows)?;
             }
             rows -= store.trim_commands(rows)?;

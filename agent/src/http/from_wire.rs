@@ -1,10 +1,12 @@
 //! From what a till says to what `till` decides about.
 
 use pos_model::{Quantity, Stamp};
+use protocol::latest::basket_api::{BasketLineState, BasketView};
 use protocol::latest::local_api;
+use protocol::latest::order::{OrderCommand, OrderLine};
 use till::{
-    Adjustment, ChosenOption, CompleteSale, Consumption, Imported, Line, PricedOrder, Refusal, SaleDraft, Tender,
-    complete, sell_order,
+    Adjustment, BasketAt, ChosenOption, CompleteSale, Consumption, Imported, Line, PricedOrder, Refusal, SaleDraft,
+    Tender, complete, sell_order,
 };
 
 use super::orders::Counter;
@@ -37,24 +39,51 @@ pub fn sale_of_lines(command: local_api::CompleteSale) -> Result<(SaleDraft, Com
 
 /// Makes a sale of a command, or says which rule it breaks. An order is priced as of `now`; one that was imported, as of
 /// when it was sold.
-pub(super) fn sale(canonical: Canonical, counter: &Counter, now: Stamp) -> Result<SaleDraft, Refusal> {
+pub(super) fn sale(
+    canonical: Canonical,
+    basket: Option<BasketView>,
+    counter: &Counter,
+    now: Stamp,
+) -> Result<SaleDraft, Refusal> {
     let Canonical { mut command, quantities } = canonical;
-    let Some(order) = command.order.take() else {
-        return complete(inner(command, quantities));
-    };
-    if !command.lines.is_empty() {
+    let order = command.order.take();
+    if usize::from(order.is_some()) + usize::from(basket.is_some()) + usize::from(!command.lines.is_empty()) > 1 {
         return Err(Refusal::LinesAndOrder);
     }
+    let basket_at = basket.as_ref().map(|basket| BasketAt { basket_id: basket.basket_id, revision: basket.revision });
+    let Some(order) = basket.map(|basket| order_of(basket, &mut command)).or(order) else {
+        return complete(inner(command, quantities));
+    };
+    let notes: Vec<Option<String>> = order.lines.iter().map(|line| line.note.clone()).collect();
     let at = command.imported.as_ref().map_or(now, local_api::ImportedCommand::sold_at);
     let book = counter.book()?;
     let (basket, context) = counter.basket(order, command.channel.clone(), at)?;
-    let PricedOrder { lines, price_book_version, priced_by } = sell_order(&basket, &book.rules, context)?;
+    let PricedOrder { mut lines, price_book_version, priced_by } = sell_order(&basket, &book.rules, context)?;
+    for (line, note) in lines.iter_mut().zip(notes) {
+        line.note = note;
+    }
     complete(CompleteSale {
         lines,
+        basket: basket_at,
         price_book_version: Some(price_book_version),
         priced_by: Some(priced_by),
         ..inner(command, quantities)
     })
+}
+
+/// What is in a basket, as an order. The sale is labelled, and came in, as the basket says.
+fn order_of(basket: BasketView, command: &mut local_api::CompleteSale) -> OrderCommand {
+    let lines = basket.lines.into_iter().filter(|line| line.state != BasketLineState::Voided);
+    command.channel = basket.channel;
+    command.label = basket.label;
+    OrderCommand {
+        lines: lines
+            .map(|line| OrderLine { sku: line.sku, options: line.options, quantity: line.quantity, note: line.note })
+            .collect(),
+        takeaway: basket.takeaway,
+        member: basket.member,
+        coupons: basket.coupons,
+    }
 }
 
 /// The quantities of a line and of what it takes from stock.
@@ -97,8 +126,8 @@ fn inner(command: local_api::CompleteSale, quantities: Vec<LineQuantities>) -> C
         till_id: command.till_id,
         operator_id: command.operator_id,
         channel: command.channel,
-        basket_id: None,
-        label: None,
+        basket: None,
+        label: command.label,
         member_tag: command.member_tag,
         lines: lines.map(|(line, quantities)| inner_line(line, quantities)).collect(),
         tenders: command

@@ -6,13 +6,16 @@
 //!
 //! It listens on loopback unless the configuration says otherwise, because a till is not yet asked who it is.
 
+mod baskets;
 mod events;
 pub mod from_wire;
 pub(crate) mod listener;
 mod orders;
 mod problem;
+mod refunds;
 mod routes;
 pub(crate) mod said;
+mod shifts;
 mod to_wire;
 
 pub use orders::Counter;

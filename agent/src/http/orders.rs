@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
 use pos_model::{DayCutOff, Stamp, Tag};
 use pricing::{Basket, BasketLine, Context, Member, Quote};
+use protocol::latest::basket_api::{BasketLineState, BasketView};
 use protocol::latest::local_api::Problem;
-use protocol::latest::order::{OrderCommand, PriceOrder};
+use protocol::latest::order::{OrderCommand, OrderLine, PriceOrder};
 use till::{Refusal, price_order};
 
 use super::problem::ApiError;
@@ -59,6 +60,28 @@ impl Counter {
         };
         Ok((basket, context))
     }
+}
+
+/// What a basket costs at this moment; none if there is nothing to price, or nothing to price it by.
+pub(super) fn quote(parts: &ApiParts, basket: &BasketView) -> Option<serde_json::Value> {
+    let book = parts.counter.book().ok()?;
+    let lines = basket.lines.iter().filter(|line| line.state != BasketLineState::Voided);
+    let order = OrderCommand {
+        lines: lines
+            .map(|line| OrderLine {
+                sku: line.sku.clone(),
+                options: line.options.clone(),
+                quantity: line.quantity.clone(),
+                note: None,
+            })
+            .collect(),
+        takeaway: basket.takeaway,
+        member: basket.member.clone(),
+        coupons: basket.coupons.clone(),
+    };
+    let (basket, context) = parts.counter.basket(order, basket.channel.clone(), parts.writer.clock().now()).ok()?;
+    let priced = price_order(&basket, &book.rules, &context).ok()?;
+    serde_json::to_value(Quote::new(&priced, &book.rules)).ok()
 }
 
 /// What an order costs at this moment, and why.

@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{events, from_wire, to_wire};
+use super::{baskets, events, from_wire, refunds, shifts, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
 use crate::readers::Readers;
@@ -82,8 +82,12 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// What the store does beside selling: the paths of each family, and their description.
-fn families() -> [(Router<ApiParts>, utoipa::openapi::OpenApi); 0] {
-    []
+fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
+    vec![
+        (baskets::routes(), baskets::Document::openapi()),
+        (refunds::routes(), refunds::Document::openapi()),
+        (shifts::routes(), shifts::Document::openapi()),
+    ]
 }
 
 /// The API.
@@ -137,14 +141,19 @@ async fn complete_sale(
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
     }
     let sale_id = command.sale_id;
+    let basket = match command.basket_id {
+        Some(basket_id) => Some(baskets::read(&parts, basket_id).await?),
+        None => None,
+    };
     let (command, digest) = from_wire::canonical(command)?;
-    let draft = match from_wire::sale(command, &parts.counter, parts.writer.clock().now()) {
+    let draft = match from_wire::sale(command, basket, &parts.counter, parts.writer.clock().now()) {
         Ok(draft) => draft,
         Err(refusal) => return answered_before(&parts, sale_id, digest, refusal).await,
     };
     match parts.writer.record_sale(draft, digest).await? {
         Recorded::New(receipt) | Recorded::Replayed(receipt) => Ok(Json(receipt)),
         Recorded::Refused(refusal) => Err(refusal.into()),
+        Recorded::NotNow(refused) => Err(refused.into()),
         Recorded::Conflict => Err(conflict(sale_id)),
     }
 }

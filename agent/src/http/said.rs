@@ -54,6 +54,16 @@ impl<C: Command> Said<C> {
     }
 }
 
+impl<C> Said<C> {
+    /// The same about something that the path names: said of something else it is another command.
+    pub(crate) fn about(mut self, subject: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.key.digest).update(subject);
+        self.key.digest = *hasher.finalize().as_bytes();
+        self
+    }
+}
+
 impl<C: Command, S: Send + Sync> FromRequest<S> for Said<C> {
     type Rejection = ApiError;
 

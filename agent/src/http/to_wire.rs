@@ -11,6 +11,9 @@ pub(super) fn sale_view(receipt: SaleReceipt, sale: SaleCompleted, synced: bool)
         receipt,
         channel: sale.channel,
         operator_id: sale.operator_id,
+        shift_id: sale.shift_id,
+        basket_id: sale.basket_id,
+        label: sale.label,
         lines: sale.lines.into_iter().map(line_view).collect(),
         tenders: sale
             .tenders
@@ -26,6 +29,7 @@ fn line_view(line: SaleLine) -> LineView {
     LineView {
         sku: line.sku,
         name: line.name,
+        note: line.note,
         quantity: line.quantity.into(),
         unit_price_minor: line.unit_price_minor,
         options: line

@@ -49,6 +49,8 @@ pub(super) fn plan(order: Order, mapping: &Mapping, store: &str) -> Result<Plann
         vec![TenderCommand { kind: mapping.tender.clone(), amount_minor: total }]
     };
     let command = CompleteSale {
+        basket_id: None,
+        label: None,
         order: None,
         sale_id,
         till_id: till(order.till, sale_id, &mapping.till)?,

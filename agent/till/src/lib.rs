@@ -10,17 +10,23 @@
 
 #![forbid(unsafe_code)]
 
+pub mod basket;
 mod complete;
 pub mod limits;
 mod order;
+mod refund;
 mod refusal;
 mod sale;
+mod shift;
 mod tender;
 
 pub use complete::complete;
 pub use order::{PricedOrder, price_order, sell_order};
+pub use refund::{GivenBack, RefundRefusal, SoldUnits, Wanted, give_back, tenders_of_origin};
 pub use refusal::Refusal;
 pub use sale::{
-    Adjustment, ChosenOption, CompleteSale, Consumption, DraftLine, Imported, Line, PricedBy, SaleDraft, Tender,
+    Adjustment, BasketAt, ChosenOption, CompleteSale, Consumption, DraftLine, Imported, Line, PricedBy, SaleDraft,
+    Tender,
 };
+pub use shift::{CashMove, ShiftSums, Sum, Turnover};
 pub use tender::CASH;

@@ -15,7 +15,7 @@ pub struct CompleteSale {
     /// How the order came in.
     pub channel: Tag,
     /// The basket of which it is made.
-    pub basket_id: Option<BasketId>,
+    pub basket: Option<BasketAt>,
     /// The table, or the name that is called out.
     pub label: Option<String>,
     /// The member, by a tag that is no name and no contact.
@@ -34,6 +34,15 @@ pub struct CompleteSale {
     pub imported: Option<Imported>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+}
+
+/// A basket as it was when the sale was priced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BasketAt {
+    /// The basket.
+    pub basket_id: BasketId,
+    /// Which of its changes was the last.
+    pub revision: u64,
 }
 
 /// What the prices of a sale followed from, and what else followed from it.
@@ -148,7 +157,7 @@ pub struct SaleDraft {
     /// How the order came in.
     pub channel: Tag,
     /// The basket of which it is made.
-    pub basket_id: Option<BasketId>,
+    pub basket: Option<BasketAt>,
     /// The table, or the name that is called out.
     pub label: Option<String>,
     /// The member's tag.

@@ -1,12 +1,16 @@
 //! The agent's local API under `/v1`: what a till says, and what it hears. JSON; amounts are integers in minor units.
 
 use pos_model::{
-    BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError, SaleId, Sku, Stamp, Tag, TillId,
+    BasketId, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError, SaleId, ShiftId, Sku, Stamp,
+    Tag, TillId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::basket_api::BasketView;
 use super::order::{OrderCommand, PriceBookView};
+use super::refund_api::RefundReceipt;
+use super::shift_api::ShiftView;
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -66,6 +70,13 @@ pub struct CompleteSale {
     /// What was sold, to be priced by the store's price book.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderCommand>,
+    /// The basket that was sold, with neither `lines` nor `order`. It is paid then, and never opens again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub basket_id: Option<BasketId>,
+    /// The table, or the name that is called out; at most 128 characters. A basket has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// What was handed over: 1 to 16 tenders, or none for a sale of nothing. Together they cover the total; only cash
     /// gives change.
     pub tenders: Vec<TenderCommand>,
@@ -252,6 +263,14 @@ pub struct SaleView {
     /// The operator.
     #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
+    /// The shift in which it counts.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub shift_id: Option<ShiftId>,
+    /// The basket of which it was made.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub basket_id: Option<BasketId>,
+    /// The table, or the name that was called out.
+    pub label: Option<String>,
     /// What was sold.
     pub lines: Vec<LineView>,
     /// What was handed over.
@@ -279,6 +298,8 @@ pub struct LineView {
     pub sku: Sku,
     /// Its name.
     pub name: String,
+    /// What the customer asked for besides.
+    pub note: Option<String>,
     /// How many.
     pub quantity: QuantityJson,
     /// The price of one unit without options.
@@ -383,6 +404,12 @@ pub enum Change {
     Sync(SyncState),
     /// The store sells by another price book.
     PriceBook(PriceBookView),
+    /// A refund was recorded.
+    RefundCompleted(Box<RefundReceipt>),
+    /// A shift was opened, closed or amended, or its cash moved.
+    Shift(Box<ShiftView>),
+    /// A basket changed.
+    Basket(Box<BasketView>),
 }
 
 impl Change {
@@ -392,6 +419,9 @@ impl Change {
             Self::SaleCompleted(_) => "sale_completed",
             Self::Sync(_) => "sync",
             Self::PriceBook(_) => "price_book",
+            Self::RefundCompleted(_) => "refund_completed",
+            Self::Shift(_) => "shift",
+            Self::Basket(_) => "basket",
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Version 1 of every message.
 
 pub mod audit;
+pub mod basket_api;
 pub mod event;
 pub mod local_api;
 pub mod order;
 pub mod refund;
+pub mod refund_api;
 pub mod sale;
 pub mod shift;
+pub mod shift_api;
 pub mod stock;
 pub mod sync;
 

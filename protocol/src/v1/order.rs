@@ -40,6 +40,9 @@ pub struct OrderLine {
     /// How many: more than zero; one if left out.
     #[serde(default = "one")]
     pub quantity: QuantityJson,
+    /// What the customer asks for besides, in words; at most 64 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// `POST /v1/price`: what an order costs at this moment.

@@ -40,7 +40,7 @@ impl BookOrder {
                 options.push(toppings.options[below(random, toppings.options.len())].code.clone());
             }
             let quantity = QuantityJson::Whole(1 + i64::from(random.below(4) == 0));
-            OrderLine { sku: variant.sku.clone(), options, quantity }
+            OrderLine { sku: variant.sku.clone(), options, quantity, note: None }
         });
         let lines = lines.collect();
         let member = (random.below(GOLD_EVERY) == 0)
@@ -52,6 +52,8 @@ impl BookOrder {
     /// The command that sells it for what the customer was shown, in minor units.
     pub fn sell(&self, till_id: &TillId, shown_minor: i64) -> CompleteSale {
         CompleteSale {
+            basket_id: None,
+            label: None,
             sale_id: self.sale_id,
             till_id: till_id.clone(),
             operator_id: None,

@@ -49,6 +49,8 @@ pub(super) fn order(random: &mut Random, at_ms: u64, offer: &Offer) -> CompleteS
         _ => ("counter", vec![tender("card", total)], None),
     };
     CompleteSale {
+        basket_id: None,
+        label: None,
         order: None,
         sale_id: sale_id(random, at_ms),
         till_id: TillId::new(format!("T{}", till + 1)).expect("a letter and a digit"),

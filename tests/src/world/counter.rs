@@ -69,7 +69,7 @@ impl Command {
             till_id: self.till_id.clone(),
             operator_id: None,
             channel: tag("counter"),
-            basket_id: None,
+            basket: None,
             label: None,
             member_tag: None,
             lines,

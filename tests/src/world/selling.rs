@@ -254,6 +254,9 @@ impl World {
                 self.coverage.saw("till: other body refused");
                 self.reference.conflicted(machine, command.sale_id, command.body)?;
             }
+            Recorded::NotNow(refused) => {
+                return violated(Rule::Answer, format!("a proper sale was refused: {refused:?}"));
+            }
             Recorded::Refused(refusal) => {
                 return violated(Rule::Answer, format!("a proper sale was refused: {refusal:?}"));
             }

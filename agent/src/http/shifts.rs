@@ -1,0 +1,250 @@
+//! Shifts, drawers, reports, and the end of the day.
+
+use axum::Router;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Json, Path, Query, State};
+use axum::routing::{get, post};
+use pos_model::{BusinessDate, ShiftId};
+use protocol::latest::local_api::Problem;
+use protocol::latest::shift_api::{AmendShift, CloseDay, CloseShift, DayView, MoveCash, OpenShift, ShiftView, XReport};
+use serde::Deserialize;
+use utoipa::OpenApi;
+
+use super::problem::ApiError;
+use super::routes::ApiParts;
+use super::said::{Said, answer, commands};
+use crate::db::{Actor, Refused};
+
+commands!(OpenShift, MoveCash, CloseShift, AmendShift, CloseDay);
+
+#[derive(Debug, OpenApi)]
+#[openapi(paths(open, cash, close, amend, x_report, one, list, close_day, day))]
+pub(super) struct Document;
+
+pub(super) fn routes() -> Router<ApiParts> {
+    Router::new()
+        .route("/v1/shifts", post(open).get(list))
+        .route("/v1/shifts/{shift_id}", get(one))
+        .route("/v1/shifts/{shift_id}/cash", post(cash))
+        .route("/v1/shifts/{shift_id}/close", post(close))
+        .route("/v1/shifts/{shift_id}/amend", post(amend))
+        .route("/v1/shifts/{shift_id}/x-report", get(x_report))
+        .route("/v1/days/close", post(close_day))
+        .route("/v1/days/{business_date}", get(day))
+}
+
+fn shift_id(path: Result<Path<String>, PathRejection>) -> Result<ShiftId, ApiError> {
+    let id = path.ok().and_then(|Path(text)| text.parse().ok());
+    id.ok_or_else(|| ApiError::malformed("the shift id is not a UUID"))
+}
+
+fn unknown(shift_id: ShiftId) -> Refused {
+    Refused::unknown("shift.unknown", format!("shift {shift_id} is not known here"))
+}
+
+/// Open a till. From its first shift on a till sells within shifts only.
+#[utoipa::path(
+    post, path = "/v1/shifts", request_body = OpenShift,
+    responses(
+        (status = 200, description = "Opened, now or before", body = ShiftView),
+        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The till is open, or the command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn open(State(parts): State<ApiParts>, said: Said<OpenShift>) -> Result<Json<ShiftView>, ApiError> {
+    let Said { command, key } = said;
+    answer(parts.writer.once(key, move |store, moment| store.open_shift(moment, command)).await?)
+}
+
+/// Put cash into the drawer, take it out, put it into the safe, or open the drawer for nothing.
+#[utoipa::path(
+    post, path = "/v1/shifts/{shift_id}/cash", request_body = MoveCash,
+    params(("shift_id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, description = "Noted, now or before", body = ShiftView),
+        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The shift is closed, or the command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn cash(
+    State(parts): State<ApiParts>,
+    path: Result<Path<String>, PathRejection>,
+    said: Said<MoveCash>,
+) -> Result<Json<ShiftView>, ApiError> {
+    let shift_id = shift_id(path)?;
+    let Said { command, key } = said.about(shift_id.as_bytes());
+    let actor = Actor { operator_id: command.operator_id.clone(), approver_id: None };
+    answer(parts.writer.once(key, move |store, moment| store.move_cash(moment, shift_id, command, actor)).await?)
+}
+
+/// Close a till: the drawer was counted, and the Z report says what should be in it.
+#[utoipa::path(
+    post, path = "/v1/shifts/{shift_id}/close", request_body = CloseShift,
+    params(("shift_id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, description = "Closed, now or before; with the Z report", body = ShiftView),
+        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The shift is closed, or the command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn close(
+    State(parts): State<ApiParts>,
+    path: Result<Path<String>, PathRejection>,
+    said: Said<CloseShift>,
+) -> Result<Json<ShiftView>, ApiError> {
+    let shift_id = shift_id(path)?;
+    let Said { command, key } = said.about(shift_id.as_bytes());
+    let actor = Actor { operator_id: command.operator_id.clone(), approver_id: None };
+    // Most of the sum is made beside the writer, so that nobody who sells meanwhile waits for it.
+    let part = parts.readers.read(move |view| view.part_of_shift(shift_id)).await?;
+    answer(
+        parts.writer.once(key, move |store, moment| store.close_shift(moment, shift_id, command, part, actor)).await?,
+    )
+}
+
+/// Note what was found out about a closed shift. Its report stays as it is.
+#[utoipa::path(
+    post, path = "/v1/shifts/{shift_id}/amend", request_body = AmendShift,
+    params(("shift_id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, description = "Noted, now or before", body = ShiftView),
+        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The shift is open", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn amend(
+    State(parts): State<ApiParts>,
+    path: Result<Path<String>, PathRejection>,
+    said: Said<AmendShift>,
+) -> Result<Json<ShiftView>, ApiError> {
+    let shift_id = shift_id(path)?;
+    let Said { command, key } = said.about(shift_id.as_bytes());
+    let actor = Actor { operator_id: command.operator_id.clone(), approver_id: None };
+    answer(parts.writer.once(key, move |store, moment| store.amend_shift(moment, shift_id, command, actor)).await?)
+}
+
+/// What a shift has come to so far: the X report. Nothing is closed by it.
+#[utoipa::path(
+    get, path = "/v1/shifts/{shift_id}/x-report", params(("shift_id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = XReport),
+        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn x_report(
+    State(parts): State<ApiParts>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<XReport>, ApiError> {
+    let shift_id = shift_id(path)?;
+    let now = parts.writer.clock().now();
+    let report = parts.readers.read(move |view| view.x_report(shift_id, now)).await?;
+    Ok(Json(XReport { shift_id, report: report.ok_or_else(|| unknown(shift_id))? }))
+}
+
+/// A shift, with its Z report once it is closed.
+#[utoipa::path(
+    get, path = "/v1/shifts/{shift_id}", params(("shift_id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = ShiftView),
+        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn one(
+    State(parts): State<ApiParts>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<ShiftView>, ApiError> {
+    let shift_id = shift_id(path)?;
+    let shift = parts.readers.read(move |view| view.shift(shift_id)).await?;
+    Ok(Json(shift.ok_or_else(|| unknown(shift_id))?))
+}
+
+#[derive(Debug, Deserialize)]
+struct ShiftsQuery {
+    date: Option<String>,
+}
+
+/// The shifts of a business date, or those that are open.
+#[utoipa::path(
+    get, path = "/v1/shifts",
+    params(("date" = Option<String>, Query, description = "The business date on which they were opened; left out, those that are open", format = "date")),
+    responses(
+        (status = 200, body = Vec<ShiftView>),
+        (status = 400, description = "Not a date", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list(
+    State(parts): State<ApiParts>,
+    query: Result<Query<ShiftsQuery>, QueryRejection>,
+) -> Result<Json<Vec<ShiftView>>, ApiError> {
+    let Query(ShiftsQuery { date }) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+    let date = date.map(|text| text.parse::<BusinessDate>()).transpose();
+    let date = date.map_err(|error| ApiError::malformed(error.to_string()))?;
+    Ok(Json(parts.readers.read(move |view| view.shifts(date)).await?))
+}
+
+/// Close a business date: all its shifts are closed. Baskets that are open stay open.
+#[utoipa::path(
+    post, path = "/v1/days/close", request_body = CloseDay,
+    responses(
+        (status = 200, description = "Closed, now or before", body = DayView),
+        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is closed, or the command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A shift is open, or the date has not begun", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn close_day(State(parts): State<ApiParts>, said: Said<CloseDay>) -> Result<Json<DayView>, ApiError> {
+    let Said { command, key } = said;
+    let once = parts
+        .writer
+        .once(key, move |store, moment| store.close_day(moment, command.business_date, command.operator_id));
+    answer(once.await?)
+}
+
+/// A business date that was closed.
+#[utoipa::path(
+    get, path = "/v1/days/{business_date}", params(("business_date" = String, Path, format = "date")),
+    responses(
+        (status = 200, body = DayView),
+        (status = 400, description = "Not a date", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "It is not closed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn day(
+    State(parts): State<ApiParts>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<DayView>, ApiError> {
+    let date: Option<BusinessDate> = path.ok().and_then(|Path(text)| text.parse().ok());
+    let date = date.ok_or_else(|| ApiError::malformed("the business date is not of the form YYYY-MM-DD"))?;
+    let day = parts.readers.read(move |view| view.day(date)).await?;
+    let unknown = || Refused::unknown("day.open", format!("{date} is not closed"));
+    Ok(Json(day.ok_or_else(unknown)?))
+}

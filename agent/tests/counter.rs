@@ -1,0 +1,13 @@
+//! What happens at the counter, against an agent of the test's own over HTTP. Names with a T and a number are failures that
+//! others had in the field.
+
+#[path = "api_support/mod.rs"]
+mod api_support;
+#[path = "counter/baskets.rs"]
+mod baskets;
+#[path = "counter/kit.rs"]
+mod kit;
+#[path = "counter/refunds.rs"]
+mod refunds;
+#[path = "counter/shifts.rs"]
+mod shifts;

@@ -1,0 +1,271 @@
+//! Giving money back: which units, how much, and in which way it goes.
+
+use std::collections::BTreeMap;
+
+use pos_model::{Money, Quantity, Tag};
+use pricing::{RefundError, Return, SoldLine, equal_units, refund};
+
+use crate::tender::CASH;
+
+/// A line of the sale, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoldUnits {
+    /// What was sold.
+    pub quantity: Quantity,
+    /// What was paid for it, tax included.
+    pub gross: Money,
+    /// The tax in it.
+    pub tax: Money,
+    /// What was paid for each unit, where that is not an equal share.
+    pub unit_gross: Vec<Money>,
+    /// The units that came back before, counted from zero.
+    pub returned: Vec<u32>,
+}
+
+/// Units of a line that come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// These units, counted from zero.
+    Units(Vec<u32>),
+    /// So many of those that are left, the cheapest first. A line that is no whole number of units is one unit.
+    Count(u32),
+    /// All that are left.
+    Rest,
+}
+
+/// What goes back for a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenBack {
+    /// The line of the sale, counted from zero.
+    pub line: usize,
+    /// Its units, counted from zero.
+    pub units: Vec<u32>,
+    /// How much of it.
+    pub quantity: Quantity,
+    /// What the customer gets back, tax included.
+    pub gross: Money,
+    /// The tax in it.
+    pub tax: Money,
+}
+
+/// Why nothing can be given back. Lines and units are counted from one, as on a screen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the numbers in a variant are named as in its text")]
+pub enum RefundRefusal {
+    /// Nothing is asked for.
+    #[error("a refund names at least one unit")]
+    Nothing,
+    /// The sale has no such line or unit.
+    #[error("the sale has no unit {unit} of line {line}")]
+    NotSold { line: usize, unit: usize },
+    /// It came back before.
+    #[error("unit {unit} of line {line} was given back before")]
+    ReturnedBefore { line: usize, unit: usize },
+    /// Fewer units are left.
+    #[error("of line {line} {left} units are left, not {wanted}")]
+    TooMany { line: usize, left: usize, wanted: u32 },
+    /// The ways in which the money goes back do not come to the refund.
+    #[error("{} minor units go back, the refund comes to {}", given.minor(), due.minor())]
+    TendersDiffer { given: Money, due: Money },
+    /// The stored amounts do not fit in 64 bits.
+    #[error("the stored amounts do not fit in 64 bits")]
+    Overflow,
+}
+
+impl RefundRefusal {
+    /// The key under which a screen finds its own words.
+    pub const fn message_key(&self) -> &'static str {
+        match self {
+            Self::Nothing => "refund.nothing",
+            Self::NotSold { .. } => "refund.not_sold",
+            Self::ReturnedBefore { .. } => "refund.returned_before",
+            Self::TooMany { .. } => "refund.too_many",
+            Self::TendersDiffer { .. } => "refund.tenders_differ",
+            Self::Overflow => "refund.overflow",
+        }
+    }
+}
+
+/// Works out what goes back, from what the sale has stored. A line that is named twice is taken as one after the other.
+pub fn give_back(sold: &[SoldUnits], wanted: &[(usize, Wanted)]) -> Result<Vec<GivenBack>, RefundRefusal> {
+    let mut lines: Vec<SoldLine> = sold.iter().map(sold_line).collect();
+    let mut all = Vec::with_capacity(wanted.len());
+    for (line, wanted) in wanted {
+        let stored = lines.get(*line).ok_or(RefundRefusal::NotSold { line: line + 1, unit: 1 })?;
+        let units = choose(*line, stored, wanted)?;
+        if units.is_empty() {
+            continue;
+        }
+        let returns = [Return { line: *line, units: units.clone() }];
+        let given = refund(&lines, &returns).map_err(named)?;
+        let whole = stored.units.len() == units.len();
+        let quantity = if whole && stored.units.len() == 1 {
+            sold[*line].quantity
+        } else {
+            let count = i64::try_from(units.len()).unwrap_or(i64::MAX);
+            Quantity::from_units(count).map_err(|_| RefundRefusal::Overflow)?
+        };
+        for &unit in &units {
+            lines[*line].returned[unit] = true;
+        }
+        let units = units.into_iter().map(|unit| u32::try_from(unit).unwrap_or(u32::MAX)).collect();
+        all.push(GivenBack { line: *line, units, quantity, gross: given.gross, tax: given.tax });
+    }
+    if all.is_empty() { Err(RefundRefusal::Nothing) } else { Ok(all) }
+}
+
+fn sold_line(sold: &SoldUnits) -> SoldLine {
+    let units =
+        if sold.unit_gross.is_empty() { equal_units(sold.gross, sold.quantity) } else { sold.unit_gross.clone() };
+    let mut returned = vec![false; units.len()];
+    for &unit in &sold.returned {
+        if let Some(seen) = usize::try_from(unit).ok().and_then(|unit| returned.get_mut(unit)) {
+            *seen = true;
+        }
+    }
+    SoldLine { units, tax: sold.tax, returned }
+}
+
+fn choose(line: usize, stored: &SoldLine, wanted: &Wanted) -> Result<Vec<usize>, RefundRefusal> {
+    let mut left: Vec<usize> = (0..stored.units.len()).filter(|&unit| !stored.returned[unit]).collect();
+    match wanted {
+        Wanted::Units(units) => Ok(units.iter().map(|&unit| usize::try_from(unit).unwrap_or(usize::MAX)).collect()),
+        Wanted::Rest => Ok(left),
+        Wanted::Count(count) => {
+            let wanted = usize::try_from(*count).unwrap_or(usize::MAX);
+            if wanted > left.len() {
+                return Err(RefundRefusal::TooMany { line: line + 1, left: left.len(), wanted: *count });
+            }
+            left.sort_by_key(|&unit| (stored.units[unit], unit));
+            left.truncate(wanted);
+            left.sort_unstable();
+            Ok(left)
+        }
+    }
+}
+
+fn named(error: RefundError) -> RefundRefusal {
+    match error {
+        RefundError::NotSold { line, unit } => RefundRefusal::NotSold { line: line + 1, unit: unit.saturating_add(1) },
+        RefundError::ReturnedBefore { line, unit } => {
+            RefundRefusal::ReturnedBefore { line: line + 1, unit: unit.saturating_add(1) }
+        }
+        RefundError::Overflow => RefundRefusal::Overflow,
+    }
+}
+
+/// How the money goes back by itself: to each means other than cash as much as was paid with it and has not gone back
+/// before, in the order of the sale; the rest in cash.
+pub fn tenders_of_origin(paid: &[(Tag, Money)], gone_back: &BTreeMap<Tag, Money>, due: Money) -> Vec<(Tag, Money)> {
+    let mut gone_back: BTreeMap<&Tag, i64> = gone_back.iter().map(|(kind, amount)| (kind, amount.minor())).collect();
+    let mut due = due.minor();
+    let mut tenders: Vec<(Tag, Money)> = Vec::new();
+    for (kind, amount) in paid.iter().filter(|(kind, _)| kind.as_str() != CASH) {
+        let gone = gone_back.entry(kind).or_default();
+        let taken_before = (*gone).clamp(0, amount.minor().max(0));
+        *gone -= taken_before;
+        let part = due.min(amount.minor() - taken_before).max(0);
+        if part > 0 {
+            due -= part;
+            tenders.push((kind.clone(), Money::from_minor(part)));
+        }
+    }
+    if due > 0 {
+        tenders.push((Tag::new(CASH).expect("a word of small letters is a tag"), Money::from_minor(due)));
+    }
+    tenders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sold(quantity: &str, gross: i64, unit_gross: &[i64], returned: &[u32]) -> SoldUnits {
+        SoldUnits {
+            quantity: quantity.parse().expect("valid"),
+            gross: Money::from_minor(gross),
+            tax: Money::from_minor(gross / 10),
+            unit_gross: unit_gross.iter().copied().map(Money::from_minor).collect(),
+            returned: returned.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_goes_back_or_why_nothing_does() {
+        #[track_caller]
+        fn check(wanted: &[(usize, Wanted)], expected: Result<&[(usize, &[u32], i64, &str)], &str>) {
+            // Two cups at different prices, half a kilogram, three cups of which one came back.
+            let sale = [sold("2", 2100, &[1400, 700], &[]), sold("0.5", 999, &[], &[]), sold("3", 1000, &[], &[0])];
+            let found = give_back(&sale, wanted);
+            let found = found.as_ref().map(|all| {
+                all.iter()
+                    .map(|back| (back.line, back.units.clone(), back.gross.minor(), back.quantity.to_string()))
+                    .collect::<Vec<_>>()
+            });
+            let expected = expected.map(|all| {
+                all.iter()
+                    .map(|&(line, units, gross, quantity)| (line, units.to_vec(), gross, quantity.to_owned()))
+                    .collect::<Vec<_>>()
+            });
+            assert_eq!(found.map_err(RefundRefusal::message_key), expected);
+        }
+        check(&[(0, Wanted::Units(vec![0]))], Ok(&[(0, &[0], 1400, "1")]));
+        check(&[(0, Wanted::Count(1))], Ok(&[(0, &[1], 700, "1")]));
+        check(&[(0, Wanted::Rest)], Ok(&[(0, &[0, 1], 2100, "2")]));
+        check(&[(1, Wanted::Rest)], Ok(&[(1, &[0], 999, "0.5")]));
+        check(&[(2, Wanted::Rest)], Ok(&[(2, &[1, 2], 666, "2")]));
+        check(&[(2, Wanted::Count(1)), (2, Wanted::Count(1))], Ok(&[(2, &[1], 333, "1"), (2, &[2], 333, "1")]));
+        check(&[(2, Wanted::Count(3))], Err("refund.too_many"));
+        check(&[(2, Wanted::Units(vec![0]))], Err("refund.returned_before"));
+        check(&[(0, Wanted::Units(vec![0, 0]))], Err("refund.returned_before"));
+        check(&[(0, Wanted::Units(vec![2]))], Err("refund.not_sold"));
+        check(&[(0, Wanted::Units(vec![u32::MAX]))], Err("refund.not_sold"));
+        check(&[(3, Wanted::Rest)], Err("refund.not_sold"));
+        check(&[], Err("refund.nothing"));
+        check(&[(0, Wanted::Count(0))], Err("refund.nothing"));
+    }
+
+    #[test]
+    fn money_goes_back_the_way_it_came() {
+        #[track_caller]
+        fn check(paid: &[(&str, i64)], gone: &[(&str, i64)], due: i64, expected: &[(&str, i64)]) {
+            let tag = |text: &str| Tag::new(text).expect("valid");
+            let paid: Vec<_> = paid.iter().map(|&(kind, minor)| (tag(kind), Money::from_minor(minor))).collect();
+            let gone = gone.iter().map(|&(kind, minor)| (tag(kind), Money::from_minor(minor))).collect();
+            let tenders = tenders_of_origin(&paid, &gone, Money::from_minor(due));
+            let tenders: Vec<_> = tenders.iter().map(|(kind, amount)| (kind.as_str(), amount.minor())).collect();
+            assert_eq!(tenders, expected);
+        }
+        check(&[("cash", 2000)], &[], 1800, &[("cash", 1800)]);
+        check(&[("card", 1800)], &[], 700, &[("card", 700)]);
+        check(&[("card", 1000), ("cash", 800)], &[], 1500, &[("card", 1000), ("cash", 500)]);
+        check(&[("card", 1000), ("cash", 800)], &[("card", 900)], 300, &[("card", 100), ("cash", 200)]);
+        check(&[("card", 500), ("card", 500)], &[("card", 600)], 400, &[("card", 400)]);
+        check(&[("card", 500), ("wallet", 500)], &[], 700, &[("card", 500), ("wallet", 200)]);
+        check(&[], &[], 0, &[]);
+    }
+
+    proptest! {
+        /// In whatever parts a sale comes back, everything together is what was paid, and no more ever comes back.
+        #[test]
+        fn all_parts_together_are_what_was_paid(gross in 0i64..100_000, count in 1u32..9, parts in prop::collection::vec(1u32..4, 1..12)) {
+            let mut line = sold(&count.to_string(), gross, &[], &[]);
+            let mut back = 0;
+            for part in parts {
+                match give_back(std::slice::from_ref(&line), &[(0, Wanted::Count(part))]) {
+                    Ok(given) => {
+                        back += given[0].gross.minor();
+                        line.returned.extend(&given[0].units);
+                    }
+                    Err(refusal) => prop_assert!(matches!(refusal, RefundRefusal::TooMany { .. }), "{refusal}"),
+                }
+                prop_assert!(back <= gross);
+            }
+            if let Ok(rest) = give_back(std::slice::from_ref(&line), &[(0, Wanted::Rest)]) {
+                back += rest[0].gross.minor();
+            }
+            prop_assert_eq!(back, gross);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a till says of goods that come back, and what it hears.
+
+use pos_model::{ApprovalId, BusinessDate, Currency, Money, OperatorId, RefundId, SaleId, Tag, TillId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::local_api::{QuantityJson, TenderCommand};
+
+/// `POST /v1/refunds`: give money back for a sale.
+///
+/// The same `refund_id` with the same content gives the same answer again, and with other content is refused (409).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"refund_id": "01990000-0000-7000-8000-000000000007", "till_id": "T1", "sale_id": "01990000-0000-7000-8000-000000000008", "lines": [{"line": 0, "count": 1, "goods": "wasted"}], "reason": "wrong_drink"}))]
+pub struct CompleteRefund {
+    /// A UUID, version 7, that the till made and kept before it sent this.
+    #[schema(value_type = String, format = "uuid")]
+    pub refund_id: RefundId,
+    /// The till.
+    #[schema(value_type = String, example = "T1")]
+    pub till_id: TillId,
+    /// Who does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub operator_id: Option<OperatorId>,
+    /// What somebody else has allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
+    /// The sale.
+    #[schema(value_type = String, format = "uuid")]
+    pub sale_id: SaleId,
+    /// Whether the sale is taken back whole, as a mistake, while its shift is open; `lines` are then left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub void: bool,
+    /// What comes back: 1 to 200 entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<RefundLineCommand>,
+    /// What became of the goods of a sale that is taken back whole.
+    #[serde(default, skip_serializing_if = "is_wasted")]
+    pub goods: Goods,
+    /// How the money goes back; left out, it goes back the way it came: to card, wallet or voucher what was paid with
+    /// it, the rest in cash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenders: Vec<TenderCommand>,
+    /// Why.
+    #[schema(value_type = String, example = "wrong_drink")]
+    pub reason: Tag,
+    /// Why, in words; at most 128 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// Units of a line that come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundLineCommand {
+    /// The line of the sale, counted from zero.
+    pub line: u32,
+    /// How many units, the cheapest of those that are left first. Left out with `units`, all that are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Which units, counted from zero.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<u32>,
+    /// What became of the goods.
+    #[serde(default, skip_serializing_if = "is_wasted")]
+    pub goods: Goods,
+}
+
+/// What became of goods that came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Goods {
+    /// They are gone.
+    #[default]
+    Wasted,
+    /// They are in stock again.
+    Restocked,
+}
+
+fn is_wasted(goods: &Goods) -> bool {
+    *goods == Goods::Wasted
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The answer to [`CompleteRefund`]: the refund is on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RefundReceipt {
+    /// The refund.
+    #[schema(value_type = String, format = "uuid")]
+    pub refund_id: RefundId,
+    /// The sale.
+    #[schema(value_type = String, format = "uuid")]
+    pub sale_id: SaleId,
+    /// The till.
+    #[schema(value_type = String)]
+    pub till_id: TillId,
+    /// The number on the receipt.
+    pub receipt_no: u64,
+    /// The business date.
+    #[schema(value_type = String, format = "date")]
+    pub business_date: BusinessDate,
+    /// The currency.
+    #[schema(value_type = String, example = "CNY")]
+    pub currency: Currency,
+    /// What came back.
+    pub lines: Vec<RefundLineView>,
+    /// What the customer gets back, tax included.
+    #[schema(value_type = i64)]
+    pub total_minor: Money,
+    /// The tax in it.
+    #[schema(value_type = i64)]
+    pub tax_minor: Money,
+    /// How it goes back.
+    pub tenders: Vec<TenderCommand>,
+    /// By how much the cash differs from what was owed, because of the coins there are.
+    #[schema(value_type = i64)]
+    pub cash_rounding_minor: Money,
+    /// When it was recorded, in milliseconds since 1970 (UTC).
+    pub recorded_at_ms: i64,
+}
+
+/// A line of a refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefundLineView {
+    /// The line of the sale, counted from zero.
+    pub line: u32,
+    /// What was sold.
+    pub sku: String,
+    /// Its name.
+    pub name: String,
+    /// How much of it.
+    pub quantity: QuantityJson,
+    /// What the customer gets back for it.
+    #[schema(value_type = i64)]
+    pub gross_minor: Money,
+    /// The tax in it.
+    #[schema(value_type = i64)]
+    pub tax_minor: Money,
+    /// What became of the goods.
+    pub goods: Goods,
+}
