@@ -5,6 +5,8 @@
 mod api_support;
 #[path = "counter/baskets.rs"]
 mod baskets;
+#[path = "counter/clock.rs"]
+mod clock;
 #[path = "counter/kit.rs"]
 mod kit;
 #[path = "counter/refunds.rs"]

@@ -56,9 +56,18 @@ impl Store {
             if let Some(limit) = store.newest_of_age(retention_ms)?.map(|limit| limit.min(open)) {
                 rows -= store.trim_events(limit, rows)?;
             }
-            rows -= store.trim_commands(rows)?;
+            // Answers to commands, and baskets that are over, go when the events of their time have gone.
+            for sql in [
+                "DELETE FROM command WHERE command_id IN (SELECT command_id FROM command
+                    WHERE position < (SELECT min(position) FROM event) ORDER BY position LIMIT ?1)",
+                "DELETE FROM basket WHERE basket_id IN (SELECT basket_id FROM basket
+                    WHERE alive = 0 AND position < (SELECT min(position) FROM event) ORDER BY position LIMIT ?1)",
+            ] {
+                rows -= store.trim_rows(sql, params![rows.max(0)])?;
+            }
             if let Some(limit) = store.newest_of_age(HEADERS_KEPT_MS.max(retention_ms))? {
                 rows -= store.trim_headers(limit, rows)?;
+                rows -= store.trim_counter(limit, rows)?;
             }
             Ok((i64::from(rows_max) - rows).unsigned_abs())
         })
@@ -108,17 +117,35 @@ impl Store {
         Ok(gone)
     }
 
-    /// Answers to commands go when the events of their time have gone.
-    fn trim_commands(&self, rows_max: i64) -> Result<i64, Error> {
-        let gone = self
-            .connection
-            .execute(
-                "DELETE FROM command WHERE command_id IN (SELECT command_id FROM command
-                    WHERE position < (SELECT min(position) FROM event) ORDER BY position LIMIT ?1)",
-                [rows_max],
-            )
-            .doing("let answers to commands go")?;
+    fn trim_rows(&self, sql: &'static str, parameters: impl rusqlite::Params) -> Result<i64, Error> {
+        let gone = self.connection.execute(sql, parameters).doing("let old rows go")?;
         Ok(i64::try_from(gone).unwrap_or(i64::MAX))
+    }
+
+    /// What is kept of refunds and shifts goes with the headers of the sales of their time.
+    fn trim_counter(&self, limit: i64, rows_max: i64) -> Result<i64, Error> {
+        let mut rows = rows_max;
+        for sql in [
+            "DELETE FROM refund WHERE position IN (SELECT position FROM refund WHERE position <= ?1
+                AND position < coalesce((SELECT min(position) FROM event), ?1 + 1) ORDER BY position LIMIT ?2)",
+            "DELETE FROM cash_movement WHERE position IN (SELECT position FROM cash_movement WHERE position <= ?1
+                AND position < coalesce((SELECT min(position) FROM event), ?1 + 1) ORDER BY position LIMIT ?2)",
+            "DELETE FROM shift WHERE shift_id IN (SELECT shift_id FROM shift WHERE closed_position <= ?1
+                AND closed_position < coalesce((SELECT min(position) FROM event), ?1 + 1)
+                ORDER BY closed_position LIMIT ?2)",
+        ] {
+            rows -= self.trim_rows(sql, params![limit, rows.max(0)])?;
+        }
+        // A sale whose refunds are forgotten is itself: its header went before them.
+        for sql in [
+            "DELETE FROM returned_unit WHERE sale_id IN (SELECT sale_id FROM returned_unit
+                WHERE NOT EXISTS (SELECT 1 FROM refund WHERE refund.sale_id = returned_unit.sale_id) LIMIT ?1)",
+            "DELETE FROM refund_tender WHERE sale_id IN (SELECT sale_id FROM refund_tender
+                WHERE NOT EXISTS (SELECT 1 FROM refund WHERE refund.sale_id = refund_tender.sale_id) LIMIT ?1)",
+        ] {
+            rows -= self.trim_rows(sql, params![rows.max(0)])?;
+        }
+        Ok(rows_max - rows)
     }
 
     fn trim_headers(&self, limit: i64, rows_max: i64) -> Result<i64, Error> {

@@ -1,9 +1,13 @@
 //! An agent of one test's own, asked over HTTP.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use agent::Running;
+use agent::clock::{Clock, SystemClock};
 use agent::config::{Config, Sources};
-use agent::{Running, run};
+use agent::run::run_with_clock;
 use protocol::latest::local_api::{Problem, SaleReceipt};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
@@ -26,19 +30,27 @@ impl Store {
     }
 
     pub(crate) async fn open_on(folder: tempfile::TempDir) -> Self {
+        Self::open_with(folder, Arc::new(SystemClock), &[]).await
+    }
+
+    /// As the other openings, by another clock and with settings of the test's own.
+    pub(crate) async fn open_with(
+        folder: tempfile::TempDir,
+        clock: Arc<dyn Clock>,
+        settings: &[(&'static str, &str)],
+    ) -> Self {
         let data_dir = folder.path().join("data").display().to_string();
-        let sources = Sources {
-            flags: vec![
-                ("data_dir", data_dir),
-                ("http.listen", "127.0.0.1:0".to_owned()),
-                ("store.time_zone", "Asia/Shanghai".to_owned()),
-            ],
-            ..Sources::none()
-        };
+        let mut flags = BTreeMap::from([
+            ("data_dir", data_dir),
+            ("http.listen", "127.0.0.1:0".to_owned()),
+            ("store.time_zone", "Asia/Shanghai".to_owned()),
+        ]);
+        flags.extend(settings.iter().map(|&(key, value)| (key, value.to_owned())));
+        let sources = Sources { flags: flags.into_iter().collect(), ..Sources::none() };
         let config = Config::load(&sources).expect("sound").config;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
-        let running = run(config, shutdown).await.expect("starts");
+        let running = run_with_clock(config, clock, shutdown).await.expect("starts");
         let url = format!("http://{}", running.address);
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
