@@ -19,6 +19,7 @@ pub use crate::v1::shift::{
     ShiftOpened, TaxSum, TenderSum, ZReport,
 };
 pub use crate::v1::stock::{CountedItem, MovedItem, SoldOutChanged, StockCounted, StockMoved, StockMovement};
+pub use crate::v1::stock_api;
 pub use crate::v1::sync::{
     Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Uplink,
     Welcome,

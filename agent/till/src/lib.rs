@@ -15,6 +15,7 @@ pub mod limits;
 mod order;
 mod refusal;
 mod sale;
+pub mod stock;
 mod tender;
 
 pub use complete::complete;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::order::{OrderCommand, PriceBookView};
+use super::stock_api::StockChanged;
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -383,6 +384,8 @@ pub enum Change {
     Sync(SyncState),
     /// The store sells by another price book.
     PriceBook(PriceBookView),
+    /// Stock moved without a sale, or was counted.
+    Stock(StockChanged),
 }
 
 impl Change {
@@ -392,6 +395,7 @@ impl Change {
             Self::SaleCompleted(_) => "sale_completed",
             Self::Sync(_) => "sync",
             Self::PriceBook(_) => "price_book",
+            Self::Stock(_) => "stock",
         }
     }
 }

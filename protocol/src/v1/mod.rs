@@ -8,6 +8,7 @@ pub mod refund;
 pub mod sale;
 pub mod shift;
 pub mod stock;
+pub mod stock_api;
 pub mod sync;
 
 /// The number of this version, as it stands in `Hello` and in topics (`bw1/...`).
