@@ -14,7 +14,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed; standard error says why
   2  the command line or the configuration is wrong
-  3  `verify` found a broken row; `replay` came to its end, and rows were refused
+  3  `verify` found a broken row, `stock check` a counter that differs; `replay` came to its end, and rows were refused
   4  another agent works on the data folder
 
 Data goes to standard output, the log to standard error.";
@@ -118,9 +118,36 @@ pub enum Command {
     /// The price book by which the store sells
     #[command(subcommand, after_help = ending("breakwater-agent price-book load tea.json", ""))]
     PriceBook(PriceBookCommand),
+    /// What there is in stock
+    #[command(subcommand, after_help = ending("breakwater-agent stock list --json", ", 3 `check` found a difference"))]
+    Stock(StockCommand),
     /// Walk the hash chain over all that is held, and name the first broken row
     #[command(after_help = ending("breakwater-agent verify --data-dir /var/lib/breakwater-agent", ", 3 a row is broken"))]
     Verify {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Stock.
+#[derive(Debug, Subcommand)]
+pub enum StockCommand {
+    /// List what is on hand, and for how long it lasts
+    ///
+    /// On hand is the last count, and what was added less what was used since. It lasts for so many hours of trading
+    /// (stock.trading_hours a day) by the use of the last seven business dates.
+    #[command(after_help = ending("breakwater-agent stock list --data-dir ./store", ""))]
+    List {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compute use and additions again from the events, and name what differs
+    ///
+    /// Only business dates of which all events are held can be compared; the others are named.
+    #[command(after_help = ending("breakwater-agent stock check --json", ", 3 a counter differs"))]
+    Check {
         /// Answer in JSON
         #[arg(long)]
         json: bool,

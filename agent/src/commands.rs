@@ -1,5 +1,7 @@
 //! The commands that look: what they print.
 
+pub mod stock;
+
 use std::io::{self, Write};
 use std::path::Path;
 

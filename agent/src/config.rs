@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use pos_model::Tag;
+use till::stock::CoverRule;
 
 use crate::db::{RETENTION_MS_MIN, Rules};
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How long confirmed events are held, in milliseconds.
     pub retention_ms: i64,
+    /// How long stock should last.
+    pub stock: CoverRule,
     /// The centre.
     pub centre: CentreConfig,
     /// What is logged.
@@ -121,6 +124,8 @@ impl Config {
         let listen = values.text("http.listen", parse::socket_address);
         let allow_lan = values.flag("http.allow_lan");
         let retention = values.text("outbox.retention", duration);
+        let trading_minutes = values.text("stock.trading_hours", parse::trading_minutes);
+        let low_minutes = values.text("stock.low_cover", parse::low_cover_minutes);
         let http_url = values.optional("centre.http_url", http_url);
         let mqtt_url = values.optional("centre.mqtt_url", str::parse::<MqttUrl>);
         let ca_file = values.optional("centre.ca_file", parse::path);
@@ -141,6 +146,7 @@ impl Config {
                 },
                 listen: listen?,
                 retention_ms: retention_ms?,
+                stock: CoverRule { trading_minutes: trading_minutes?, low_minutes: low_minutes? },
                 centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file: ca_file? },
                 log: LogConfig { filter: filter?, json: json? },
             })
@@ -218,6 +224,7 @@ mod tests {
         assert_eq!(loaded.config.listen.to_string(), "127.0.0.1:8090");
         assert_eq!(loaded.config.retention_ms, RETENTION_MS_MIN);
         assert_eq!(loaded.config.store.rules.cut_off.minutes(), 240);
+        assert_eq!(loaded.config.stock, CoverRule { trading_minutes: 720, low_minutes: 720 });
     }
 
     #[test]
@@ -268,6 +275,8 @@ mod tests {
         check("[http]\nallow_lan = \"maybe\"", &["http.allow_lan", "neither true nor false"]);
         check("[log]\nformat = \"xml\"\nfilter = \"a=b=c\"", &["log.format", "log.filter"]);
         check("data_dir = ", &["parse", "agent.toml"]);
+        check("[stock]\ntrading_hours = \"25h\"", &["stock.trading_hours", "from 1m to 24h"]);
+        check("[stock]\nlow_cover = \"50000d\"", &["stock.low_cover", "longer than a year"]);
         check("data_dir = \"\"", &["data_dir", "is empty"]);
     }
 

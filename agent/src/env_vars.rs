@@ -7,7 +7,7 @@ pub const CONFIG: &str = "BREAKWATER_AGENT_CONFIG";
 pub const PREFIX: &str = "BREAKWATER_AGENT_";
 
 /// Key and variable.
-pub const KEYS: [(&str, &str); 14] = [
+pub const KEYS: [(&str, &str); 16] = [
     ("data_dir", "BREAKWATER_AGENT_DATA_DIR"),
     ("store.currency", "BREAKWATER_AGENT_STORE_CURRENCY"),
     ("store.time_zone", "BREAKWATER_AGENT_STORE_TIME_ZONE"),
@@ -17,6 +17,8 @@ pub const KEYS: [(&str, &str); 14] = [
     ("http.listen", "BREAKWATER_AGENT_HTTP_LISTEN"),
     ("http.allow_lan", "BREAKWATER_AGENT_HTTP_ALLOW_LAN"),
     ("outbox.retention", "BREAKWATER_AGENT_OUTBOX_RETENTION"),
+    ("stock.trading_hours", "BREAKWATER_AGENT_STOCK_TRADING_HOURS"),
+    ("stock.low_cover", "BREAKWATER_AGENT_STOCK_LOW_COVER"),
     ("centre.http_url", "BREAKWATER_AGENT_CENTRE_HTTP_URL"),
     ("centre.mqtt_url", "BREAKWATER_AGENT_CENTRE_MQTT_URL"),
     ("centre.ca_file", "BREAKWATER_AGENT_CENTRE_CA_FILE"),

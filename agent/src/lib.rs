@@ -25,6 +25,7 @@ pub mod readers;
 pub mod replay;
 pub mod run;
 pub mod status;
+pub mod stock_watch;
 pub mod telemetry;
 pub mod trust;
 pub mod uplink;

@@ -3,17 +3,20 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use agent::cli::{Cli, Command, Outbox, PriceBookCommand};
+use agent::cli::{Cli, Command, Outbox, PriceBookCommand, StockCommand};
+use agent::clock::{StoreClock, SystemClock};
 use agent::config::{Config, ConfigError, Loaded, LogConfig, MqttUrl};
 use agent::enroll::{Allowed, Enrollment};
 use agent::folder::{self, FolderError};
+use agent::identity::Identity;
 use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
 use agent::{commands, price_book, telemetry, trust};
 use anyhow::Context;
 use clap::Parser;
-use pos_model::StoreId;
+use pos_model::{BusinessDate, StoreId};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -72,6 +75,18 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::PriceBook(PriceBookCommand::Load { file }) => load_price_book(&config, &file, &mut out)?,
         Command::PriceBook(PriceBookCommand::List { json }) => {
             commands::list_price_books(&commands::open(&config.data_dir)?, json, &mut out)?;
+        }
+        Command::Stock(StockCommand::List { json }) => {
+            let now = StoreClock::new(Arc::new(SystemClock), config.store.time_zone.clone()).now();
+            let today = BusinessDate::of(now, config.store.rules.cut_off);
+            commands::stock::list(&commands::open(&config.data_dir)?, today, config.stock, json, &mut out)?;
+        }
+        Command::Stock(StockCommand::Check { json }) => {
+            let identity = Identity::load(&config.data_dir)?;
+            let store_id = identity.as_ref().map(|identity| &identity.store_id);
+            if !commands::stock::check(&commands::open(&config.data_dir)?, store_id, json, &mut out)? {
+                return Ok(ExitCode::from(BROKEN));
+            }
         }
         Command::Verify { json } => {
             if !commands::verify(&commands::open(&config.data_dir)?, json, &mut out)? {

@@ -29,7 +29,7 @@ use crate::status::Status;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
 use crate::writer::{AGENT_VERSION, Writer, WriterThread};
-use crate::{housekeeping, telemetry};
+use crate::{housekeeping, stock_watch, telemetry};
 
 /// How long requests may take to finish when the agent ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -134,6 +134,7 @@ pub async fn run_with_clock(
     }
     tasks.spawn(status.clone().publish(changes.clone(), ended.clone()));
     tasks.spawn(housekeeping::run(writer.clone(), config.retention_ms, ended.clone()));
+    tasks.spawn(stock_watch::run(writer.clone(), readers.clone(), ended.clone()));
 
     let parts = ApiParts {
         writer: writer.clone(),
@@ -145,6 +146,7 @@ pub async fn run_with_clock(
             region: config.store.region.clone(),
             groups: config.store.groups.clone(),
         },
+        cover_rule: config.stock,
         changes,
         shutdown: ended.clone(),
     };

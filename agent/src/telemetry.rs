@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use pos_model::{BookHash, Epoch, StoreId, Tag};
 
 use crate::db::Failure;
+use crate::readers::ReadError;
 use crate::writer::WriteError;
 
 /// An error and its causes, joined by colons: our errors do not print what caused them.
@@ -108,9 +109,19 @@ pub(crate) fn stopped() {
     tracing::info!("ended");
 }
 
-/// Old events went.
+/// Old events went, and counters of stock were put away.
 pub(crate) fn trimmed(rows: u64) {
-    tracing::info!(rows, "confirmed events that are old enough were let go");
+    tracing::info!(rows, "confirmed events and other rows that are old enough were let go or put away");
+}
+
+/// The counters of stock are not what the events come to. The people in the store are told as well.
+pub(crate) fn stock_differs(counters: u64) {
+    tracing::error!(counters, "the books of stock do not balance; `stock check` names what differs");
+}
+
+/// The books of stock could not be checked; they will be the next time.
+pub(crate) fn stock_not_checked(error: &ReadError) {
+    tracing::warn!(error = chain(error), "the books of stock were not checked");
 }
 
 /// Housekeeping failed; it will be tried again.

@@ -22,6 +22,7 @@ pub use crate::v1::shift::{
 };
 pub use crate::v1::shift_api;
 pub use crate::v1::stock::{CountedItem, MovedItem, SoldOutChanged, StockCounted, StockMoved, StockMovement};
+pub use crate::v1::stock_api;
 pub use crate::v1::sync::{
     Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Uplink,
     Welcome,

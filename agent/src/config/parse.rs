@@ -58,6 +58,20 @@ pub(super) fn tag(text: &str) -> Result<Tag, String> {
     Tag::new(text).map_err(|error| error.to_string())
 }
 
+/// For how many minutes of a business date the store sells.
+pub(super) fn trading_minutes(text: &str) -> Result<u16, String> {
+    let minutes = duration(text)?.as_secs() / 60;
+    let minutes = u16::try_from(minutes).ok().filter(|minutes| (1..=1440).contains(minutes));
+    minutes.ok_or_else(|| format!("{text:?} is not from 1m to 24h"))
+}
+
+/// Below how many trading minutes of cover an item is flagged.
+pub(super) fn low_cover_minutes(text: &str) -> Result<u32, String> {
+    let minutes = duration(text)?.as_secs() / 60;
+    let minutes = u32::try_from(minutes).ok().filter(|minutes| *minutes <= 366 * 1440);
+    minutes.ok_or_else(|| format!("{text:?} is longer than a year"))
+}
+
 /// Tags with commas between them.
 pub(super) fn tags(text: &str) -> Result<Vec<Tag>, String> {
     text.split(',').map(|one| tag(one.trim())).collect()

@@ -21,7 +21,7 @@
 //! # Layout
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
-//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
+//! `epoch`, `sale`, `stock`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
 //! on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
@@ -41,6 +41,7 @@ mod sale;
 mod sale_event;
 mod schema;
 mod shift;
+mod stock;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -57,6 +58,7 @@ pub use refund::RefundRecorded;
 pub use sale::{CommandDigest, Recorded};
 pub use schema::SCHEMA_VERSION;
 pub use shift::{Actor, CASH_MINOR_MAX, PartOfShift};
+pub use stock::{BeginCount, FinishCount, ItemStock, LastCount, StockCheck, StockDifference};
 pub use store::{Durability, Head, Rules, Store};
 pub use trim::{HEADERS_KEPT_MS, RETENTION_MS_MIN};
 pub use uplink::Confirmed;

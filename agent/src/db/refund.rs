@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use pos_model::{BusinessDate, ItemId, Money, Quantity, RefundId, SaleId, ShiftId, Tag};
+use pos_model::{BusinessDate, Money, Quantity, RefundId, SaleId, ShiftId, Tag};
 use pricing::book::CashRounding;
 use protocol::latest::local_api::{Change, TenderCommand};
 use protocol::latest::refund_api::{CompleteRefund, Goods, RefundLineCommand, RefundLineView, RefundReceipt};
@@ -130,8 +130,9 @@ impl Store {
         self.note_returned(&refund)?;
         self.add_refund_to_day(business_date, &refund)?;
         self.amend_day(business_date)?;
-        self.restock(business_date, &refund)?;
+        let restocked: Vec<_> = refund.lines.iter().flat_map(|line| line.restocked.clone()).collect();
         self.record(moment, refund)?;
+        self.restock(business_date, &restocked)?;
         self.write_refund_header(digest, &receipt, shift_id)?;
         self.changed(Change::RefundCompleted(Box::new(receipt.clone())));
         Ok(receipt)
@@ -255,16 +256,6 @@ impl Store {
             })
             .doing("write the day's sums")
             .map(drop)
-    }
-
-    /// Puts goods that came back into stock again.
-    fn restock(&self, _business_date: BusinessDate, refund: &RefundCompleted) -> Result<(), Error> {
-        let mut items: BTreeMap<&ItemId, i64> = BTreeMap::new();
-        for restocked in refund.lines.iter().flat_map(|line| &line.restocked) {
-            let sum = items.entry(&restocked.item_id).or_default();
-            *sum = sum.saturating_add(restocked.quantity.micro());
-        }
-        Ok(())
     }
 
     fn write_refund_header(

@@ -116,26 +116,13 @@ impl Store {
     }
 
     fn add_to_usage(&self, sale: &SaleCompleted) -> Result<(), Error> {
-        let (epoch, _) = self.tail.current.ok_or(Error::NoEpoch)?;
         let mut used: BTreeMap<&str, i64> = BTreeMap::new();
         for consumption in sale.lines.iter().flat_map(|line| &line.consumption) {
             let sum = used.entry(consumption.item_id.as_str()).or_default();
             // The limits of `till` keep this far from the end of the scale.
             *sum = sum.saturating_add(consumption.quantity.micro());
         }
-        let mut upsert = self
-            .connection
-            .prepare_cached(
-                "INSERT INTO stock_usage (business_date, item_id, epoch, used_micro) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET used_micro = min(used_micro + excluded.used_micro, 9223372036854775807)",
-            )
-            .doing("write the use of stock")?;
-        for (item_id, micro) in used.into_iter().filter(|(_, micro)| *micro > 0) {
-            upsert
-                .execute(params![sale.business_date.days(), item_id, epoch.to_sql(), micro])
-                .doing("write the use of stock")?;
-        }
-        Ok(())
+        self.use_stock(sale.business_date, used)
     }
 }
 

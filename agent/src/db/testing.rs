@@ -92,3 +92,10 @@ pub(crate) fn sell(store: &mut Store, number: u64) -> SaleReceipt {
     let Recorded::New(receipt) = recorded else { panic!("sale {number} is not new: {recorded:?}") };
     receipt
 }
+
+impl Store {
+    /// What a person with a SQLite shell might do.
+    pub(crate) fn edit_for_a_test(&mut self, sql: &str) {
+        self.connection.execute_batch(sql).expect("works");
+    }
+}

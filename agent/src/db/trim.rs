@@ -46,7 +46,8 @@ impl Store {
     }
 
     /// Lets at most `rows_max` events go: the oldest ones, as far as they are confirmed and have been held for
-    /// `retention_ms` of running time. Headers of sales go after [`HEADERS_KEPT_MS`]. Returns how many rows went; the
+    /// `retention_ms` of running time. Headers of sales go after [`HEADERS_KEPT_MS`], and
+    /// counters of stock are moved to those of the past. Returns how many rows went; the
     /// caller comes again, later, until it is none.
     pub fn trim(&mut self, retention_ms: i64, rows_max: u32) -> Result<u64, Error> {
         self.atomically(Durability::Hint, |store| {
@@ -65,6 +66,7 @@ impl Store {
             ] {
                 rows -= store.trim_rows(sql, params![rows.max(0)])?;
             }
+            rows -= store.trim_stock(rows)?;
             if let Some(limit) = store.newest_of_age(HEADERS_KEPT_MS.max(retention_ms))? {
                 rows -= store.trim_headers(limit, rows)?;
                 rows -= store.trim_counter(limit, rows)?;

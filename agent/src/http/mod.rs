@@ -2,7 +2,7 @@
 //!
 //! `routes` names the paths of sales and of the store itself and joins the families, each of which is a module with its
 //! `routes()` and its `Document`; `said` is how a command comes in and is answered once; `from_wire` and `to_wire` convert at the edge; `orders` prices by the book; `problem` is how every error
-//! looks; `events` is the stream of changes. The types are `protocol`'s, the decisions are `till`'s.
+//! looks; `stock` is a family; `events` is the stream of changes. The types are `protocol`'s, the decisions are `till`'s.
 //!
 //! It listens on loopback unless the configuration says otherwise, because a till is not yet asked who it is.
 
@@ -16,6 +16,7 @@ mod refunds;
 mod routes;
 pub(crate) mod said;
 mod shifts;
+pub(crate) mod stock;
 mod to_wire;
 
 pub use orders::Counter;

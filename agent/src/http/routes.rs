@@ -14,12 +14,13 @@ use protocol::latest::local_api::{
 };
 use serde::Deserialize;
 use till::Refusal;
+use till::stock::CoverRule;
 use tokio::sync::watch;
 use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, refunds, shifts, to_wire};
+use super::{baskets, events, from_wire, refunds, shifts, stock, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
 use crate::readers::Readers;
@@ -43,6 +44,8 @@ pub struct ApiParts {
     pub status: Status,
     /// What orders are priced by.
     pub counter: Counter,
+    /// How long stock should last.
+    pub cover_rule: CoverRule,
     /// Where changes are announced.
     pub changes: Changes,
     /// Turns true when the agent ends, so that open streams end as well.
@@ -87,6 +90,7 @@ fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
         (baskets::routes(), baskets::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
+        (stock::routes(), stock::Document::openapi()),
     ]
 }
 

@@ -156,3 +156,67 @@ async fn a_new_sale_is_announced_once() {
     assert!(heard.try_recv().is_err());
     finish(writer, thread).await;
 }
+
+/// T29: rows that every sale wants are no reason to wait for each other, or to try again. Eight tills sell one article ten
+/// thousand times; nobody is turned away, and the counters come to what was sold.
+#[tokio::test(flavor = "multi_thread")]
+async fn t29_ten_thousand_sales_of_one_article_from_eight_tills_add_up() {
+    const TILLS: u64 = 8;
+    const SALES_OF_EACH: u64 = 1250;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("books.sqlite3");
+    let (writer, thread) = start(Store::open(&path, RULES).expect("opens"));
+    let mut tills = tokio::task::JoinSet::new();
+    for till in 0..TILLS {
+        let writer = writer.clone();
+        tills.spawn(async move {
+            for number in 0..SALES_OF_EACH {
+                let mut command = command(till * 10_000 + number);
+                command.till_id = format!("T{till}").parse().expect("valid");
+                // Once: an answer that asks to try again fails the test.
+                let recorded = writer.record_sale(draft(command), digest(1)).await.expect("is not turned away");
+                assert!(matches!(recorded, Recorded::New(_)), "{recorded:?}");
+            }
+        });
+    }
+    while let Some(till) = tills.join_next().await {
+        till.expect("no panic");
+    }
+    let readers = Readers::new(&path);
+    let today = pos_model::BusinessDate::of(writer.clock().now(), RULES.cut_off);
+    let rule = till::stock::CoverRule { trading_minutes: 720, low_minutes: 0 };
+    let stock = readers.read(move |view| view.stock(today, rule, None)).await.expect("reads");
+    let milk = &stock[&"milk".parse().expect("valid")];
+    let sold = i64::try_from(TILLS * SALES_OF_EACH).expect("small");
+    assert_eq!((milk.on_hand.whole_units(), milk.since.used.whole_units()), (Some(-sold), Some(sold)));
+    let check = readers.read(|view| view.check_stock()).await.expect("reads");
+    assert!(check.differences.is_empty() && check.out_of_reach.is_empty(), "{check:?}");
+    finish(writer, thread).await;
+}
+
+#[tokio::test]
+async fn books_of_stock_that_do_not_balance_are_told_until_they_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("books.sqlite3");
+    let (writer, thread) = start(Store::open(&path, RULES).expect("opens"));
+    let readers = Readers::new(&path);
+    writer.record_sale(draft(command(1)), digest(1)).await.expect("records");
+    let notices = async || {
+        crate::stock_watch::look(&writer, &readers).await;
+        readers.read(|view| view.notices()).await.expect("reads")
+    };
+    let edit = |sql: &'static str| {
+        writer.run(Durability::Promise, move |store| {
+            store.edit_for_a_test(sql);
+            Ok(())
+        })
+    };
+    assert_eq!(notices().await, []);
+    edit("UPDATE stock_usage SET used_micro = used_micro + 1000000").await.expect("edits");
+    let told = notices().await;
+    assert_eq!((told.len(), told[0].key.as_str()), (1, "stock_check"));
+    assert!(told[0].text.contains("milk: added 0 and used 2 are counted, 0 and 1 by the events"), "{}", told[0].text);
+    edit("UPDATE stock_usage SET used_micro = used_micro - 1000000").await.expect("edits");
+    assert_eq!(notices().await, []);
+    finish(writer, thread).await;
+}

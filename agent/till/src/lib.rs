@@ -18,6 +18,7 @@ mod refund;
 mod refusal;
 mod sale;
 mod shift;
+pub mod stock;
 mod tender;
 
 pub use complete::complete;

@@ -41,6 +41,15 @@ pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000_000_000;
 /// sale at this bound still add up within 64 bits.
 pub const QUANTITY_MICRO_MAX: i64 = 1_000_000_000_000_000;
 
+/// Items of one movement of stock. A large delivery; one of more items is said in parts, each of which fits an event.
+pub const MOVED_ITEMS_MAX: usize = 200;
+
+/// Items of one count of stock. A store has a hundred or so; one of more is counted in parts, each of which fits an event.
+pub const COUNT_ITEMS_MAX: usize = 300;
+
+/// Characters of a note on a movement or count of stock.
+pub const STOCK_NOTE_CHARS_MAX: usize = 256;
+
 /// The latest moment an imported sale may name, in milliseconds since 1970 (UTC): the end of the year 9999.
 pub const SOLD_AT_MS_MAX: i64 = 253_402_300_799_999;
 

@@ -11,6 +11,7 @@ pub mod sale;
 pub mod shift;
 pub mod shift_api;
 pub mod stock;
+pub mod stock_api;
 pub mod sync;
 
 /// The number of this version, as it stands in `Hello` and in topics (`bw1/...`).

@@ -65,7 +65,7 @@ pub enum StockMovement {
 pub struct MovedItem {
     /// The ingredient or article.
     pub item_id: ItemId,
-    /// How much, in its base unit; above zero.
+    /// How much, in its base unit; above zero, or zero of what was expected and did not come.
     pub quantity: Quantity,
     /// How much was expected, where that was known: a delivery that is short or over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
