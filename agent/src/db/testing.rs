@@ -68,6 +68,7 @@ pub(crate) fn command(number: u64) -> CompleteSale {
             tax_on_top: false,
             unit_gross: Vec::new(),
             consumption: vec![Consumption { item_id: "milk".parse().expect("valid"), quantity: Quantity::ONE }],
+            station: None,
         }],
         tenders: vec![Tender { kind: tag("cash"), amount: Money::from_minor(4000), attempt_id: None, reference: None }],
         expected_total: None,
