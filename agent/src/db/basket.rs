@@ -10,7 +10,8 @@ use till::basket::{Basket, BasketEffect, BasketRefusal};
 use super::basket_document::{basket_of, changes_of, view_of};
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
-use super::sale::next_pickup_no;
+use super::kitchen::next_pickup_no;
+use super::kitchen_step::SaidBy;
 use super::shift::Actor;
 use super::store::Store;
 use super::view::View;
@@ -91,6 +92,8 @@ impl Store {
         for effect in &effects {
             if let BasketEffect::Voided { line_id, reason } = effect {
                 self.mark_void(moment, &basket, *line_id, reason, &till_id, &actor)?;
+                let by = SaidBy { till_id: &till_id, operator_id: actor.operator_id.as_ref() };
+                self.void_cups(moment, by, basket.basket_id.uuid(), *line_id, None)?;
             }
         }
         let sends = effects.iter().any(|effect| matches!(effect, BasketEffect::Sent(_)));

@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, refunds, shifts, to_wire};
+use super::{baskets, events, from_wire, kitchen, refunds, shifts, sold_out, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
 use crate::readers::Readers;
@@ -85,8 +85,10 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
     vec![
         (baskets::routes(), baskets::Document::openapi()),
+        (kitchen::routes(), kitchen::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
+        (sold_out::routes(), sold_out::Document::openapi()),
     ]
 }
 

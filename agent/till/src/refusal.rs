@@ -107,7 +107,9 @@ impl Refusal {
             Self::NotByTheBook { .. } => "sale.not_by_the_book",
             Self::OrderParts { .. } => "sale.order_parts",
             // The first one speaks for all of them.
-            Self::SoldOut { missing } => missing.first().map_or("sold_out.sku", |first| first.part.kind().message_key()),
+            Self::SoldOut { missing } => {
+                missing.first().map_or("sold_out.sku", |first| first.part.kind().message_key())
+            }
             Self::NoPriceBook => "sale.no_price_book",
             Self::LinesAndOrder => "sale.lines_and_order",
             Self::AmountTooLarge { .. } => "sale.amount_too_large",

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::basket_api::BasketView;
+use super::kitchen::CupsView;
 use super::order::{OrderCommand, PriceBookView};
 use super::refund_api::RefundReceipt;
 use super::shift_api::ShiftView;
+use super::sold_out::SoldOutView;
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -410,6 +412,10 @@ pub enum Change {
     Shift(Box<ShiftView>),
     /// A basket changed.
     Basket(Box<BasketView>),
+    /// Cups were sent, moved or voided.
+    Cup(CupsView),
+    /// Something is sold out, is counted down, or is on sale again.
+    SoldOut(SoldOutView),
 }
 
 impl Change {
@@ -422,6 +428,8 @@ impl Change {
             Self::RefundCompleted(_) => "refund_completed",
             Self::Shift(_) => "shift",
             Self::Basket(_) => "basket",
+            Self::Cup(_) => "cup",
+            Self::SoldOut(_) => "sold_out",
         }
     }
 }

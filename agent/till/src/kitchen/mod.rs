@@ -245,19 +245,10 @@ mod tests {
         check(vec![line(1, "2", "")], &[]);
         check(
             vec![line(1, "2", "bar"), line(2, "1", "kitchen"), line(3, "2", "bar")],
-            &[
-                "1/5 bar Tea 1 x1",
-                "2/5 bar Tea 1 x1",
-                "3/5 kitchen Tea 2 x1",
-                "4/5 bar Tea 3 x1",
-                "5/5 bar Tea 3 x1",
-            ],
+            &["1/5 bar Tea 1 x1", "2/5 bar Tea 1 x1", "3/5 kitchen Tea 2 x1", "4/5 bar Tea 3 x1", "5/5 bar Tea 3 x1"],
         );
         check(vec![line(1, "0.25", "bar"), line(2, "1", "")], &["1/1 bar Tea 1 x0.25"]);
-        check(
-            vec![line(1, "499", "bar"), line(2, "2", "kitchen")],
-            &["1/2 bar Tea 1 x499", "2/2 kitchen Tea 2 x2"],
-        );
+        check(vec![line(1, "499", "bar"), line(2, "2", "kitchen")], &["1/2 bar Tea 1 x499", "2/2 kitchen Tea 2 x2"]);
         check(vec![line(1, "9000000000", "bar")], &["1/1 bar Tea 1 x9000000000"]);
         check(vec![line(1, "0", "bar"), line(2, "-1", "bar")], &[]);
     }

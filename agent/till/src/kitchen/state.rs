@@ -63,8 +63,7 @@ impl NoStep {
 
 impl CupState {
     /// All of them, from the first to the last.
-    pub const ALL: [Self; 6] =
-        [Self::Queued, Self::Making, Self::Ready, Self::Handed, Self::Voided, Self::Discarded];
+    pub const ALL: [Self; 6] = [Self::Queued, Self::Making, Self::Ready, Self::Handed, Self::Voided, Self::Discarded];
 
     /// The word under which it is stored.
     pub const fn as_str(self) -> &'static str {
@@ -120,6 +119,15 @@ impl CupState {
 }
 
 impl Step {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bump => "bump",
+            Self::Recall => "recall",
+            Self::HandOver => "hand_over",
+        }
+    }
+
     /// Which cups of an order take a step that is meant for the order as a whole: those in one of these states.
     ///
     /// An order moves on by those that are farthest behind, and back by those that are farthest on; it is handed over at
