@@ -183,6 +183,49 @@ async fn an_order_goes_from_the_till_over_two_stations_to_the_call_screen() {
 }
 
 #[tokio::test]
+async fn t32_a_basket_is_sent_in_parts_voided_and_paid_and_nothing_is_made_twice_or_lost() {
+    let store = open_with_book().await;
+    let basket = id();
+    let (tea, toast, more) = (id(), id(), id());
+    let add = |line: &str, sku: &str, quantity: i64| json!({ "change": "add_line", "line_id": line, "sku": sku, "quantity": quantity });
+    let send = json!({ "change": "send" });
+    let open = json!({ "basket_id": basket, "changes": [
+        add(&tea, "tea", 2), { "change": "set_label", "label": "Table 7" }, send
+    ] });
+    store.tell::<Value>("/v1/baskets", &with_id(open)).await;
+    let path = format!("/v1/baskets/{basket}/changes");
+    let cups = async || -> Vec<String> {
+        let order: CupsView = store.read(&format!("/v1/kitchen/orders/{basket}")).await;
+        let cups = order.cups.iter();
+        cups.map(|cup| format!("{}/{} {} {:?}", cup.number, cup.of, cup.sku, cup.state)).collect()
+    };
+    assert_eq!(cups().await, ["1/2 tea Queued", "2/2 tea Queued"]);
+    // Toast is added at another till and sent; the teas are not made again.
+    let change = |changes: Value| with_id(json!({ "changes": changes }));
+    store.tell::<Value>(&path, &change(json!([add(&toast, "toast", 1), send]))).await;
+    assert_eq!(cups().await, ["1/3 tea Queued", "2/3 tea Queued", "3/3 toast Queued"]);
+    store.tell::<Value>(&path, &change(json!([{ "change": "void_line", "line_id": tea, "reason": "customer" }]))).await;
+    assert_eq!(cups().await, ["1/3 tea Voided", "2/3 tea Voided", "3/3 toast Queued"]);
+    // What is sold out is not sent, and the basket stays as it was.
+    let milk = json!({ "what": "item", "code": "milk", "state": "countdown", "remaining": 300 });
+    store.tell::<SoldOutView>("/v1/sold-out", &with_id(milk)).await;
+    store.refuses(&path, &change(json!([add(&more, "tea", 2), send])), 422, "sold_out.item").await;
+    // One more is paid without being sent first; of the toast nothing is taken a second time.
+    store.tell::<Value>(&path, &change(json!([add(&more, "tea", 1)]))).await;
+    let sale = json!({
+        "sale_id": id(), "till_id": "T2", "basket_id": basket, "tenders": [{ "kind": "cash", "amount_minor": 10_000 }],
+    });
+    let receipt = store.sell(&sale).await;
+    store.sell(&sale).await;
+    assert_eq!(cups().await, ["1/4 tea Voided", "2/4 tea Voided", "3/4 toast Queued", "4/4 tea Queued"]);
+    let list: SoldOutList = store.read("/v1/sold-out").await;
+    assert_eq!(list.entries[0].remaining, Some(QuantityJson::Whole(100)));
+    let screen: CallScreen = store.read("/v1/kitchen/call-screen").await;
+    let called = &screen.making[0];
+    assert_eq!((called.pickup_no, called.label.as_deref()), (receipt.pickup_no, Some("Table 7")));
+}
+
+#[tokio::test]
 async fn what_the_kitchen_refuses() {
     let store = open_with_book().await;
     for path in ["/v1/kitchen/bump", "/v1/kitchen/recall", "/v1/kitchen/hand-over"] {

@@ -33,10 +33,7 @@ impl Store {
         if order.lines.iter().all(|line| line.station.is_none()) {
             return Ok(Vec::new());
         }
-        let (known, before) = match self.order_no(order.order_id)? {
-            Some(order_no) => (Some(order_no), self.sent_before(order_no)?),
-            None => (None, SentBefore::default()),
-        };
+        let (known, before) = (self.order_no(order.order_id)?, self.sent_of(order.order_id)?);
         let cups = cups(order, &before);
         let made = i64::try_from(cups.len()).unwrap_or(i64::MAX);
         let order_no = match known {
@@ -58,7 +55,9 @@ impl Store {
             .doing("look for an order of the kitchen")
     }
 
-    pub(super) fn sent_before(&self, order_no: i64) -> Result<SentBefore, Error> {
+    /// What was sent of an order; nothing of one that is not known.
+    pub(super) fn sent_of(&self, order_id: Uuid) -> Result<SentBefore, Error> {
+        let Some(order_no) = self.order_no(order_id)? else { return Ok(SentBefore::default()) };
         let doing = "read what was sent of an order";
         let mut select = self
             .connection

@@ -7,7 +7,7 @@ use protocol::latest::local_api::{Change, SaleReceipt};
 use protocol::latest::{EncodeError, Event, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use till::limits::TILLS_MAX;
-use till::sold_out::Wanted;
+use till::sold_out::Needs;
 use till::{BasketAt, Refusal, SaleDraft};
 
 use super::basket::Numbered;
@@ -50,13 +50,13 @@ impl Store {
         if let Some((receipt, known)) = found {
             return Ok(if known == *digest { Recorded::Replayed(receipt) } else { Recorded::Conflict });
         }
-        let wanted = self.wanted(&draft).map_err(|error| self.noted(error))?;
-        let missing = self.missing(now, &wanted).map_err(|error| self.noted(error))?;
+        let needs = self.needs_of_sale(&draft).map_err(|error| self.noted(error))?;
+        let missing = self.missing(now, &needs).map_err(|error| self.noted(error))?;
         if !missing.is_empty() {
             return Ok(Recorded::Refused(Refusal::SoldOut { missing }));
         }
         let moment = Moment::new(now, event_id);
-        match self.atomically(Durability::Promise, |store| store.write_sale(draft, digest, moment, &wanted)) {
+        match self.atomically(Durability::Promise, |store| store.write_sale(draft, digest, moment, &needs)) {
             Ok(receipt) => Ok(Recorded::New(receipt)),
             Err(Error::Encode(EncodeError::TooLarge { bytes })) => {
                 let max = protocol::latest::EVENT_BYTES_MAX;
@@ -73,7 +73,7 @@ impl Store {
         draft: SaleDraft,
         digest: &CommandDigest,
         mut moment: Moment,
-        wanted: &[Wanted],
+        needs: &[Needs],
     ) -> Result<SaleReceipt, Error> {
         let (now, event_id) = (moment.at(), moment.event_id());
         // What is read from a file was sold elsewhere: it is in no drawer here.
@@ -86,7 +86,7 @@ impl Store {
         let receipt_no = next_receipt_no(&self.connection, draft.till_id.as_str())?;
         let pickup_no = self.pickup_no(&draft, business_date, now)?;
         let currency = self.currency;
-        self.note_sold(&mut moment, wanted)?;
+        self.note_sold(&mut moment, needs)?;
         self.send_sale(&moment, &draft, pickup_no, business_date)?;
         let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency, shift_id });
         add_to_day(&self.connection, &sale)?;

@@ -7,7 +7,7 @@ use pos_model::{BusinessDate, LineId};
 use protocol::latest::basket_api::BasketLineState;
 use till::SaleDraft;
 use till::kitchen::{KitchenLine, KitchenOrder, lines_of_sale};
-use till::sold_out::Wanted;
+use till::sold_out::Needs;
 
 use super::command::Moment;
 use super::error::Error;
@@ -16,17 +16,15 @@ use super::store::Store;
 impl Store {
     /// By which parts of a sale it may be sold out. One that was made elsewhere and is read from a file takes nothing here,
     /// and what the stations have was taken when it was sent.
-    pub(super) fn wanted(&mut self, draft: &SaleDraft) -> Result<Vec<Wanted>, Error> {
+    pub(super) fn needs_of_sale(&mut self, draft: &SaleDraft) -> Result<Vec<Needs>, Error> {
         if draft.imported.is_some() || self.sold_out()?.is_empty() {
             return Ok(Vec::new());
         }
         let lines = self.kitchen_lines(draft)?;
-        let sent = match draft.basket.map(|basket| self.order_no(basket.basket_id.uuid())).transpose()?.flatten() {
-            Some(order_no) => self.sent_before(order_no)?.lines,
-            None => Default::default(),
-        };
+        let sent =
+            draft.basket.map(|basket| self.sent_of(basket.basket_id.uuid())).transpose()?.unwrap_or_default().lines;
         let new = draft.lines.iter().zip(&lines).filter(|(_, line)| !sent.contains_key(&line.line_id));
-        Ok(new.map(|(line, _)| Wanted::from(&line.line)).collect())
+        Ok(new.map(|(line, _)| Needs::from(&line.line)).collect())
     }
 
     /// Sends to the stations what they have not had of a sale. Within the sale's operation.

@@ -12,7 +12,7 @@ use protocol::latest::sold_out::{SetSoldOut, SoldOutKind, SoldOutList, SoldOutSt
 use rusqlite::{OptionalExtension, Row, params};
 use till::Refusal;
 use till::limits::QUANTITY_MICRO_MAX;
-use till::sold_out::{ENTRIES_MAX, Entry, Missing, Part, PartKind, SoldOut, Until, Wanted};
+use till::sold_out::{ENTRIES_MAX, Entry, Missing, Needs, Part, PartKind, SoldOut, Until};
 
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
@@ -92,7 +92,7 @@ impl Store {
 
     /// Takes what lines need off the countdowns, or refuses if something of it is sold out: then nothing has happened.
     /// Within an operation, for what is not paid yet.
-    pub fn take_sold_out(&mut self, moment: &mut Moment, lines: &[Wanted]) -> Result<(), Error> {
+    pub fn take_sold_out(&mut self, moment: &mut Moment, lines: &[Needs]) -> Result<(), Error> {
         let missing = self.missing(moment.at(), lines)?;
         if !missing.is_empty() {
             let refusal = Refusal::SoldOut { missing };
@@ -102,14 +102,14 @@ impl Store {
     }
 
     /// What lines need and cannot have at a moment.
-    pub fn missing(&mut self, at: pos_model::Stamp, lines: &[Wanted]) -> Result<Vec<Missing>, Error> {
+    pub fn missing(&mut self, at: pos_model::Stamp, lines: &[Needs]) -> Result<Vec<Missing>, Error> {
         let today = BusinessDate::of(at, self.rules.cut_off);
         Ok(self.sold_out()?.missing(lines, today))
     }
 
     /// Takes what lines need off the countdowns, as far as there is anything left. Within an operation. It never refuses:
     /// for what is paid already, and for what was asked to be taken before.
-    pub fn note_sold(&mut self, moment: &mut Moment, lines: &[Wanted]) -> Result<(), Error> {
+    pub fn note_sold(&mut self, moment: &mut Moment, lines: &[Needs]) -> Result<(), Error> {
         let board = self.sold_out()?;
         if board.is_empty() {
             return Ok(());

@@ -5,7 +5,7 @@ use protocol::latest::EventBody;
 use protocol::latest::local_api::{Change, QuantityJson};
 use protocol::latest::sold_out::{SetSoldOut, SoldOutKind, SoldOutState, SoldOutUntil, SoldOutView};
 use till::Refusal;
-use till::sold_out::{Wanted, in_words};
+use till::sold_out::{Needs, in_words};
 use uuid::Uuid;
 
 use super::testing::{command, digest, draft, event_id, open_epoch, reopen, stamp, store};
@@ -151,15 +151,15 @@ fn a_countdown_ends_in_sold_out_and_says_so() {
     assert_eq!(try_sell(&mut store, 3, 0).as_deref(), Some("line 1: Milk tea (1 left)"));
     assert_eq!(heard(&store), ["milk-tea 5"], "the centre counts sales itself");
     // What is paid already is noted, whatever is left.
-    let wanted: Vec<Wanted> = command(4).lines.iter().map(Wanted::from).collect();
-    let noted = store.once(key(4), &mut moment(0), |store, moment| store.note_sold(moment, &wanted));
+    let needs: Vec<Needs> = command(4).lines.iter().map(Needs::from).collect();
+    let noted = store.once(key(4), &mut moment(0), |store, moment| store.note_sold(moment, &needs));
     assert_eq!(noted.expect("works"), Once::New(()));
     assert_eq!(
         (listed(&store, 0), heard(&store)),
         (vec!["milk-tea sold out".to_owned()], vec!["milk-tea 5".to_owned(), "milk-tea sold out".to_owned()])
     );
     // And is refused to whoever asks before.
-    let taken = store.once(key(5), &mut moment(0), |store, moment| store.take_sold_out(moment, &wanted));
+    let taken = store.once(key(5), &mut moment(0), |store, moment| store.take_sold_out(moment, &needs));
     assert!(matches!(taken, Ok(Once::Refused(Refused { message_key: "sold_out.sku", .. }))), "{taken:?}");
     let mut store = reopen(store);
     open_epoch(&mut store, 2);
@@ -278,9 +278,9 @@ fn a_group_that_is_undone_has_counted_nothing() {
     assert_eq!(listed(&store, 0), ["milk-tea 4"]);
     store.begin(Durability::Promise).expect("begins");
     // An operation that fails alone gives back what it took.
-    let wanted: Vec<Wanted> = command(1).lines.iter().map(Wanted::from).collect();
+    let needs: Vec<Needs> = command(1).lines.iter().map(Needs::from).collect();
     let failed = store.once(key(1), &mut moment(0), |store, moment| {
-        store.take_sold_out(moment, &wanted)?;
+        store.take_sold_out(moment, &needs)?;
         Err::<(), Error>(Refused::rule("drawer.closed", "closed").into())
     });
     assert!(matches!(failed, Ok(Once::Refused(_))));

@@ -8,13 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
 use pos_model::{DayCutOff, Stamp, Tag};
-use pricing::{Basket, BasketLine, Context, Member, Quote, Rules};
-use protocol::latest::basket_api::{BasketLineState, BasketView};
+use pricing::{Basket, BasketLine, Context, Member, PricedBasket, Quote, Rules};
+use protocol::latest::basket_api::{BasketLineState, BasketLineView, BasketView};
 use protocol::latest::local_api::Problem;
 use protocol::latest::order::{OrderCommand, OrderLine, PriceOrder};
 use protocol::latest::sold_out::SoldOutPart;
 use serde::Serialize;
-use till::sold_out::{Missing, Part, Wanted};
+use till::kitchen::KitchenLine;
+use till::sold_out::{Missing, Needs, Part};
 use till::{Refusal, price_order};
 
 use super::problem::ApiError;
@@ -68,10 +69,25 @@ impl Counter {
 
 /// What a basket costs at this moment; none if there is nothing to price, or nothing to price it by.
 pub(super) fn quote(parts: &ApiParts, basket: &BasketView) -> Option<serde_json::Value> {
+    let (book, priced) = priced_basket(parts, basket)?;
+    serde_json::to_value(Quote::new(&priced, &book.rules)).ok()
+}
+
+/// What the lines of a basket are to the stations, and what they need; nothing without a price book.
+pub(super) fn for_stations(parts: &ApiParts, basket: &BasketView) -> Vec<(KitchenLine, Needs)> {
+    let Some((_, priced)) = priced_basket(parts, basket) else { return Vec::new() };
+    let lines = sold_lines(basket).zip(&priced.lines);
+    lines.map(|(line, priced)| (KitchenLine::new(line.line_id, line.note.clone(), priced), priced.into())).collect()
+}
+
+fn sold_lines(basket: &BasketView) -> impl Iterator<Item = &BasketLineView> {
+    basket.lines.iter().filter(|line| line.state != BasketLineState::Voided)
+}
+
+fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Option<(Arc<ActiveBook>, PricedBasket)> {
     let book = parts.counter.book().ok()?;
-    let lines = basket.lines.iter().filter(|line| line.state != BasketLineState::Voided);
     let order = OrderCommand {
-        lines: lines
+        lines: sold_lines(basket)
             .map(|line| OrderLine {
                 sku: line.sku.clone(),
                 options: line.options.clone(),
@@ -85,7 +101,7 @@ pub(super) fn quote(parts: &ApiParts, basket: &BasketView) -> Option<serde_json:
     };
     let (basket, context) = parts.counter.basket(order, basket.channel.clone(), parts.writer.clock().now()).ok()?;
     let priced = price_order(&basket, &book.rules, &context).ok()?;
-    serde_json::to_value(Quote::new(&priced, &book.rules)).ok()
+    Some((book, priced))
 }
 
 /// What an order costs at this moment, and why.
@@ -110,8 +126,8 @@ pub(super) async fn price(
     let book = parts.counter.book()?;
     let (basket, context) = parts.counter.basket(order, channel, parts.writer.clock().now())?;
     let priced = price_order(&basket, &book.rules, &context)?;
-    let wanted: Vec<Wanted> = priced.lines.iter().map(Wanted::from).collect();
-    let missing = parts.writer.sold_out().missing(&wanted, context.business_date);
+    let needs: Vec<Needs> = priced.lines.iter().map(Needs::from).collect();
+    let missing = parts.writer.sold_out().missing(&needs, context.business_date);
     let sold_out = missing.into_iter().map(|missing| sold_out_part(missing, &book.rules)).collect();
     Ok(Json(PriceNow { quote: Quote::new(&priced, &book.rules), sold_out }).into_response())
 }

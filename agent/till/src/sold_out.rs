@@ -137,12 +137,12 @@ impl Entry {
 
 /// What a line needs, by which it may be sold out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Needs {
     /// Each part with its name and how much of it is needed, for the whole line; above zero.
-    needs: Vec<(Part, String, Quantity)>,
+    parts: Vec<(Part, String, Quantity)>,
 }
 
-impl Wanted {
+impl Needs {
     /// What a line needs: its article, its options (a code and a name for each), and its ingredients, exploded.
     pub fn new<'a>(
         (sku, name): (&Sku, &str),
@@ -153,12 +153,12 @@ impl Wanted {
         let article = (Part::Sku(sku.clone()), name.to_owned(), quantity);
         let options = options.into_iter().map(|(code, name)| (Part::Option(code.clone()), name.to_owned(), quantity));
         let items = consumption.into_iter().map(|(id, used)| (Part::Item(id.clone()), id.to_string(), used));
-        let needs = std::iter::once(article).chain(options).chain(items).filter(|(.., need)| need.micro() > 0);
-        Self { needs: needs.collect() }
+        let parts = std::iter::once(article).chain(options).chain(items).filter(|(.., need)| need.micro() > 0);
+        Self { parts: parts.collect() }
     }
 }
 
-impl From<&Line> for Wanted {
+impl From<&Line> for Needs {
     fn from(line: &Line) -> Self {
         Self::new(
             (&line.sku, &line.name),
@@ -169,7 +169,7 @@ impl From<&Line> for Wanted {
     }
 }
 
-impl From<&PricedLine> for Wanted {
+impl From<&PricedLine> for Needs {
     fn from(line: &PricedLine) -> Self {
         Self::new(
             (&line.sku, &line.name),
@@ -238,14 +238,14 @@ impl SoldOut {
 
     /// What lines need together and cannot have. An earlier line comes first; what it cannot have itself it leaves to the
     /// later ones.
-    pub fn missing(&self, lines: &[Wanted], today: BusinessDate) -> Vec<Missing> {
+    pub fn missing(&self, lines: &[Needs], today: BusinessDate) -> Vec<Missing> {
         let mut missing = Vec::new();
         if self.is_empty() {
             return missing;
         }
         let mut left: BTreeMap<&Part, Quantity> = BTreeMap::new();
         for (place, line) in lines.iter().enumerate() {
-            for (part, name, need) in &line.needs {
+            for (part, name, need) in &line.parts {
                 let Some(entry) = self.entry(part, today) else { continue };
                 let left = left.entry(part).or_insert(entry.left);
                 if left.micro() < need.micro() {
@@ -260,12 +260,12 @@ impl SoldOut {
     }
 
     /// Counts down what lines take, to nothing at the least. Gives the entries that have changed.
-    pub fn take(&mut self, lines: &[Wanted], today: BusinessDate) -> BTreeMap<Part, Entry> {
+    pub fn take(&mut self, lines: &[Needs], today: BusinessDate) -> BTreeMap<Part, Entry> {
         let mut changed = BTreeMap::new();
         if self.is_empty() {
             return changed;
         }
-        for (part, _, need) in lines.iter().flat_map(|line| &line.needs) {
+        for (part, _, need) in lines.iter().flat_map(|line| &line.parts) {
             if let Some(entry) = self.entries.get_mut(part)
                 && entry.until.holds_on(today)
                 && !entry.is_sold_out()
@@ -328,18 +328,18 @@ mod tests {
     }
 
     /// A tea with pearls: 200 ml of milk for each.
-    fn tea(units: i64) -> Wanted {
+    fn tea(units: i64) -> Needs {
         let (sku, pearls) = (Sku::new("tea").expect("valid"), Sku::new("pearls").expect("valid"));
         let milk = ItemId::new("milk").expect("valid");
         let quantity = Quantity::from_units(units).expect("small");
         let used = Quantity::from_units(units * 200).expect("small");
-        Wanted::new((&sku, "Milk tea"), quantity, [(&pearls, "Pearls")], [(&milk, used)])
+        Needs::new((&sku, "Milk tea"), quantity, [(&pearls, "Pearls")], [(&milk, used)])
     }
 
     #[test]
     fn t31_what_is_sold_out_blocks_whatever_needs_it() {
         #[track_caller]
-        fn check(entries: &[(&str, &str)], lines: &[Wanted], expected: &str) {
+        fn check(entries: &[(&str, &str)], lines: &[Needs], expected: &str) {
             assert_eq!(in_words(&board(entries).missing(lines, day(0))), expected);
         }
         check(&[], &[tea(1)], "");
@@ -406,7 +406,7 @@ mod tests {
                     .collect();
             let mut sold = 0;
             for units in orders {
-                let lines: Vec<Wanted> = units.iter().map(|&units| tea(units)).collect();
+                let lines: Vec<Needs> = units.iter().map(|&units| tea(units)).collect();
                 let count: i64 = units.iter().sum();
                 let missing = board.missing(&lines, day(0));
                 prop_assert_eq!(missing.is_empty(), sold + count <= there);

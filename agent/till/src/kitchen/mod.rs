@@ -10,7 +10,7 @@ mod state;
 use std::collections::BTreeMap;
 
 use pos_model::{BusinessDate, CupId, LineId, Quantity, SaleId, Sku, Tag};
-use pricing::UNITS_MAX;
+use pricing::{PricedLine, UNITS_MAX};
 use uuid::Uuid;
 
 pub use code::CupCode;
@@ -54,6 +54,21 @@ pub struct KitchenLine {
     pub quantity: Quantity,
     /// Where it is made; none if it is taken from a shelf.
     pub station: Option<Tag>,
+}
+
+impl KitchenLine {
+    /// A line as the price book has it.
+    pub fn new(line_id: LineId, note: Option<String>, priced: &PricedLine) -> Self {
+        Self {
+            line_id,
+            sku: priced.sku.clone(),
+            name: priced.name.clone(),
+            options: priced.options.iter().map(|option| option.name.clone()).collect(),
+            note,
+            quantity: priced.quantity,
+            station: priced.station.clone(),
+        }
+    }
 }
 
 /// One piece of an order.
