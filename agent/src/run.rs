@@ -29,7 +29,7 @@ use crate::status::Status;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
 use crate::writer::{AGENT_VERSION, Writer, WriterThread};
-use crate::{housekeeping, stock_watch, telemetry};
+use crate::{day_start, housekeeping, stock_watch, telemetry};
 
 /// How long requests may take to finish when the agent ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -133,6 +133,7 @@ pub async fn run_with_clock(
         tasks.spawn(watched(task, writer.clone()));
     }
     tasks.spawn(status.clone().publish(changes.clone(), ended.clone()));
+    tasks.spawn(day_start::run(writer.clone(), rules.cut_off, ended.clone()));
     tasks.spawn(housekeeping::run(writer.clone(), config.retention_ms, ended.clone()));
     tasks.spawn(stock_watch::run(writer.clone(), readers.clone(), ended.clone()));
 

@@ -129,6 +129,11 @@ pub(crate) fn housekeeping_failed(error: &WriteError) {
     tracing::warn!(%error, "housekeeping failed");
 }
 
+/// The start of a business date could not be recorded; it will be tried again.
+pub(crate) fn day_start_failed(error: &WriteError) {
+    tracing::warn!(%error, "what is sold out was not turned to the new day");
+}
+
 /// What a person should look at in the configuration.
 pub fn configuration_warnings(warnings: &[String]) {
     for warning in warnings {

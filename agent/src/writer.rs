@@ -10,6 +10,7 @@
 //! better told than kept waiting; everybody else waits for room.
 
 use std::fmt;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use pos_model::{Epoch, SaleId, Seq};
@@ -19,6 +20,7 @@ use protocol::latest::refund_api::CompleteRefund;
 use protocol::latest::{Mark, OpenReason, ReceiptHead};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use till::sold_out::SoldOut;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::changes::Changes;
@@ -91,6 +93,8 @@ struct Signals {
     /// Counts committed groups: something in the books may have changed.
     commits: watch::Sender<u64>,
     stopped: watch::Sender<Option<String>>,
+    /// What is sold out, as it was committed last.
+    sold_out: watch::Sender<Arc<SoldOut>>,
     changes: Changes,
 }
 
@@ -102,6 +106,7 @@ pub struct Writer {
     head: watch::Receiver<Head>,
     commits: watch::Receiver<u64>,
     stopped: watch::Receiver<Option<String>>,
+    sold_out: watch::Receiver<Arc<SoldOut>>,
 }
 
 impl fmt::Debug for Writer {
@@ -125,16 +130,18 @@ impl WriterThread {
 impl Writer {
     /// Starts the thread. `store` has an open epoch, whose head is `head`. Sales are announced on `changes`.
     pub fn start(
-        store: Store,
+        mut store: Store,
         head: Head,
         clock: StoreClock,
         changes: Changes,
     ) -> std::io::Result<(Self, WriterThread)> {
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS_MAX);
+        let sold_out = store.sold_out().map_err(|error| std::io::Error::other(error.chain()))?;
         let signals = Signals {
             head: watch::Sender::new(head),
             commits: watch::Sender::new(0),
             stopped: watch::Sender::new(store.stopped().map(str::to_owned)),
+            sold_out: watch::Sender::new(sold_out),
             changes,
         };
         let writer = Self {
@@ -143,6 +150,7 @@ impl Writer {
             head: signals.head.subscribe(),
             commits: signals.commits.subscribe(),
             stopped: signals.stopped.subscribe(),
+            sold_out: signals.sold_out.subscribe(),
         };
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || run(store, waiting, &signals))?;
         Ok((writer, WriterThread(thread)))
@@ -163,6 +171,11 @@ impl Writer {
     /// Why nothing is recorded any more, if the disk has failed.
     pub fn stopped(&self) -> Option<String> {
         self.stopped.borrow().clone()
+    }
+
+    /// What is sold out or is counted down. Whoever is told of a change finds it here.
+    pub fn sold_out(&self) -> Arc<SoldOut> {
+        Arc::clone(&self.sold_out.borrow())
     }
 
     /// The store's clock.
@@ -266,6 +279,13 @@ impl Writer {
     /// waits, so that none of them can still make the sale afterwards.
     pub async fn receipt(&self, sale_id: SaleId) -> Result<Option<(SaleReceipt, CommandDigest)>, WriteError> {
         self.run(Durability::Hint, move |store| store.view().receipt(sale_id)).await
+    }
+
+    /// [`Store::turn_sold_out`], at this moment.
+    pub async fn turn_sold_out(&self) -> Result<usize, WriteError> {
+        let now = self.clock.now();
+        let mut moment = Moment::new(now, random_event_id(now.utc_ms)?);
+        self.run(Durability::Promise, move |store| store.turn_sold_out(&mut moment)).await
     }
 
     /// [`Store::keep_price_book`].
@@ -406,6 +426,14 @@ impl Signals {
             self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
         }
         self.commits.send_modify(|commits| *commits += 1);
+        // What cannot be read stays as it was; the next sale that asks meets the same failure and reports it.
+        if let Ok(sold_out) = store.sold_out() {
+            self.sold_out.send_if_modified(|known| {
+                let differs = !Arc::ptr_eq(known, &sold_out);
+                *known = sold_out;
+                differs
+            });
+        }
         store.take_changes().into_iter().for_each(|change| self.changes.announce(change));
     }
 

@@ -191,11 +191,18 @@ async fn the_description_names_every_path_and_type() {
         [
             "/healthz",
             "/v1/events",
+            "/v1/kitchen",
+            "/v1/kitchen/bump",
+            "/v1/kitchen/call-screen",
+            "/v1/kitchen/hand-over",
+            "/v1/kitchen/orders/{order_id}",
+            "/v1/kitchen/recall",
             "/v1/notices/{key}",
             "/v1/price",
             "/v1/price-book",
             "/v1/sales",
             "/v1/sales/{sale_id}",
+            "/v1/sold-out",
             "/v1/sync",
             "/v1/totals"
         ]

@@ -8,6 +8,7 @@ pub use crate::v1::event::{
     DecodeError, EVENT_BYTES_MAX, EncodeError, EpochOpened, Event, EventBody, OpenReason, Predecessor, decode_event,
     encode_event,
 };
+pub use crate::v1::kitchen;
 pub use crate::v1::local_api;
 pub use crate::v1::order;
 pub use crate::v1::refund::{RefundCompleted, RefundKind, RefundLine, ReturnedGoods};
@@ -21,6 +22,7 @@ pub use crate::v1::shift::{
     ShiftOpened, TaxSum, TenderSum, ZReport,
 };
 pub use crate::v1::shift_api;
+pub use crate::v1::sold_out;
 pub use crate::v1::stock::{CountedItem, MovedItem, SoldOutChanged, StockCounted, StockMoved, StockMovement};
 pub use crate::v1::stock_api;
 pub use crate::v1::sync::{

@@ -6,11 +6,14 @@ use protocol::latest::basket_api::{BasketState, BasketView, ChangeBasket, OpenBa
 use protocol::latest::local_api::Change;
 use rusqlite::{OptionalExtension, params};
 use till::basket::{Basket, BasketEffect, BasketRefusal};
+use till::kitchen::{KitchenLine, KitchenOrder};
+use till::sold_out::Needs;
 
 use super::basket_document::{basket_of, changes_of, view_of};
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
-use super::sale::next_pickup_no;
+use super::kitchen::next_pickup_no;
+use super::kitchen_step::SaidBy;
 use super::shift::Actor;
 use super::store::Store;
 use super::view::View;
@@ -40,8 +43,13 @@ impl From<BasketRefusal> for Error {
 }
 
 impl Store {
-    /// Begins a basket. Within a command.
-    pub fn open_basket(&mut self, moment: &mut Moment, command: OpenBasket) -> Result<BasketView, Error> {
+    /// Begins a basket. Within a command. `by_the_book` says what its lines are to the stations.
+    pub fn open_basket(
+        &mut self,
+        moment: &mut Moment,
+        command: OpenBasket,
+        by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
+    ) -> Result<BasketView, Error> {
         let OpenBasket { till_id, operator_id, basket_id, channel, changes, .. } = command;
         if self.view().basket(basket_id)?.is_some() {
             let text = format!("basket {basket_id} is known already; a new basket needs a new id");
@@ -54,15 +62,16 @@ impl Store {
         let at = moment.at().utc_ms;
         let begun = view_of(&Basket::open(basket_id, till_id.clone(), channel), None, at, at);
         let actor = Actor { operator_id, approver_id: None };
-        self.apply(moment, begun, changes, till_id, actor)
+        self.apply(moment, begun, changes, till_id, actor, by_the_book)
     }
 
-    /// Changes a basket, wholly or not at all. Within a command.
+    /// Changes a basket, wholly or not at all. Within a command. `by_the_book` says what its lines are to the stations.
     pub fn change_basket(
         &mut self,
         moment: &mut Moment,
         basket_id: BasketId,
         command: ChangeBasket,
+        by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
     ) -> Result<BasketView, Error> {
         let ChangeBasket { till_id, operator_id, changes, .. } = command;
         if changes.is_empty() {
@@ -70,7 +79,7 @@ impl Store {
         }
         let view = self.view().basket(basket_id)?.ok_or_else(|| unknown(basket_id))?;
         let actor = Actor { operator_id, approver_id: None };
-        self.apply(moment, view, changes, till_id, actor)
+        self.apply(moment, view, changes, till_id, actor, by_the_book)
     }
 
     fn apply(
@@ -80,6 +89,7 @@ impl Store {
         changes: Vec<protocol::latest::basket_api::BasketChange>,
         till_id: TillId,
         actor: Actor,
+        by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
     ) -> Result<BasketView, Error> {
         if changes.len() > CHANGES_MAX {
             let text = format!("a command has at most {CHANGES_MAX} changes");
@@ -91,6 +101,8 @@ impl Store {
         for effect in &effects {
             if let BasketEffect::Voided { line_id, reason } = effect {
                 self.mark_void(moment, &basket, *line_id, reason, &till_id, &actor)?;
+                let by = SaidBy { till_id: &till_id, operator_id: actor.operator_id.as_ref() };
+                self.void_cups(moment, by, basket.basket_id.uuid(), *line_id, None)?;
             }
         }
         let sends = effects.iter().any(|effect| matches!(effect, BasketEffect::Sent(_)));
@@ -100,7 +112,29 @@ impl Store {
         };
         let view = view_of(&basket, numbered, view.opened_at_ms, moment.at().utc_ms);
         self.write_basket(&view)?;
+        if let Some(numbered) = numbered.filter(|_| sends) {
+            self.send_basket(moment, &view, numbered, by_the_book(&view))?;
+        }
         Ok(view)
+    }
+
+    /// Has the stations make what they have not had, unless something of it is sold out. What lies on a shelf is taken off
+    /// the countdowns when it is paid.
+    fn send_basket(
+        &mut self,
+        moment: &mut Moment,
+        view: &BasketView,
+        Numbered { pickup_no, business_date }: Numbered,
+        lines: Vec<(KitchenLine, Needs)>,
+    ) -> Result<(), Error> {
+        let order_id = view.basket_id.uuid();
+        let had = self.sent_of(order_id)?.lines;
+        let made = lines.into_iter().filter(|(line, _)| line.station.is_some() && !had.contains_key(&line.line_id));
+        let (lines, needs): (Vec<KitchenLine>, Vec<Needs>) = made.unzip();
+        self.take_sold_out(moment, &needs)?;
+        let (label, channel) = (view.label.clone(), view.channel.clone());
+        let order = KitchenOrder { order_id, pickup_no, business_date, label, takeaway: view.takeaway, channel, lines };
+        self.send_to_kitchen(moment, &order).map(drop)
     }
 
     /// Makes a basket the sale `sale_id`, if it is still as it was priced. Gives the numbers that it has already.

@@ -22,6 +22,7 @@
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
 //! `epoch`, `sale`, `stock`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
+//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book`, `kitchen`, `sold_out` are the operations; `view` is all that reads, on the write connection or
 //! on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
@@ -32,6 +33,11 @@ mod command;
 mod day;
 mod epoch;
 mod error;
+mod kitchen;
+mod kitchen_step;
+#[cfg(test)]
+mod kitchen_tests;
+mod kitchen_view;
 mod notice;
 #[cfg(test)]
 mod on_disk;
@@ -39,8 +45,12 @@ mod price_book;
 mod refund;
 mod sale;
 mod sale_event;
+mod sale_kitchen;
 mod schema;
 mod shift;
+pub(crate) mod sold_out;
+#[cfg(test)]
+mod sold_out_tests;
 mod stock;
 mod store;
 #[cfg(test)]
@@ -52,6 +62,7 @@ mod view;
 
 pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
+pub use kitchen_step::{SaidBy, VoidedCup};
 pub use notice::Notice;
 pub use price_book::KeptBook;
 pub use refund::RefundRecorded;

@@ -7,11 +7,13 @@ use protocol::latest::local_api::{Change, SaleReceipt};
 use protocol::latest::{EncodeError, Event, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use till::limits::TILLS_MAX;
+use till::sold_out::Needs;
 use till::{BasketAt, Refusal, SaleDraft};
 
 use super::basket::Numbered;
-use super::command::Refused;
+use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
+use super::kitchen::next_pickup_no;
 use super::sale_event::{Numbers, sale_completed};
 use super::store::{Durability, Store};
 
@@ -48,7 +50,13 @@ impl Store {
         if let Some((receipt, known)) = found {
             return Ok(if known == *digest { Recorded::Replayed(receipt) } else { Recorded::Conflict });
         }
-        match self.atomically(Durability::Promise, |store| store.write_sale(draft, digest, event_id, now)) {
+        let needs = self.needs_of_sale(&draft).map_err(|error| self.noted(error))?;
+        let missing = self.missing(now, &needs).map_err(|error| self.noted(error))?;
+        if !missing.is_empty() {
+            return Ok(Recorded::Refused(Refusal::SoldOut { missing }));
+        }
+        let moment = Moment::new(now, event_id);
+        match self.atomically(Durability::Promise, |store| store.write_sale(draft, digest, moment, &needs)) {
             Ok(receipt) => Ok(Recorded::New(receipt)),
             Err(Error::Encode(EncodeError::TooLarge { bytes })) => {
                 let max = protocol::latest::EVENT_BYTES_MAX;
@@ -64,9 +72,10 @@ impl Store {
         &mut self,
         draft: SaleDraft,
         digest: &CommandDigest,
-        event_id: EventId,
-        now: Stamp,
+        mut moment: Moment,
+        needs: &[Needs],
     ) -> Result<SaleReceipt, Error> {
+        let (now, event_id) = (moment.at(), moment.event_id());
         // What is read from a file was sold elsewhere: it is in no drawer here.
         let (sold_at, shift) = match &draft.imported {
             Some(imported) => (imported.sold_at, None),
@@ -77,6 +86,8 @@ impl Store {
         let receipt_no = next_receipt_no(&self.connection, draft.till_id.as_str())?;
         let pickup_no = self.pickup_no(&draft, business_date, now)?;
         let currency = self.currency;
+        self.note_sold(&mut moment, needs)?;
+        self.send_sale(&moment, &draft, pickup_no, business_date)?;
         let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency, shift_id });
         add_to_day(&self.connection, &sale)?;
         self.amend_day(business_date)?;
@@ -164,16 +175,6 @@ pub(super) fn next_receipt_no(connection: &Connection, till_id: &str) -> Result<
         }
     }
     Ok(number.unsigned_abs())
-}
-
-pub(super) fn next_pickup_no(connection: &Connection, business_date: BusinessDate) -> Result<u32, Error> {
-    connection
-        .prepare_cached(
-            "INSERT INTO pickup_head (business_date, pickup_no) VALUES (?1, 1)
-             ON CONFLICT DO UPDATE SET pickup_no = pickup_no + 1 RETURNING pickup_no",
-        )
-        .and_then(|mut next| next.query_row([business_date.days()], |row| row.get(0)))
-        .doing("give a pickup number")
 }
 
 /// Sums stop at the end of the scale: a day of absurd quantities shows an absurd sum, and goes on selling. SQLite makes

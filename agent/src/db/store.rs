@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use pos_model::{ChainHash, Currency, DayCutOff, Epoch, Place, Seq};
 use protocol::latest::EpochReport;
 use protocol::latest::local_api::Change;
 use rusqlite::{Connection, OptionalExtension, params};
+use till::sold_out::SoldOut;
 
 use super::error::{Doing, Error, Failure};
 use super::schema;
@@ -66,6 +68,8 @@ pub struct Store {
     tail_at_begin: Tail,
     /// What screens are told when the group is committed.
     pub(super) changes: Vec<Change>,
+    /// A copy of what is sold out; none where it has to be read.
+    pub(super) sold_out: Option<Arc<SoldOut>>,
     synced: Durability,
     stopped: Option<String>,
 }
@@ -106,6 +110,7 @@ impl Store {
             tail,
             tail_at_begin: tail,
             changes: Vec::new(),
+            sold_out: None,
             synced: Durability::Promise,
             stopped: None,
         })
@@ -184,6 +189,7 @@ impl Store {
         }
         self.tail = self.tail_at_begin;
         self.changes.clear();
+        self.sold_out = None;
     }
 
     /// Runs an operation: all of it, or nothing.
@@ -213,6 +219,7 @@ impl Store {
         done.map_err(|error| {
             self.tail = tail;
             self.changes.truncate(changes);
+            self.sold_out = None;
             // A full or failing disk may already have undone the whole transaction: then there is no savepoint, and the
             // group is over, which its owner sees by `in_group`.
             if self.in_group()

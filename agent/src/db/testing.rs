@@ -1,8 +1,11 @@
 //! What the tests of this crate sell.
 
-use pos_model::{Currency, DayCutOff, Epoch, EventId, Money, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use pos_model::{
+    BusinessDate, Currency, DayCutOff, Epoch, EventId, LineId, Money, Quantity, SaleId, Sku, Stamp, Tag, TillId,
+};
 use protocol::latest::OpenReason;
 use protocol::latest::local_api::SaleReceipt;
+use till::kitchen::{KitchenLine, KitchenOrder};
 use till::{CompleteSale, Consumption, Line, SaleDraft, Tender};
 use uuid::Uuid;
 
@@ -68,6 +71,7 @@ pub(crate) fn command(number: u64) -> CompleteSale {
             tax_on_top: false,
             unit_gross: Vec::new(),
             consumption: vec![Consumption { item_id: "milk".parse().expect("valid"), quantity: Quantity::ONE }],
+            station: None,
         }],
         tenders: vec![Tender { kind: tag("cash"), amount: Money::from_minor(4000), attempt_id: None, reference: None }],
         expected_total: None,
@@ -98,4 +102,30 @@ impl Store {
     pub(crate) fn edit_for_a_test(&mut self, sql: &str) {
         self.connection.execute_batch(sql).expect("works");
     }
+}
+/// An order with some units of names at stations.
+pub(crate) fn kitchen_order(order: u128, pickup_no: u32, lines: &[(&str, i64, &str)]) -> KitchenOrder {
+    let line = |(place, &(name, units, station)): (usize, &(&str, i64, &str))| KitchenLine {
+        line_id: line_id(place),
+        sku: Sku::new(name).expect("valid"),
+        name: name.to_owned(),
+        options: vec!["Less ice".to_owned(), "Half sugar".to_owned()],
+        note: None,
+        quantity: Quantity::from_units(units).expect("small"),
+        station: (!station.is_empty()).then(|| Tag::new(station).expect("valid")),
+    };
+    KitchenOrder {
+        order_id: Uuid::from_u128(order),
+        pickup_no,
+        business_date: BusinessDate::of(stamp(0), RULES.cut_off),
+        label: Some("Table 4".to_owned()),
+        takeaway: false,
+        channel: Tag::new("counter").expect("valid"),
+        lines: lines.iter().enumerate().map(line).collect(),
+    }
+}
+
+/// The line of such an order, by its place from zero.
+pub(crate) fn line_id(place: usize) -> LineId {
+    LineId::new(Uuid::from_u64_pair(0x11, u64::try_from(place).expect("small")))
 }

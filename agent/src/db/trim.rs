@@ -67,6 +67,7 @@ impl Store {
                 rows -= store.trim_rows(sql, params![rows.max(0)])?;
             }
             rows -= store.trim_stock(rows)?;
+            rows -= store.trim_kitchen(rows.max(0))?;
             if let Some(limit) = store.newest_of_age(HEADERS_KEPT_MS.max(retention_ms))? {
                 rows -= store.trim_headers(limit, rows)?;
                 rows -= store.trim_counter(limit, rows)?;
@@ -76,7 +77,7 @@ impl Store {
     }
 
     /// The newest position that has been held for `age_ms`.
-    fn newest_of_age(&self, age_ms: i64) -> Result<Option<i64>, Error> {
+    pub(super) fn newest_of_age(&self, age_ms: i64) -> Result<Option<i64>, Error> {
         self.connection
             .query_row(
                 "SELECT position FROM age_mark, folder WHERE age_mark.running_ms <= folder.running_ms - ?1

@@ -61,7 +61,9 @@ fn priced(parts: &ApiParts, basket: BasketView) -> Json<PricedBasketView> {
 )]
 async fn open(State(parts): State<ApiParts>, said: Said<OpenBasket>) -> Result<Json<PricedBasketView>, ApiError> {
     let Said { command, key } = said;
-    let once = parts.writer.once(key, move |store, moment| store.open_basket(moment, command)).await?;
+    let kitchen = parts.clone();
+    let by_the_book = move |view: &BasketView| orders::for_stations(&kitchen, view);
+    let once = parts.writer.once(key, move |store, moment| store.open_basket(moment, command, by_the_book)).await?;
     let Json(basket) = answer(once)?;
     Ok(priced(&parts, basket))
 }
@@ -91,7 +93,12 @@ async fn change(
 ) -> Result<Json<PricedBasketView>, ApiError> {
     let basket_id = basket_id(path)?;
     let Said { command, key } = said.about(basket_id.as_bytes());
-    let once = parts.writer.once(key, move |store, moment| store.change_basket(moment, basket_id, command)).await?;
+    let kitchen = parts.clone();
+    let by_the_book = move |view: &BasketView| orders::for_stations(&kitchen, view);
+    let once = parts
+        .writer
+        .once(key, move |store, moment| store.change_basket(moment, basket_id, command, by_the_book))
+        .await?;
     let Json(basket) = answer(once)?;
     Ok(priced(&parts, basket))
 }

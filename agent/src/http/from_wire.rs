@@ -180,6 +180,7 @@ fn inner_line(line: local_api::LineCommand, quantities: LineQuantities) -> Line 
         tax_on_top: line.tax_on_top,
         unit_gross: Vec::new(),
         consumption: items.map(|(item, quantity)| Consumption { item_id: item.item_id, quantity }).collect(),
+        station: None,
     }
 }
 

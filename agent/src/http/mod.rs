@@ -9,6 +9,7 @@
 mod baskets;
 mod events;
 pub mod from_wire;
+mod kitchen;
 pub(crate) mod listener;
 mod orders;
 mod problem;
@@ -16,6 +17,7 @@ mod refunds;
 mod routes;
 pub(crate) mod said;
 mod shifts;
+mod sold_out;
 pub(crate) mod stock;
 mod to_wire;
 

@@ -8,14 +8,19 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Body};
 use pos_model::{DayCutOff, Stamp, Tag};
-use pricing::{Basket, BasketLine, Context, Member, Quote};
-use protocol::latest::basket_api::{BasketLineState, BasketView};
+use pricing::{Basket, BasketLine, Context, Member, PricedBasket, Quote, Rules};
+use protocol::latest::basket_api::{BasketLineState, BasketLineView, BasketView};
 use protocol::latest::local_api::Problem;
 use protocol::latest::order::{OrderCommand, OrderLine, PriceOrder};
+use protocol::latest::sold_out::SoldOutPart;
+use serde::Serialize;
+use till::kitchen::KitchenLine;
+use till::sold_out::{Missing, Needs, Part};
 use till::{Refusal, price_order};
 
 use super::problem::ApiError;
 use super::routes::ApiParts;
+use crate::db::sold_out::what;
 use crate::price_book::{ActiveBook, BookInForce};
 
 /// What an order is priced by beside the order itself. Clones share the book.
@@ -64,10 +69,25 @@ impl Counter {
 
 /// What a basket costs at this moment; none if there is nothing to price, or nothing to price it by.
 pub(super) fn quote(parts: &ApiParts, basket: &BasketView) -> Option<serde_json::Value> {
+    let (book, priced) = priced_basket(parts, basket)?;
+    serde_json::to_value(Quote::new(&priced, &book.rules)).ok()
+}
+
+/// What the lines of a basket are to the stations, and what they need; nothing without a price book.
+pub(super) fn for_stations(parts: &ApiParts, basket: &BasketView) -> Vec<(KitchenLine, Needs)> {
+    let Some((_, priced)) = priced_basket(parts, basket) else { return Vec::new() };
+    let lines = sold_lines(basket).zip(&priced.lines);
+    lines.map(|(line, priced)| (KitchenLine::new(line.line_id, line.note.clone(), priced), priced.into())).collect()
+}
+
+fn sold_lines(basket: &BasketView) -> impl Iterator<Item = &BasketLineView> {
+    basket.lines.iter().filter(|line| line.state != BasketLineState::Voided)
+}
+
+fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Option<(Arc<ActiveBook>, PricedBasket)> {
     let book = parts.counter.book().ok()?;
-    let lines = basket.lines.iter().filter(|line| line.state != BasketLineState::Voided);
     let order = OrderCommand {
-        lines: lines
+        lines: sold_lines(basket)
             .map(|line| OrderLine {
                 sku: line.sku.clone(),
                 options: line.options.clone(),
@@ -81,17 +101,19 @@ pub(super) fn quote(parts: &ApiParts, basket: &BasketView) -> Option<serde_json:
     };
     let (basket, context) = parts.counter.basket(order, basket.channel.clone(), parts.writer.clock().now()).ok()?;
     let priced = price_order(&basket, &book.rules, &context).ok()?;
-    serde_json::to_value(Quote::new(&priced, &book.rules)).ok()
+    Some((book, priced))
 }
 
 /// What an order costs at this moment, and why.
 ///
-/// Nothing is recorded. `problems` says what the book does not sell like this; `not_applied` what was nearly so.
+/// Nothing is recorded. `problems` says what the book does not sell like this; `not_applied` what was nearly so; `sold_out`
+/// what of it cannot be had, for which a sale of it would be refused.
 #[utoipa::path(
     post, path = "/v1/price", request_body = PriceOrder,
     responses(
         (status = 200, description = "The priced order: lines, adjustments, taxes, promotions and what they lacked", body = Object,
-            example = json!({"price_book_version": "tea-1", "currency": "CNY", "gross_minor": 1500, "tax_minor": 0, "lines": [], "problems": []})),
+            example = json!({"price_book_version": "tea-1", "currency": "CNY", "gross_minor": 1500, "tax_minor": 0, "lines": [], "problems": [],
+                "sold_out": [{"line": 1, "what": "option", "code": "pearls", "name": "Pearls", "left": 0}]})),
         (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It breaks a rule, or there is no price book", body = Problem, content_type = "application/problem+json"),
     )
@@ -104,7 +126,32 @@ pub(super) async fn price(
     let book = parts.counter.book()?;
     let (basket, context) = parts.counter.basket(order, channel, parts.writer.clock().now())?;
     let priced = price_order(&basket, &book.rules, &context)?;
-    Ok(Json(Quote::new(&priced, &book.rules)).into_response())
+    let needs: Vec<Needs> = priced.lines.iter().map(Needs::from).collect();
+    let missing = parts.writer.sold_out().missing(&needs, context.business_date);
+    let sold_out = missing.into_iter().map(|missing| sold_out_part(missing, &book.rules)).collect();
+    Ok(Json(PriceNow { quote: Quote::new(&priced, &book.rules), sold_out }).into_response())
+}
+
+/// A price, and whether it can be had for it.
+#[derive(Serialize)]
+struct PriceNow<'a> {
+    #[serde(flatten)]
+    quote: Quote<'a>,
+    sold_out: Vec<SoldOutPart>,
+}
+
+fn sold_out_part(missing: Missing, rules: &Rules) -> SoldOutPart {
+    let name = match &missing.part {
+        Part::Item(item) => rules.book().ingredients.get(item).map(|ingredient| ingredient.name.clone()),
+        Part::Sku(_) | Part::Option(_) => None,
+    };
+    SoldOutPart {
+        line: u32::try_from(missing.line).unwrap_or(u32::MAX),
+        what: what(missing.part.kind()),
+        code: missing.part.code().to_owned(),
+        name: name.unwrap_or(missing.name),
+        left: missing.left.into(),
+    }
 }
 
 /// The price book in force: the menu with its prices and promotions, as one JSON document.

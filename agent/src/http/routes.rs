@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, refunds, shifts, stock, to_wire};
+use super::{baskets, events, from_wire, kitchen, refunds, shifts, sold_out, stock, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
 use crate::readers::Readers;
@@ -88,9 +88,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
     vec![
         (baskets::routes(), baskets::Document::openapi()),
+        (kitchen::routes(), kitchen::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
         (stock::routes(), stock::Document::openapi()),
+        (sold_out::routes(), sold_out::Document::openapi()),
     ]
 }
 

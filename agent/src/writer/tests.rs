@@ -6,9 +6,13 @@ use crate::clock::SystemClock;
 use crate::db::testing::{RULES, command, digest, draft, open_epoch, sale_id, store};
 use crate::readers::Readers;
 use jiff::tz::TimeZone;
-use protocol::latest::local_api::Change;
+use pos_model::{BusinessDate, CommandId};
+use protocol::latest::local_api::{Change, QuantityJson};
+use protocol::latest::sold_out::{SetSoldOut, SoldOutKind, SoldOutState, SoldOutUntil};
 use std::sync::Arc;
 use std::time::Duration;
+use till::sold_out::{Part, PartKind};
+use uuid::Uuid;
 
 fn start(mut store: Store) -> (Writer, WriterThread) {
     let head = open_epoch(&mut store, 1);
@@ -72,6 +76,56 @@ async fn eight_tills_and_a_double_tap() {
     assert_eq!(verified.expect("sound").sales, 320);
     finish(writer, thread).await;
     assert!(!folder.path().join("books.sqlite3-wal").exists(), "the log went into the file");
+}
+
+/// Many tills race for what is left: exactly that much is sold, and who comes too late has paid nothing and has no number.
+#[tokio::test(flavor = "multi_thread")]
+async fn t31_a_countdown_raced_by_many_tills_sells_what_there_is() {
+    const THERE: u64 = 60;
+    let (writer, thread) = start(store());
+    let said = SetSoldOut {
+        command_id: CommandId::new(Uuid::from_u128(1)),
+        till_id: "T1".parse().expect("valid"),
+        operator_id: None,
+        what: SoldOutKind::Sku,
+        code: "milk-tea".to_owned(),
+        state: SoldOutState::Countdown,
+        remaining: Some(QuantityJson::Whole(i64::try_from(2 * THERE + 1).expect("small"))),
+        until: SoldOutUntil::NextDay,
+        version: None,
+    };
+    let key = CommandKey { id: said.command_id, digest: digest(1) };
+    let set = writer.once(key, move |store, moment| store.set_sold_out(moment, &said, true)).await.expect("works");
+    assert!(matches!(set, Once::New(_)));
+    let mut tills = tokio::task::JoinSet::new();
+    for till in 0..8u64 {
+        for number in 0..20 {
+            let writer = writer.clone();
+            tills.spawn(async move {
+                // Two milk teas each.
+                let mut command = command(till * 1000 + number);
+                command.till_id = format!("T{till}").parse().expect("valid");
+                writer.record_sale(draft(command), digest(1)).await.expect("works")
+            });
+        }
+    }
+    let (mut sold, mut refused) = (0, 0);
+    while let Some(recorded) = tills.join_next().await {
+        match recorded.expect("no panic") {
+            Recorded::New(_) => sold += 1,
+            Recorded::Refused(refusal) => {
+                assert_eq!(refusal.message_key(), "sold_out.sku");
+                refused += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((sold, refused), (THERE, 160 - THERE));
+    let part = Part::new(PartKind::Sku, "milk-tea").expect("valid");
+    let today = BusinessDate::of(writer.clock().now(), RULES.cut_off);
+    let left = writer.sold_out().entry(&part, today).expect("is counted down").left;
+    assert_eq!(left.whole_units(), Some(1), "one is left, of which nobody wants one alone");
+    finish(writer, thread).await;
 }
 
 #[tokio::test]
@@ -183,7 +237,7 @@ async fn t29_ten_thousand_sales_of_one_article_from_eight_tills_add_up() {
         till.expect("no panic");
     }
     let readers = Readers::new(&path);
-    let today = pos_model::BusinessDate::of(writer.clock().now(), RULES.cut_off);
+    let today = BusinessDate::of(writer.clock().now(), RULES.cut_off);
     let rule = till::stock::CoverRule { trading_minutes: 720, low_minutes: 0 };
     let stock = readers.read(move |view| view.stock(today, rule, None)).await.expect("reads");
     let milk = &stock[&"milk".parse().expect("valid")];

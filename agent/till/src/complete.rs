@@ -171,6 +171,7 @@ mod tests {
             tax_on_top: false,
             unit_gross: Vec::new(),
             consumption: Vec::new(),
+            station: None,
         }
     }
 

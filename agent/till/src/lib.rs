@@ -12,12 +12,14 @@
 
 pub mod basket;
 mod complete;
+pub mod kitchen;
 pub mod limits;
 mod order;
 mod refund;
 mod refusal;
 mod sale;
 mod shift;
+pub mod sold_out;
 pub mod stock;
 mod tender;
 

@@ -100,5 +100,6 @@ fn line(priced: PricedLine, promotions: &[Tag]) -> Line {
             .into_iter()
             .map(|(item_id, quantity)| Consumption { item_id, quantity })
             .collect(),
+        station: priced.station,
     }
 }

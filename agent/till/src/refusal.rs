@@ -3,6 +3,8 @@
 use pos_model::{Money, Tag};
 use pricing::PricingError;
 
+use crate::sold_out::{Missing, in_words};
+
 /// A rule that the command breaks. Lines and tenders are counted from one, as on a screen.
 ///
 /// The text names amounts in minor units; a screen that knows its currency makes its own from the key and the numbers.
@@ -66,6 +68,9 @@ pub enum Refusal {
     /// More coupons, tags or used promotions than an order may name.
     #[error("the order names {count} {what}, at most {max} are possible")]
     OrderParts { what: &'static str, count: usize, max: usize },
+    /// Something of it cannot be had.
+    #[error("sold out: {}", in_words(.missing))]
+    SoldOut { missing: Vec<Missing> },
     /// The store has no price book by which an order could be priced.
     #[error("the store has no price book: load one, or name prices")]
     NoPriceBook,
@@ -85,7 +90,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The key under which a screen finds its own words.
-    pub const fn message_key(&self) -> &'static str {
+    pub fn message_key(&self) -> &'static str {
         match self {
             Self::LineCount { .. } => "sale.line_count",
             Self::LineParts { .. } => "sale.line_parts",
@@ -101,6 +106,10 @@ impl Refusal {
             Self::TaxModesDiffer { .. } => "sale.tax_modes_differ",
             Self::NotByTheBook { .. } => "sale.not_by_the_book",
             Self::OrderParts { .. } => "sale.order_parts",
+            // The first one speaks for all of them.
+            Self::SoldOut { missing } => {
+                missing.first().map_or("sold_out.sku", |first| first.part.kind().message_key())
+            }
             Self::NoPriceBook => "sale.no_price_book",
             Self::LinesAndOrder => "sale.lines_and_order",
             Self::AmountTooLarge { .. } => "sale.amount_too_large",

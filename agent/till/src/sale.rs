@@ -87,6 +87,8 @@ pub struct Line {
     pub unit_gross: Vec<Money>,
     /// What it takes from stock.
     pub consumption: Vec<Consumption>,
+    /// Where it is made; none if it is taken from a shelf.
+    pub station: Option<Tag>,
 }
 
 /// An option on a line.

@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::basket_api::BasketView;
+use super::kitchen::CupsView;
 use super::order::{OrderCommand, PriceBookView};
 use super::refund_api::RefundReceipt;
 use super::shift_api::ShiftView;
+use super::sold_out::SoldOutView;
 use super::stock_api::StockChanged;
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
@@ -413,6 +415,10 @@ pub enum Change {
     Basket(Box<BasketView>),
     /// Stock moved without a sale, or was counted.
     Stock(StockChanged),
+    /// Cups were sent, moved or voided.
+    Cup(CupsView),
+    /// Something is sold out, is counted down, or is on sale again.
+    SoldOut(SoldOutView),
 }
 
 impl Change {
@@ -426,6 +432,8 @@ impl Change {
             Self::Shift(_) => "shift",
             Self::Basket(_) => "basket",
             Self::Stock(_) => "stock",
+            Self::Cup(_) => "cup",
+            Self::SoldOut(_) => "sold_out",
         }
     }
 }

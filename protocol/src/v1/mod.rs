@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod basket_api;
 pub mod event;
+pub mod kitchen;
 pub mod local_api;
 pub mod order;
 pub mod refund;
@@ -10,6 +11,7 @@ pub mod refund_api;
 pub mod sale;
 pub mod shift;
 pub mod shift_api;
+pub mod sold_out;
 pub mod stock;
 pub mod stock_api;
 pub mod sync;

@@ -271,7 +271,7 @@ fn bare_sale(connection: &Connection, insert_sale: &str, sale: &BareSale) -> rus
         .query_row([sale.date], |row| row.get::<_, i64>(0))?;
     connection
         .prepare_cached(
-            "INSERT INTO day_total VALUES (?1, 1, 1, 1, 1, 1) ON CONFLICT DO UPDATE SET sales = sales + 1,
+            "INSERT INTO day_total (business_date, sales, lines, units_micro, gross_minor, tax_minor) VALUES (?1, 1, 1, 1, 1, 1) ON CONFLICT DO UPDATE SET sales = sales + 1,
              lines = lines + 1, units_micro = units_micro + 1, gross_minor = gross_minor + 1, tax_minor = tax_minor + 1",
         )?
         .execute([sale.date])?;

@@ -137,6 +137,7 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
             item_id: ItemId::new(format!("item-{item}")).expect("a valid name"),
             quantity: Quantity::from_micro(item_micro),
         }],
+        station: None,
     };
     (line, asked)
 }

@@ -226,16 +226,17 @@ fn finish(
         }
         adjustments.sort_unstable_by_key(|(place, _)| *place);
         let paid = line.list + adjustments.iter().map(|(_, amount)| amount).sum::<i64>();
-        let (name, tax_group) = match &line.facts {
+        let (name, tax_group, station) = match &line.facts {
             Some(facts) => {
                 let at = rules.at(facts.article);
-                (at.name.clone(), at.item.tax_group.clone())
+                (at.name.clone(), at.item.tax_group.clone(), at.item.station.clone())
             }
-            None => (String::new(), Tag::new("none").expect("a short word is a tag")),
+            None => (String::new(), Tag::new("none").expect("a short word is a tag"), None),
         };
         priced.push(PricedLine {
             sku: line.line.sku.clone(),
             name,
+            station,
             quantity: line.line.quantity,
             unit_price: Money::from_minor(line.unit_price),
             consumption: line.facts.as_ref().map_or_else(Vec::new, |facts| {

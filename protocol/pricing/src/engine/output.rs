@@ -51,6 +51,9 @@ pub struct PricedLine {
     pub sku: Sku,
     /// Its name and that of its size.
     pub name: String,
+    /// Where it is made; none if it is taken from a shelf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub station: Option<Tag>,
     /// How many.
     #[serde(serialize_with = "in_units")]
     pub quantity: Quantity,

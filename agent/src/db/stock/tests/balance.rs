@@ -215,7 +215,7 @@ fn a_year_of_a_hundred_items_is_quick_to_look_at() {
                 run(n) AS (VALUES (1), (2))
              INSERT INTO stock_usage SELECT {today} - day.n, printf('item-%03d', item.n), run.n, 1000000
              FROM day, item, run;
-             INSERT INTO day_total SELECT DISTINCT business_date, 0, 0, 0, 0, 0 FROM stock_usage;"
+             INSERT INTO day_total (business_date, sales, lines, units_micro, gross_minor, tax_minor) SELECT DISTINCT business_date, 0, 0, 0, 0, 0 FROM stock_usage;"
         ))
         .expect("works");
     let looked = |store: &Store| {
