@@ -282,7 +282,7 @@ fn a_failing_disk_ends_the_selling_and_a_new_start_resumes_it() {
     let data_dir = folder.path().join("data");
     let mut limited = Command::new("sh");
     // In blocks of 512 bytes. A program that ignores the signal gets the error instead.
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\"", PROGRAM]);
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\"", PROGRAM]);
     let agent = Agent::start_by(limited, &data_dir);
     let mut number = 0;
     let body = loop {
