@@ -217,6 +217,13 @@ async fn the_description_names_every_path_and_type() {
             "/v1/shifts/{shift_id}/close",
             "/v1/shifts/{shift_id}/x-report",
             "/v1/sold-out",
+            "/v1/stock",
+            "/v1/stock/counts",
+            "/v1/stock/counts/{count_id}",
+            "/v1/stock/counts/{count_id}/abandon",
+            "/v1/stock/counts/{count_id}/finish",
+            "/v1/stock/items/{item_id}",
+            "/v1/stock/movements",
             "/v1/sync",
             "/v1/totals"
         ]
