@@ -20,6 +20,7 @@ pub mod folder;
 pub mod housekeeping;
 pub mod http;
 pub mod identity;
+pub mod payment;
 pub mod price_book;
 pub mod readers;
 pub mod replay;

@@ -21,7 +21,7 @@
 //! # Layout
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
-//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
+//! `epoch`, `sale`, `payment`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
 //! on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
@@ -35,6 +35,7 @@ mod error;
 mod notice;
 #[cfg(test)]
 mod on_disk;
+mod payment;
 mod price_book;
 mod refund;
 mod sale;
@@ -52,6 +53,8 @@ mod view;
 pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use notice::Notice;
+pub(crate) use payment::notice_key as payment_notice_key;
+pub use payment::{ATTEMPTS_UNSETTLED_MAX, Kept, KeptAttempt};
 pub use price_book::KeptBook;
 pub use refund::RefundRecorded;
 pub use sale::{CommandDigest, Recorded};

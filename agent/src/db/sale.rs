@@ -54,6 +54,7 @@ impl Store {
                 let max = protocol::latest::EVENT_BYTES_MAX;
                 Ok(Recorded::Refused(Refusal::TooLarge { bytes, max }))
             }
+            Err(Error::Payment(refusal)) => Ok(Recorded::Refused(refusal.into())),
             Err(Error::TooManyTills { max }) => Ok(Recorded::Refused(Refusal::TooManyTills { max })),
             Err(Error::Refused(refused)) => Ok(Recorded::NotNow(refused)),
             Err(error) => Err(error),
@@ -62,11 +63,12 @@ impl Store {
 
     fn write_sale(
         &mut self,
-        draft: SaleDraft,
+        mut draft: SaleDraft,
         digest: &CommandDigest,
         event_id: EventId,
         now: Stamp,
     ) -> Result<SaleReceipt, Error> {
+        self.use_attempts(draft.sale_id, &mut draft.tenders)?;
         // What is read from a file was sold elsewhere: it is in no drawer here.
         let (sold_at, shift) = match &draft.imported {
             Some(imported) => (imported.sold_at, None),

@@ -19,9 +19,10 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, refunds, shifts, to_wire};
+use super::{baskets, events, from_wire, payments, refunds, shifts, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
+use crate::payment::Payments;
 use crate::readers::Readers;
 use crate::status::Status;
 use crate::writer::Writer;
@@ -43,6 +44,8 @@ pub struct ApiParts {
     pub status: Status,
     /// What orders are priced by.
     pub counter: Counter,
+    /// The payment terminals.
+    pub payments: Payments,
     /// Where changes are announced.
     pub changes: Changes,
     /// Turns true when the agent ends, so that open streams end as well.
@@ -85,6 +88,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
     vec![
         (baskets::routes(), baskets::Document::openapi()),
+        (payments::routes(), payments::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
     ]
@@ -146,7 +150,8 @@ async fn complete_sale(
         None => None,
     };
     let (command, digest) = from_wire::canonical(command)?;
-    let draft = match from_wire::sale(command, basket, &parts.counter, parts.writer.clock().now()) {
+    let draft = from_wire::sale(command, basket, &parts.counter, parts.writer.clock().now());
+    let draft = match draft.and_then(|draft| parts.payments.check(draft)) {
         Ok(draft) => draft,
         Err(refusal) => return answered_before(&parts, sale_id, digest, refusal).await,
     };
