@@ -10,7 +10,7 @@ use pos_model::Place;
 use protocol::latest::{Event, EventBody};
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::config::{Config, TerminalKind};
 use crate::db::{self, EventRow, KeptBook, Reader};
 use crate::folder;
 use crate::identity::Identity;
@@ -51,6 +51,7 @@ pub fn check_config(config: &Config, warnings: &[String], out: &mut impl Write) 
         format!("time zone      {}", config.store.time_zone.iana_name().unwrap_or("the machine's")),
         format!("day cut-off    {:02}:{:02}", cut_off / 60, cut_off % 60),
         format!("local API      http://{}", config.listen),
+        format!("terminals      {}", terminals(config)),
         format!("retention      {} days", config.retention_ms / 86_400_000),
         format!("centre         {}", text(config.centre.http_url.as_ref().map(ToString::to_string))),
         format!("uplink         {}", text(config.centre.mqtt_url.as_ref().map(ToString::to_string))),
@@ -65,6 +66,15 @@ pub fn check_config(config: &Config, warnings: &[String], out: &mut impl Write) 
     lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.push("the configuration can be used".to_owned());
     lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(CommandError::Output)
+}
+
+fn terminals(config: &Config) -> String {
+    let named = config.payment.terminals.iter().map(|terminal| match &terminal.kind {
+        TerminalKind::Simulator { .. } => format!("{} (a simulator: no money moves)", terminal.name),
+        TerminalKind::Http { url, .. } => format!("{} at {url}", terminal.name),
+    });
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { "none".to_owned() } else { named.join(", ") }
 }
 
 /// `outbox list`.

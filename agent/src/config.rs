@@ -5,6 +5,7 @@
 
 mod parse;
 mod sources;
+mod terminals;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use parse::is_loopback;
 pub use parse::{MqttUrl, duration, http_url};
 pub use sources::Sources;
 use sources::Values;
+pub use terminals::{TerminalConfig, TerminalKind};
 
 /// The reference, as it is built in.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -33,6 +35,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Where tills reach it.
     pub listen: SocketAddr,
+    /// How customers pay other than by cash.
+    pub payment: PaymentConfig,
     /// How long confirmed events are held, in milliseconds.
     pub retention_ms: i64,
     /// How long stock should last.
@@ -54,6 +58,17 @@ pub struct StoreConfig {
     pub region: Option<Tag>,
     /// The groups that the store is in, for prices and promotions of a part of the chain.
     pub groups: Vec<Tag>,
+}
+
+/// How customers pay other than by cash.
+#[derive(Debug, Clone)]
+pub struct PaymentConfig {
+    /// The terminals.
+    pub terminals: Vec<TerminalConfig>,
+    /// The kinds of tender that have to name an attempt.
+    pub attempts_for: Vec<Tag>,
+    /// Certificates to trust besides the system's, for terminals as for the centre.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The centre. Nothing of it is needed to sell.
@@ -123,6 +138,8 @@ impl Config {
         let groups = values.optional("store.groups", parse::tags);
         let listen = values.text("http.listen", parse::socket_address);
         let allow_lan = values.flag("http.allow_lan");
+        let terminals = terminals::terminals(&mut values, &mut warnings);
+        let attempts_for = values.optional("payment.require_attempts", parse::tags);
         let retention = values.text("outbox.retention", duration);
         let trading_minutes = values.text("stock.trading_hours", parse::trading_minutes);
         let low_minutes = values.text("stock.low_cover", parse::low_cover_minutes);
@@ -136,6 +153,7 @@ impl Config {
         let retention_ms = retention.and_then(|retention| check_retention(&mut values, retention));
         warn_of_plain_text(http_url.as_ref(), mqtt_url.as_ref(), &mut warnings);
         let built = (|| {
+            let ca_file: Option<PathBuf> = ca_file?;
             Some(Config {
                 data_dir: data_dir?,
                 store: StoreConfig {
@@ -145,9 +163,14 @@ impl Config {
                     groups: groups?.unwrap_or_default(),
                 },
                 listen: listen?,
+                payment: PaymentConfig {
+                    terminals: terminals?,
+                    attempts_for: attempts_for?.unwrap_or_default(),
+                    ca_file: ca_file.clone(),
+                },
                 retention_ms: retention_ms?,
                 stock: CoverRule { trading_minutes: trading_minutes?, low_minutes: low_minutes? },
-                centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file: ca_file? },
+                centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file },
                 log: LogConfig { filter: filter?, json: json? },
             })
         })();
@@ -230,7 +253,9 @@ mod tests {
     #[test]
     fn every_key_has_its_variable() {
         let defaults = sources::flatten(&DEFAULT_TOML.parse().expect("TOML"));
-        let keys: BTreeSet<&str> = defaults.keys().map(String::as_str).collect();
+        // Tables that may come several times stand in the file alone.
+        let single = defaults.iter().filter(|(_, value)| !value.is_array());
+        let keys: BTreeSet<&str> = single.map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, env_vars::KEYS.iter().map(|(key, _)| *key).collect());
         for (key, variable) in env_vars::KEYS {
             assert_eq!(variable, format!("{}{}", env_vars::PREFIX, key.replace('.', "_").to_uppercase()));
@@ -274,10 +299,35 @@ mod tests {
         check("[store]\ntime_zone = \"Mars/Olympus\"\nday_cut_off = \"24:00\"", &["time_zone", "day_cut_off"]);
         check("[http]\nallow_lan = \"maybe\"", &["http.allow_lan", "neither true nor false"]);
         check("[log]\nformat = \"xml\"\nfilter = \"a=b=c\"", &["log.format", "log.filter"]);
+        check("terminal = 1", &["terminal", "[[terminal]]"]);
+        check("[[terminal]]\nkind = \"http\"", &["terminal number 1", "name", "url"]);
+        check("[[terminal]]\nname = \"a\"\nkind = \"pidgeon\"", &["terminal a", "kind"]);
+        check("[[terminal]]\nname = \"a\"\nkind = \"simulator\"\nscript = \"pay\"", &["terminal a", "script"]);
+        check("[[terminal]]\nname = \"a\"\nkind = \"simulator\"\npay_timeout = \"0s\"", &["pay_timeout", "1s"]);
+        check(&"[[terminal]]\nname = \"a\"\nkind = \"simulator\"\n".repeat(2), &["terminal a", "twice"]);
         check("data_dir = ", &["parse", "agent.toml"]);
         check("[stock]\ntrading_hours = \"25h\"", &["stock.trading_hours", "from 1m to 24h"]);
         check("[stock]\nlow_cover = \"50000d\"", &["stock.low_cover", "longer than a year"]);
         check("data_dir = \"\"", &["data_dir", "is empty"]);
+    }
+
+    #[test]
+    fn terminals_come_from_the_file() {
+        let file = "[[terminal]]\nname = \"front\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9000\"\ncolour = 1\n\
+                    [[terminal]]\nname = \"bar\"\nkind = \"simulator\"\nscript = \"decline\"\nunpaid_after = \"1m\"\n\
+                    [payment]\nrequire_attempts = \"card, wallet\"";
+        let Loaded { config, warnings } = load(file, &[], &[]).expect("sound");
+        let [front, bar] = &config.payment.terminals[..] else { panic!("two terminals") };
+        assert_eq!((front.name.as_str(), bar.name.as_str()), ("front", "bar"));
+        assert!(matches!(&front.kind, TerminalKind::Http { url, token_file: None } if url.port() == Some(9000)));
+        assert_eq!(front.patience, till::payment::Patience::USUAL);
+        assert_eq!(bar.patience.unpaid_ms, 60_000);
+        assert_eq!(config.payment.attempts_for.len(), 2);
+        assert!(warnings.iter().any(|warning| warning.contains("terminal front: the key colour")), "{warnings:?}");
+        assert_eq!(warnings.len(), 1);
+        let file = "[[terminal]]\nname = \"a\"\nkind = \"http\"\nurl = \"http://10.0.0.7\"\ntoken_file = \"/t\"";
+        let warnings = load(file, &[], &[]).expect("sound").warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("terminal a: url has no TLS"), "{warnings:?}");
     }
 
     #[test]

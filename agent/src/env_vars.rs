@@ -7,7 +7,7 @@ pub const CONFIG: &str = "BREAKWATER_AGENT_CONFIG";
 pub const PREFIX: &str = "BREAKWATER_AGENT_";
 
 /// Key and variable.
-pub const KEYS: [(&str, &str); 16] = [
+pub const KEYS: [(&str, &str); 17] = [
     ("data_dir", "BREAKWATER_AGENT_DATA_DIR"),
     ("store.currency", "BREAKWATER_AGENT_STORE_CURRENCY"),
     ("store.time_zone", "BREAKWATER_AGENT_STORE_TIME_ZONE"),
@@ -16,6 +16,7 @@ pub const KEYS: [(&str, &str); 16] = [
     ("store.groups", "BREAKWATER_AGENT_STORE_GROUPS"),
     ("http.listen", "BREAKWATER_AGENT_HTTP_LISTEN"),
     ("http.allow_lan", "BREAKWATER_AGENT_HTTP_ALLOW_LAN"),
+    ("payment.require_attempts", "BREAKWATER_AGENT_PAYMENT_REQUIRE_ATTEMPTS"),
     ("outbox.retention", "BREAKWATER_AGENT_OUTBOX_RETENTION"),
     ("stock.trading_hours", "BREAKWATER_AGENT_STOCK_TRADING_HOURS"),
     ("stock.low_cover", "BREAKWATER_AGENT_STOCK_LOW_COVER"),

@@ -22,6 +22,7 @@ pub mod housekeeping;
 pub mod http;
 pub mod identity;
 pub mod kitchen_print;
+pub mod payment;
 pub mod price_book;
 pub mod readers;
 pub mod replay;

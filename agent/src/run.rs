@@ -23,6 +23,7 @@ use crate::folder::{Folder, FolderError};
 use crate::http::listener::Bounded;
 use crate::http::{ApiParts, Counter, router};
 use crate::identity::{Identity, IdentityError};
+use crate::payment::{Payments, PaymentsError};
 use crate::price_book::Keeper;
 use crate::readers::{ReadError, Readers};
 use crate::status::Status;
@@ -50,6 +51,8 @@ pub enum RunError {
     Randomness(#[source] NoRandomness),
     #[error("read the store's price book")]
     PriceBook(#[source] ReadError),
+    #[error("set up the payment terminals")]
+    Payments(#[source] PaymentsError),
     #[error("set up the way to the centre")]
     Uplink(#[source] UplinkError),
     #[error("start the writer")]
@@ -118,6 +121,9 @@ pub async fn run_with_clock(
     let (keeper, book) =
         Keeper::start(&config.data_dir, currency, writer.clone(), &readers).await.map_err(RunError::PriceBook)?;
     tasks.spawn(keeper.run(ended.clone()));
+    let payments = Payments::start(&config.payment, currency, writer.clone(), readers.clone(), ended.clone()).await;
+    let payments = payments.map_err(RunError::Payments)?;
+    tasks.spawn(payments.clone().run());
     let status = Status {
         store_id,
         currency,
@@ -148,6 +154,7 @@ pub async fn run_with_clock(
             groups: config.store.groups.clone(),
         },
         cover_rule: config.stock,
+        payments,
         changes,
         shutdown: ended.clone(),
     };

@@ -4,9 +4,11 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
-use pos_model::{BookHash, Epoch, StoreId, Tag};
+use pos_model::{AttemptId, BookHash, Epoch, StoreId, Tag};
+use till::payment::{AttemptState, Call};
 
 use crate::db::Failure;
+use crate::payment::Silence;
 use crate::readers::ReadError;
 use crate::writer::WriteError;
 
@@ -84,6 +86,36 @@ pub(crate) fn price_book_not_kept(error: &WriteError) {
 /// A refused price book lies where it was delivered, and is refused again and again.
 pub(crate) fn price_book_not_put_aside(error: &std::io::Error) {
     tracing::warn!(%error, "a refused price book could not be put aside");
+}
+
+/// What is known of a payment attempt has changed, and is kept.
+pub(crate) fn payment_stands(attempt_id: AttemptId, terminal: &Tag, state: AttemptState) {
+    tracing::info!(%attempt_id, %terminal, %state, "a payment stands otherwise");
+}
+
+/// A terminal did not say how an attempt stands; it is asked again.
+pub(crate) fn terminal_silent(attempt_id: AttemptId, call: Call, silence: &Silence) {
+    tracing::warn!(%attempt_id, %call, error = chain(silence), "a payment terminal did not answer");
+}
+
+/// A terminal spoke of another attempt or amount, or contradicted itself; it is asked again.
+pub(crate) fn payment_odd(attempt_id: AttemptId, terminal: &Tag, detail: Option<&str>) {
+    tracing::warn!(%attempt_id, %terminal, detail, "a payment terminal gave an odd answer");
+}
+
+/// What became of a payment attempt could not be kept; it is tried again, and nothing follows from it before.
+pub(crate) fn payment_not_kept(attempt_id: AttemptId, error: &WriteError) {
+    tracing::error!(%attempt_id, %error, "what became of a payment was not kept");
+}
+
+/// People could not be told of a payment; it stays in the list of payments.
+pub(crate) fn payment_notice_not_kept(attempt_id: AttemptId, error: &WriteError) {
+    tracing::warn!(%attempt_id, %error, "a notice about a payment was not kept");
+}
+
+/// The open payments could not be looked at; it is tried again.
+pub(crate) fn payments_not_looked_at(error: &ReadError) {
+    tracing::warn!(error = chain(error), "the open payments were not looked at");
 }
 
 /// The agent answers.

@@ -11,7 +11,7 @@ use api_support::{PATIENCE, Store, problem};
 use pos_model::Currency;
 use pricing::book::PriceBook;
 use protocol::latest::EventBody;
-use protocol::latest::local_api::{SaleReceipt, SyncState};
+use protocol::latest::local_api::{SaleReceipt, SaleView, SyncState};
 use serde_json::{Value, json};
 
 /// Two drinks; of two cups of one kind the second costs half. Tax at 10 % is in the price.
@@ -96,6 +96,30 @@ impl Store {
         assert_eq!(response.status(), 200);
         response.json().await.expect("a price")
     }
+}
+
+#[tokio::test]
+async fn what_is_paid_in_cash_is_rounded_and_nothing_else() {
+    let store = Store::open().await;
+    let mut document = book("tea-1", 1_651);
+    document["cash_rounding"] = json!({ "unit_minor": 5, "direction": "nearest" });
+    store.load(&document).await;
+    let check = async |number: u64, tenders: Value, rounding: i64, change: i64| {
+        let mut sale = order(number, json!([{ "sku": "tea-m" }]));
+        sale["tenders"] = tenders;
+        sale["expected_total_minor"] = json!(1_651);
+        let receipt = store.sell(&sale).await;
+        assert_eq!((receipt.total_minor.minor(), receipt.change_minor.minor()), (1_651, change));
+        let view: SaleView = store.read(&format!("/v1/sales/{}", receipt.sale_id)).await;
+        assert_eq!(view.cash_rounding_minor.minor(), rounding, "{sale}");
+    };
+    check(1, json!([{ "kind": "cash", "amount_minor": 2_000 }]), -1, 350).await;
+    check(2, json!([{ "kind": "card", "amount_minor": 1_651 }]), 0, 0).await;
+    check(3, json!([{ "kind": "card", "amount_minor": 998 }, { "kind": "cash", "amount_minor": 655 }]), 2, 0).await;
+    let mut too_little = order(4, json!([{ "sku": "tea-m" }]));
+    too_little["tenders"] = json!([{ "kind": "cash", "amount_minor": 1_649 }]);
+    problem(store.post(too_little.to_string()).await, 422, "sale.tender_too_small").await;
+    store.close().await;
 }
 
 #[tokio::test]

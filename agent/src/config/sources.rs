@@ -122,6 +122,20 @@ impl Values {
         }
     }
 
+    /// Tables of which there may be any number. They come from the file alone.
+    pub(super) fn tables(&mut self, key: &str) -> Option<Vec<Table>> {
+        let all = match self.found.get(key).map(|(value, _)| value) {
+            Some(Value::Array(all)) => {
+                all.iter().map(|one| if let Value::Table(table) = one { Some(table.clone()) } else { None }).collect()
+            }
+            _ => None,
+        };
+        if all.is_none() {
+            self.problem(key, &format!("is not written as tables [[{key}]]"));
+        }
+        all
+    }
+
     /// Notes what is wrong with a value.
     pub(super) fn problem(&mut self, key: &str, problem: &str) {
         let origin = self.found.get(key).map_or("nowhere", |(_, origin)| origin.as_str());

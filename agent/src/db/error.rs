@@ -4,6 +4,7 @@ use pos_model::{Currency, Epoch};
 use protocol::latest::EncodeError;
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
+use till::payment::PaymentRefusal;
 
 use super::command::Refused;
 
@@ -23,6 +24,9 @@ pub enum Error {
     /// A rule forbids it. Nothing of it has happened.
     #[error(transparent)]
     Refused(Refused),
+    /// A tender names an attempt at a terminal that does not pay for it.
+    #[error(transparent)]
+    Payment(PaymentRefusal),
     /// A sale of a till too many.
     #[error("give a receipt number: the store has {max} tills already")]
     TooManyTills { max: i64 },
@@ -84,6 +88,7 @@ impl Error {
             Self::Open { .. }
             | Self::Encode(_)
             | Self::Refused(_)
+            | Self::Payment(_)
             | Self::TooManyTills { .. }
             | Self::SqliteTooOld { .. }
             | Self::Newer { .. }

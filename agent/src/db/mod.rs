@@ -21,9 +21,9 @@
 //! # Layout
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
-//! `epoch`, `sale`, `stock`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
-//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book`, `kitchen`, `sold_out` are the operations; `view` is all that reads, on the write connection or
-//! on a [`Reader`]; `verify` walks the chain.
+//! `command` carries a till's command out once; `epoch`, `basket`, `sale`, `refund`, `shift`, `day`, `payment`, `kitchen`,
+//! `sold_out`, `stock`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write
+//! connection or on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
 
@@ -41,6 +41,7 @@ mod kitchen_view;
 mod notice;
 #[cfg(test)]
 mod on_disk;
+mod payment;
 mod price_book;
 mod refund;
 mod sale;
@@ -64,6 +65,8 @@ pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use kitchen_step::{SaidBy, VoidedCup};
 pub use notice::Notice;
+pub(crate) use payment::notice_key as payment_notice_key;
+pub use payment::{ATTEMPTS_UNSETTLED_MAX, Kept, KeptAttempt};
 pub use price_book::KeptBook;
 pub use refund::RefundRecorded;
 pub use sale::{CommandDigest, Recorded};

@@ -469,7 +469,11 @@ fn receipt(refund: &RefundCompleted, recorded_at_ms: i64) -> RefundReceipt {
         tenders: refund
             .tenders
             .iter()
-            .map(|tender| TenderCommand { kind: tender.kind.clone(), amount_minor: tender.amount_minor })
+            .map(|tender| TenderCommand {
+                kind: tender.kind.clone(),
+                amount_minor: tender.amount_minor,
+                attempt_id: tender.attempt_id,
+            })
             .collect(),
         cash_rounding_minor: refund.cash_rounding_minor,
         recorded_at_ms,

@@ -52,7 +52,9 @@ impl Store {
         }
         let needs = self.needs_of_sale(&draft).map_err(|error| self.noted(error))?;
         let missing = self.missing(now, &needs).map_err(|error| self.noted(error))?;
-        if !missing.is_empty() {
+        // What a terminal has taken is paid: the goods are owed, and the sale is recorded.
+        let is_paid = draft.tenders.iter().any(|tender| tender.attempt_id.is_some());
+        if !missing.is_empty() && !is_paid {
             return Ok(Recorded::Refused(Refusal::SoldOut { missing }));
         }
         let moment = Moment::new(now, event_id);
@@ -62,6 +64,7 @@ impl Store {
                 let max = protocol::latest::EVENT_BYTES_MAX;
                 Ok(Recorded::Refused(Refusal::TooLarge { bytes, max }))
             }
+            Err(Error::Payment(refusal)) => Ok(Recorded::Refused(refusal.into())),
             Err(Error::TooManyTills { max }) => Ok(Recorded::Refused(Refusal::TooManyTills { max })),
             Err(Error::Refused(refused)) => Ok(Recorded::NotNow(refused)),
             Err(error) => Err(error),
@@ -70,11 +73,12 @@ impl Store {
 
     fn write_sale(
         &mut self,
-        draft: SaleDraft,
+        mut draft: SaleDraft,
         digest: &CommandDigest,
         mut moment: Moment,
         needs: &[Needs],
     ) -> Result<SaleReceipt, Error> {
+        self.use_attempts(draft.sale_id, &mut draft.tenders)?;
         let (now, event_id) = (moment.at(), moment.event_id());
         // What is read from a file was sold elsewhere: it is in no drawer here.
         let (sold_at, shift) = match &draft.imported {

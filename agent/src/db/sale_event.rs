@@ -48,7 +48,7 @@ pub(super) fn sale_completed(draft: SaleDraft, numbers: Numbers) -> SaleComplete
             })
             .collect(),
         change_minor: draft.change,
-        cash_rounding_minor: Money::ZERO,
+        cash_rounding_minor: draft.cash_rounding,
         totals: SaleTotals {
             gross_minor: draft.gross,
             tax_minor: draft.tax,

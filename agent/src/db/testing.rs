@@ -74,6 +74,7 @@ pub(crate) fn command(number: u64) -> CompleteSale {
             station: None,
         }],
         tenders: vec![Tender { kind: tag("cash"), amount: Money::from_minor(4000), attempt_id: None, reference: None }],
+        cash_rounding: None,
         expected_total: None,
         price_book_version: None,
         priced_by: None,

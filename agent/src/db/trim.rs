@@ -57,12 +57,16 @@ impl Store {
             if let Some(limit) = store.newest_of_age(retention_ms)?.map(|limit| limit.min(open)) {
                 rows -= store.trim_events(limit, rows)?;
             }
-            // Answers to commands, and baskets that are over, go when the events of their time have gone.
+            // Answers to commands, baskets that are over, and attempts of which nothing is to come, go when the events of
+            // their time have gone.
             for sql in [
                 "DELETE FROM command WHERE command_id IN (SELECT command_id FROM command
                     WHERE position < (SELECT min(position) FROM event) ORDER BY position LIMIT ?1)",
                 "DELETE FROM basket WHERE basket_id IN (SELECT basket_id FROM basket
                     WHERE alive = 0 AND position < (SELECT min(position) FROM event) ORDER BY position LIMIT ?1)",
+                "DELETE FROM attempt WHERE attempt_id IN (SELECT attempt_id FROM attempt
+                    WHERE (used = 1 OR state NOT IN ('asked', 'approved', 'unknown'))
+                        AND position < (SELECT min(position) FROM event) ORDER BY position LIMIT ?1)",
             ] {
                 rows -= store.trim_rows(sql, params![rows.max(0)])?;
             }

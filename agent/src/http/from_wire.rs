@@ -58,12 +58,14 @@ pub(super) fn sale(
     let at = command.imported.as_ref().map_or(now, local_api::ImportedCommand::sold_at);
     let book = counter.book()?;
     let (basket, context) = counter.basket(order, command.channel.clone(), at)?;
-    let PricedOrder { mut lines, price_book_version, priced_by } = sell_order(&basket, &book.rules, context)?;
+    let PricedOrder { mut lines, cash_rounding, price_book_version, priced_by } =
+        sell_order(&basket, &book.rules, context)?;
     for (line, note) in lines.iter_mut().zip(notes) {
         line.note = note;
     }
     complete(CompleteSale {
         lines,
+        cash_rounding,
         basket: basket_at,
         price_book_version: Some(price_book_version),
         priced_by: Some(priced_by),
@@ -133,8 +135,14 @@ fn inner(command: local_api::CompleteSale, quantities: Vec<LineQuantities>) -> C
         tenders: command
             .tenders
             .into_iter()
-            .map(|tender| Tender { kind: tender.kind, amount: tender.amount_minor, attempt_id: None, reference: None })
+            .map(|tender| Tender {
+                kind: tender.kind,
+                amount: tender.amount_minor,
+                attempt_id: tender.attempt_id,
+                reference: None,
+            })
             .collect(),
+        cash_rounding: None,
         expected_total: command.expected_total_minor,
         price_book_version: command.price_book_version,
         priced_by: None,

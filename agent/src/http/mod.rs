@@ -12,6 +12,7 @@ pub mod from_wire;
 mod kitchen;
 pub(crate) mod listener;
 mod orders;
+mod payments;
 mod problem;
 mod refunds;
 mod routes;

@@ -20,9 +20,10 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, kitchen, refunds, shifts, sold_out, stock, to_wire};
+use super::{baskets, events, from_wire, kitchen, payments, refunds, shifts, sold_out, stock, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
+use crate::payment::Payments;
 use crate::readers::Readers;
 use crate::status::Status;
 use crate::writer::Writer;
@@ -46,6 +47,8 @@ pub struct ApiParts {
     pub counter: Counter,
     /// How long stock should last.
     pub cover_rule: CoverRule,
+    /// The payment terminals.
+    pub payments: Payments,
     /// Where changes are announced.
     pub changes: Changes,
     /// Turns true when the agent ends, so that open streams end as well.
@@ -89,6 +92,7 @@ fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
     vec![
         (baskets::routes(), baskets::Document::openapi()),
         (kitchen::routes(), kitchen::Document::openapi()),
+        (payments::routes(), payments::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
         (stock::routes(), stock::Document::openapi()),
@@ -152,7 +156,8 @@ async fn complete_sale(
         None => None,
     };
     let (command, digest) = from_wire::canonical(command)?;
-    let draft = match from_wire::sale(command, basket, &parts.counter, parts.writer.clock().now()) {
+    let draft = from_wire::sale(command, basket, &parts.counter, parts.writer.clock().now());
+    let draft = match draft.and_then(|draft| parts.payments.check(draft)) {
         Ok(draft) => draft,
         Err(refusal) => return answered_before(&parts, sale_id, digest, refusal).await,
     };

@@ -18,8 +18,13 @@ pub(super) fn sale_view(receipt: SaleReceipt, sale: SaleCompleted, synced: bool)
         tenders: sale
             .tenders
             .into_iter()
-            .map(|tender| TenderCommand { kind: tender.kind, amount_minor: tender.amount_minor })
+            .map(|tender| TenderCommand {
+                kind: tender.kind,
+                amount_minor: tender.amount_minor,
+                attempt_id: tender.attempt_id,
+            })
             .collect(),
+        cash_rounding_minor: sale.cash_rounding_minor,
         imported: sale.imported.map(|imported| ImportedView { source: imported.source, reference: imported.reference }),
         synced,
     }

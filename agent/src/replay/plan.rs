@@ -46,7 +46,7 @@ pub(super) fn plan(order: Order, mapping: &Mapping, store: &str) -> Result<Plann
     let tenders = if total == Money::ZERO {
         Vec::new()
     } else {
-        vec![TenderCommand { kind: mapping.tender.clone(), amount_minor: total }]
+        vec![TenderCommand { kind: mapping.tender.clone(), amount_minor: total, attempt_id: None }]
     };
     let command = CompleteSale {
         basket_id: None,

@@ -1,6 +1,7 @@
 //! An agent of one test's own, asked over HTTP.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,16 @@ impl Store {
         clock: Arc<dyn Clock>,
         settings: &[(&'static str, &str)],
     ) -> Self {
+        Self::open_by(folder, clock, settings, None).await
+    }
+
+    /// As the other openings, with a configuration file beneath the settings.
+    pub(crate) async fn open_by(
+        folder: tempfile::TempDir,
+        clock: Arc<dyn Clock>,
+        settings: &[(&'static str, &str)],
+        file: Option<PathBuf>,
+    ) -> Self {
         let data_dir = folder.path().join("data").display().to_string();
         let mut flags = BTreeMap::from([
             ("data_dir", data_dir),
@@ -46,7 +57,7 @@ impl Store {
             ("store.time_zone", "Asia/Shanghai".to_owned()),
         ]);
         flags.extend(settings.iter().map(|&(key, value)| (key, value.to_owned())));
-        let sources = Sources { flags: flags.into_iter().collect(), ..Sources::none() };
+        let sources = Sources { flags: flags.into_iter().collect(), file, ..Sources::none() };
         let config = Config::load(&sources).expect("sound").config;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };

@@ -7,8 +7,8 @@ use crate::limits::{
     ADJUSTMENTS_MAX, AMOUNT_MINOR_MAX, CONSUMPTIONS_MAX, LINES_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX, OPTIONS_MAX,
     QUANTITY_MICRO_MAX, REFERENCE_CHARS_MAX, SOLD_AT_MS_MAX, SOLD_AT_OFFSET_S_MAX, TAG_CHARS_MAX,
 };
-use crate::tender::change;
-use crate::{CompleteSale, DraftLine, Imported, Line, Refusal, SaleDraft};
+use crate::tender::settle;
+use crate::{CompleteSale, DraftLine, Imported, Line, Refusal, SaleDraft, Settlement};
 
 /// Makes a sale of a command, or says which rule it breaks. Equal commands give equal answers.
 pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
@@ -40,7 +40,7 @@ pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
     if let Some(expected) = command.expected_total.filter(|&expected| expected != priced.gross) {
         return Err(Refusal::TotalDiffers { expected, total: priced.gross });
     }
-    let change = change(&command.tenders, priced.gross)?;
+    let Settlement { change, rounding } = settle(&command.tenders, priced.gross, command.cash_rounding)?;
 
     // Two hundred quantities below the bound add up within 64 bits.
     let quantity = command.lines.iter().map(|line| line.quantity.micro()).sum();
@@ -56,6 +56,7 @@ pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
         lines: lines.map(|(line, priced)| DraftLine { line, gross: priced.gross, tax: priced.tax }).collect(),
         tenders: command.tenders,
         change,
+        cash_rounding: rounding,
         gross: priced.gross,
         tax: priced.tax,
         quantity: Quantity::from_micro(quantity),
@@ -156,6 +157,7 @@ mod tests {
     use super::*;
     use crate::{Adjustment, ChosenOption, Consumption, Tender};
     use pos_model::{ItemId, SaleId, Sku, Stamp, Tag, TillId};
+    use pricing::book::{CashRounding, RoundingDirection};
 
     fn line(unit_price: i64, quantity: &str) -> Line {
         Line {
@@ -195,6 +197,7 @@ mod tests {
             member_tag: None,
             lines: vec![line(1800, "2")],
             tenders: vec![tender("cash", 4000)],
+            cash_rounding: None,
             expected_total: None,
             price_book_version: None,
             priced_by: None,
@@ -232,6 +235,18 @@ mod tests {
         assert_eq!(sale.quantity.to_string(), "2.5");
         assert_eq!(sale.lines.iter().map(|line| line.gross.minor()).collect::<Vec<_>>(), [3600, 50]);
         assert_eq!(sale.lines.iter().map(|line| line.tax.minor()).sum::<i64>(), 332);
+    }
+
+    #[test]
+    fn rounding_of_cash_is_an_amount_of_its_own() {
+        let mut command = command();
+        command.lines = vec![line(1797, "1")];
+        command.tenders = vec![tender("cash", 2000)];
+        command.expected_total = Some(Money::from_minor(1797));
+        command.cash_rounding = Some(CashRounding { unit_minor: 5, direction: RoundingDirection::Nearest });
+        let sale = complete(command).expect("obeys the rules");
+        assert_eq!((sale.gross.minor(), sale.cash_rounding.minor(), sale.change.minor()), (1797, -2, 205));
+        assert_eq!(sale.lines[0].gross, sale.gross);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! [`complete`] takes what the till says and answers with a [`SaleDraft`], which is right by construction: within every
 //! limit, priced, and paid. What a draft lacks is what only the agent can give: the receipt and pickup number, the time
 //! and the business date. A [`Refusal`] carries the numbers for the screen's text and a key under which a screen finds
-//! its own words.
+//! its own words. [`payment`] is how money is taken at a terminal before that.
 //!
 //! The crate does not know how a command arrives or where a sale is kept: `agent/src/http/from_wire.rs` converts the one,
 //! `agent/src/db/` does the other.
@@ -15,6 +15,7 @@ mod complete;
 pub mod kitchen;
 pub mod limits;
 mod order;
+pub mod payment;
 mod refund;
 mod refusal;
 mod sale;
@@ -32,4 +33,4 @@ pub use sale::{
     Tender,
 };
 pub use shift::{CashMove, ShiftSums, Sum, Turnover};
-pub use tender::CASH;
+pub use tender::{CASH, Settlement, settle};

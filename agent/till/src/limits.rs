@@ -18,6 +18,12 @@ pub const ORDER_PARTS_MAX: usize = 50;
 /// Tenders of one sale. A table that shares the bill.
 pub const TENDERS_MAX: usize = 16;
 
+/// Attempts at a terminal for one sale: each of its tenders, tried twice.
+pub const ATTEMPTS_MAX: usize = 2 * TENDERS_MAX;
+
+/// Characters of what a terminal says in words: a reference, or why it declined.
+pub const TERMINAL_TEXT_CHARS_MAX: usize = 128;
+
 /// Tills that one store has ever had. Each is named in every greeting to the centre, which has to fit into one message.
 pub const TILLS_MAX: i64 = 200;
 

@@ -1,6 +1,7 @@
 //! From an order and a price book to the lines of a sale.
 
 use pos_model::{Quantity, Tag};
+use pricing::book::CashRounding;
 use pricing::{Basket, Context, PricedBasket, PricedLine, Rules, equal_units, price};
 
 use crate::limits::{LINES_MAX, OPTIONS_MAX, ORDER_PARTS_MAX, QUANTITY_MICRO_MAX};
@@ -14,6 +15,8 @@ const PROMOTION: &str = "promotion";
 pub struct PricedOrder {
     /// The lines.
     pub lines: Vec<Line>,
+    /// How what is paid in cash is rounded, where it is.
+    pub cash_rounding: Option<CashRounding>,
     /// The version of the price book.
     pub price_book_version: String,
     /// What the prices followed from.
@@ -63,6 +66,7 @@ pub fn sell_order(basket: &Basket, rules: &Rules, context: Context) -> Result<Pr
     let promotions: Vec<Tag> = applied.into_iter().map(|applied| applied.promotion).collect();
     Ok(PricedOrder {
         lines: lines.into_iter().map(|priced| line(priced, &promotions)).collect(),
+        cash_rounding: rules.book().cash_rounding,
         price_book_version: rules.book().version.to_string(),
         priced_by: PricedBy { book_hash: rules.hash(), context, coupons_spent, rights, points },
     })

@@ -4,6 +4,7 @@ use pos_model::{Money, Tag};
 use pricing::PricingError;
 
 use crate::sold_out::{Missing, in_words};
+use crate::payment::PaymentRefusal;
 
 /// A rule that the command breaks. Lines and tenders are counted from one, as on a screen.
 ///
@@ -83,6 +84,9 @@ pub enum Refusal {
     /// A till that the store does not know, although it has as many as it may have.
     #[error("this store has {max} tills already; a till keeps its id for ever")]
     TooManyTills { max: i64 },
+    /// A tender names an attempt at a terminal that does not pay for it.
+    #[error(transparent)]
+    Payment(#[from] PaymentRefusal),
     /// All is well with each part, but together they are more than one event can carry to the centre.
     #[error("the sale takes {bytes} bytes, at most {max} are possible")]
     TooLarge { bytes: usize, max: usize },
@@ -119,6 +123,7 @@ impl Refusal {
             Self::TenderWithoutChange { .. } => "sale.tender_without_change",
             Self::SoldAt => "sale.sold_at",
             Self::TooManyTills { .. } => "sale.too_many_tills",
+            Self::Payment(refusal) => refusal.message_key(),
             Self::TooLarge { .. } => "sale.too_large",
         }
     }

@@ -1,6 +1,7 @@
 //! What the till says, and what becomes of it.
 
 use pos_model::{AttemptId, BasketId, BookHash, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use pricing::book::CashRounding;
 use pricing::{Context, Right};
 
 /// The customer has paid; make it a sale.
@@ -24,6 +25,8 @@ pub struct CompleteSale {
     pub lines: Vec<Line>,
     /// What was handed over.
     pub tenders: Vec<Tender>,
+    /// How what is paid in cash is rounded, where it is.
+    pub cash_rounding: Option<CashRounding>,
     /// The total that the till has shown to the customer.
     pub expected_total: Option<Money>,
     /// The version of the price book that the till used.
@@ -170,6 +173,8 @@ pub struct SaleDraft {
     pub tenders: Vec<Tender>,
     /// What goes back in cash.
     pub change: Money,
+    /// What rounding adds to the part that is paid in cash; negative in the customer's favour. No part of the gross.
+    pub cash_rounding: Money,
     /// What the customer pays, tax included.
     pub gross: Money,
     /// The tax in it.

@@ -1,8 +1,8 @@
 //! The agent's local API under `/v1`: what a till says, and what it hears. JSON; amounts are integers in minor units.
 
 use pos_model::{
-    BasketId, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError, SaleId, ShiftId, Sku, Stamp,
-    Tag, TillId,
+    AttemptId, BasketId, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError, SaleId, ShiftId,
+    Sku, Stamp, Tag, TillId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::basket_api::BasketView;
 use super::kitchen::CupsView;
 use super::order::{OrderCommand, PriceBookView};
+use super::payment::PaymentView;
 use super::refund_api::RefundReceipt;
 use super::shift_api::ShiftView;
 use super::sold_out::SoldOutView;
@@ -199,6 +200,11 @@ pub struct TenderCommand {
     /// The amount handed over.
     #[schema(value_type = i64, example = 2000)]
     pub amount_minor: Money,
+    /// The attempt at a payment terminal that was approved for it, of this kind, amount and sale. Left out for cash, and
+    /// for a terminal beside the till that the cashier reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub attempt_id: Option<AttemptId>,
 }
 
 /// Marks a sale as read from a file.
@@ -278,6 +284,10 @@ pub struct SaleView {
     pub lines: Vec<LineView>,
     /// What was handed over.
     pub tenders: Vec<TenderCommand>,
+    /// What rounding added to the part that was paid in cash; negative in the customer's favour.
+    #[serde(default)]
+    #[schema(value_type = i64)]
+    pub cash_rounding_minor: Money,
     /// Where it was read from, if it was imported: source and reference.
     pub imported: Option<ImportedView>,
     /// Whether the centre has confirmed it.
@@ -419,6 +429,8 @@ pub enum Change {
     Cup(CupsView),
     /// Something is sold out, is counted down, or is on sale again.
     SoldOut(SoldOutView),
+    /// A payment was asked for, or stands otherwise than before.
+    Payment(PaymentView),
 }
 
 impl Change {
@@ -434,6 +446,7 @@ impl Change {
             Self::Stock(_) => "stock",
             Self::Cup(_) => "cup",
             Self::SoldOut(_) => "sold_out",
+            Self::Payment(_) => "payment",
         }
     }
 }

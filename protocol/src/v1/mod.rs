@@ -6,6 +6,7 @@ pub mod event;
 pub mod kitchen;
 pub mod local_api;
 pub mod order;
+pub mod payment;
 pub mod refund;
 pub mod refund_api;
 pub mod sale;

@@ -71,7 +71,7 @@ pub(super) fn tag(word: &str) -> Tag {
 }
 
 pub(super) fn tender(kind: &str, amount: i64) -> TenderCommand {
-    TenderCommand { kind: tag(kind), amount_minor: Money::from_minor(amount) }
+    TenderCommand { kind: tag(kind), amount_minor: Money::from_minor(amount), attempt_id: None }
 }
 
 /// The exact amount, or the next whole note of ten or fifty.

@@ -79,6 +79,7 @@ impl Command {
                 attempt_id: None,
                 reference: None,
             }],
+            cash_rounding: None,
             expected_total: Some(Money::from_minor(sums.gross_minor)),
             price_book_version: None,
             priced_by: None,

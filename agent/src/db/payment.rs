@@ -1,0 +1,360 @@
+//! Attempts at payment terminals.
+//!
+//! An attempt is on disk before the terminal hears of it, and each change of it before anything follows from the change.
+//! A sale takes an attempt in its own database transaction: the check that it pays for that tender and the note that it is
+//! used commit with the sale, or not at all. From there on nothing of the attempt changes.
+
+use pos_model::{AttemptId, Money, OperatorId, SaleId, Stamp, Tag, TillId};
+use protocol::latest::AuditMarked;
+use protocol::latest::local_api::Change;
+use protocol::latest::payment::{PaymentState, PaymentView};
+use rusqlite::{Connection, Row, params};
+use till::Tender;
+use till::payment::{Attempt, AttemptState, PaymentRefusal, ReversalReason, may_ask};
+
+use super::command::{Moment, Refused};
+use super::error::{Doing, Error};
+use super::notice::Notice;
+use super::sale::find_receipt;
+use super::store::{Durability, Store};
+use super::view::View;
+
+/// Attempts of which something is still to come, in the whole store. Each is asked about again and again, and a store with
+/// so many has a terminal that nobody looks at.
+pub const ATTEMPTS_UNSETTLED_MAX: usize = 100;
+
+/// An attempt, and whether its sale was paid with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAttempt {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Whether it is used.
+    pub used: bool,
+}
+
+/// What came of keeping a change of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept.
+    Changed,
+    /// A sale was paid with the attempt meanwhile, so nothing of it changes.
+    Used,
+}
+
+impl Store {
+    /// Keeps a new attempt, if the terminal may be asked for it. Within a command that is carried out once.
+    pub fn add_attempt(
+        &mut self,
+        attempt: &Attempt,
+        approver_id: Option<&OperatorId>,
+        moment: &mut Moment,
+    ) -> Result<(), Error> {
+        if find_receipt(&self.connection, attempt.sale_id)?.is_some() {
+            return Err(refused(&PaymentRefusal::SaleRecorded));
+        }
+        let others = self.view().attempts_of(attempt.sale_id)?;
+        let others: Vec<&Attempt> = others.iter().map(|other| &other.attempt).collect();
+        may_ask(attempt, others.iter().copied(), approver_id).map_err(|refusal| refused(&refusal))?;
+        let unsettled = self.view().unsettled_attempts()?.len();
+        if unsettled >= ATTEMPTS_UNSETTLED_MAX {
+            return Err(refused(&PaymentRefusal::TooManyOpen { count: unsettled }));
+        }
+        let inserted = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO attempt (attempt_id, sale_id, till_id, operator_id, kind, amount_minor, terminal, asked_at,
+                    asked_offset_s, state, reversal, reference, detail, odd_answers, used, position)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, NULL, NULL, NULL, 0, 0, ?11)
+                 ON CONFLICT DO NOTHING",
+            )
+            .and_then(|mut insert| {
+                insert.execute(params![
+                    attempt.attempt_id.as_bytes(),
+                    attempt.sale_id.as_bytes(),
+                    attempt.till_id.as_str(),
+                    attempt.operator_id.as_ref().map(OperatorId::as_str),
+                    attempt.kind.as_str(),
+                    attempt.amount.minor(),
+                    attempt.terminal.as_str(),
+                    attempt.asked_at.utc_ms,
+                    attempt.asked_at.offset_s,
+                    attempt.state.as_str(),
+                    self.tail.position,
+                ])
+            })
+            .doing("keep a payment attempt")?;
+        if inserted == 0 {
+            // The command's answer has been let go, the attempt has not.
+            let text = format!("attempt {} was made before", attempt.attempt_id);
+            return Err(Refused::overtaken("payment.exists", text).into());
+        }
+        if others.iter().any(|other| other.is_open())
+            && let Some(approver_id) = approver_id
+        {
+            let mark = mark("payment_asked_again", attempt, Some(approver_id.clone()), moment);
+            self.record(moment, mark)?;
+        }
+        self.attempt_changed(attempt, false);
+        Ok(())
+    }
+
+    /// Keeps what has become of an attempt. That it is to be reversed is never taken back.
+    pub fn keep_attempt(&mut self, attempt: &Attempt) -> Result<Kept, Error> {
+        self.atomically(Durability::Promise, |store| {
+            let changed = store
+                .connection
+                .prepare_cached(
+                    "UPDATE attempt SET state = ?2, reversal = coalesce(reversal, ?3), reference = ?4, detail = ?5,
+                        odd_answers = ?6
+                     WHERE attempt_id = ?1 AND used = 0",
+                )
+                .and_then(|mut update| {
+                    update.execute(params![
+                        attempt.attempt_id.as_bytes(),
+                        attempt.state.as_str(),
+                        attempt.reversal.map(ReversalReason::as_str),
+                        attempt.reference,
+                        attempt.detail,
+                        attempt.odd_answers,
+                    ])
+                })
+                .doing("keep what became of a payment attempt")?;
+            if changed == 0 {
+                return Ok(Kept::Used);
+            }
+            if !attempt.is_open() {
+                store.settle_notice(&notice_key(attempt.attempt_id))?;
+            }
+            let kept = store.kept_attempt(attempt.attempt_id)?;
+            store.attempt_changed(&kept.attempt, kept.used);
+            Ok(Kept::Changed)
+        })
+    }
+
+    /// Notes that an attempt is to be reversed: from there on no sale is paid with it. Within a command that is carried
+    /// out once. What is declined or reversed stays as it is.
+    pub fn want_reversal(
+        &mut self,
+        attempt_id: AttemptId,
+        till_id: &TillId,
+        operator_id: Option<&OperatorId>,
+        reason: ReversalReason,
+        moment: &mut Moment,
+    ) -> Result<(), Error> {
+        let KeptAttempt { mut attempt, used } = self.kept_attempt(attempt_id)?;
+        if used {
+            return Err(refused(&PaymentRefusal::Used { attempt_id }));
+        }
+        if attempt.reversal.is_some() || !(attempt.is_open() || attempt.is_usable()) {
+            return Ok(());
+        }
+        attempt.reversal = Some(reason);
+        self.connection
+            .execute(
+                "UPDATE attempt SET reversal = ?2 WHERE attempt_id = ?1",
+                params![attempt_id.as_bytes(), reason.as_str()],
+            )
+            .doing("note that a payment is to be reversed")?;
+        let by = AuditMarked {
+            till_id: Some(till_id.clone()),
+            operator_id: operator_id.cloned(),
+            reason: Tag::new(reason.as_str()).ok(),
+            ..mark("payment_reversed", &attempt, None, moment)
+        };
+        self.record(moment, by)?;
+        self.attempt_changed(&attempt, false);
+        Ok(())
+    }
+
+    /// Keeps a notice about an attempt, unless nothing more is to come of it.
+    pub fn raise_notice_of_attempt(&mut self, attempt_id: AttemptId, notice: &Notice) -> Result<(), Error> {
+        self.atomically(Durability::Hint, |store| {
+            let KeptAttempt { attempt, used } = store.kept_attempt(attempt_id)?;
+            let settled = used || !(attempt.is_open() || attempt.is_usable());
+            if settled { Ok(()) } else { store.raise_notice(notice) }
+        })
+    }
+
+    /// Takes the attempts that the tenders name for a sale, each once, and writes the terminal's reference into the tender.
+    /// Within the sale's operation. Fails with [`Error::Payment`] if one of them does not pay for its tender.
+    pub(super) fn use_attempts(&mut self, sale_id: SaleId, tenders: &mut [Tender]) -> Result<(), Error> {
+        for place in 0..tenders.len() {
+            let (before, [tender, ..]) = tenders.split_at_mut(place) else { continue };
+            let Some(attempt_id) = tender.attempt_id else { continue };
+            if before.iter().any(|other| other.attempt_id == Some(attempt_id)) {
+                return Err(Error::Payment(PaymentRefusal::NamedTwice { attempt_id }));
+            }
+            let found = self.view().attempt(attempt_id)?;
+            let found = found.ok_or(Error::Payment(PaymentRefusal::UnknownAttempt { attempt_id }))?;
+            pays_for(&found, sale_id, tender).map_err(Error::Payment)?;
+            tender.reference.clone_from(&found.attempt.reference);
+            self.connection
+                .prepare_cached("UPDATE attempt SET used = 1 WHERE attempt_id = ?1")
+                .and_then(|mut update| update.execute([attempt_id.as_bytes()]))
+                .doing("note that a payment attempt is used")?;
+            self.settle_notice(&notice_key(attempt_id))?;
+            self.attempt_changed(&found.attempt, true);
+        }
+        Ok(())
+    }
+
+    fn kept_attempt(&self, attempt_id: AttemptId) -> Result<KeptAttempt, Error> {
+        let found = self.view().attempt(attempt_id)?;
+        let unknown = PaymentRefusal::UnknownAttempt { attempt_id };
+        found.ok_or_else(|| Refused::unknown(unknown.message_key(), unknown).into())
+    }
+
+    fn attempt_changed(&mut self, attempt: &Attempt, used: bool) {
+        let view = KeptAttempt { attempt: attempt.clone(), used }.view();
+        self.changed(Change::Payment(view));
+    }
+}
+
+/// Under which a person is told of an attempt.
+pub(crate) fn notice_key(attempt_id: AttemptId) -> String {
+    format!("payment.{attempt_id}")
+}
+
+fn refused(refusal: &PaymentRefusal) -> Error {
+    Refused::rule(refusal.message_key(), refusal).into()
+}
+
+fn pays_for(found: &KeptAttempt, sale_id: SaleId, tender: &Tender) -> Result<(), PaymentRefusal> {
+    let KeptAttempt { attempt, used } = found;
+    let attempt_id = attempt.attempt_id;
+    if attempt.sale_id != sale_id {
+        return Err(PaymentRefusal::OtherSale { attempt_id });
+    }
+    if *used {
+        return Err(PaymentRefusal::Used { attempt_id });
+    }
+    if attempt.kind != tender.kind {
+        return Err(PaymentRefusal::OtherKind { attempt_id, kind: attempt.kind.clone() });
+    }
+    if attempt.amount != tender.amount {
+        return Err(PaymentRefusal::OtherAmount { attempt_id, amount: attempt.amount });
+    }
+    if !attempt.is_usable() {
+        return Err(PaymentRefusal::NotApproved { attempt_id, state: attempt.state });
+    }
+    Ok(())
+}
+
+fn mark(action: &'static str, attempt: &Attempt, approver_id: Option<OperatorId>, moment: &Moment) -> AuditMarked {
+    AuditMarked {
+        action: Tag::new(action).expect("a word of small letters is a tag"),
+        till_id: Some(attempt.till_id.clone()),
+        operator_id: attempt.operator_id.clone(),
+        approver_id,
+        reason: None,
+        subject: attempt.attempt_id.to_string(),
+        detail: format!("{} at terminal {} for sale {}", attempt.kind, attempt.terminal, attempt.sale_id),
+        amount_minor: Some(attempt.amount),
+        marked_at: moment.at(),
+    }
+}
+
+impl KeptAttempt {
+    /// What a till is told about it.
+    pub fn view(&self) -> PaymentView {
+        let Self { attempt, used } = self;
+        PaymentView {
+            attempt_id: attempt.attempt_id,
+            sale_id: attempt.sale_id,
+            till_id: attempt.till_id.clone(),
+            operator_id: attempt.operator_id.clone(),
+            kind: attempt.kind.clone(),
+            amount_minor: attempt.amount,
+            terminal: attempt.terminal.clone(),
+            asked_at_ms: attempt.asked_at.utc_ms,
+            state: match attempt.state {
+                AttemptState::Asked => PaymentState::Asked,
+                AttemptState::Approved => PaymentState::Approved,
+                AttemptState::Declined => PaymentState::Declined,
+                AttemptState::Unknown => PaymentState::Unknown,
+                AttemptState::Reversed => PaymentState::Reversed,
+            },
+            reversal: attempt.reversal.and_then(|reason| Tag::new(reason.as_str()).ok()),
+            usable: attempt.is_usable() && !used,
+            used: *used,
+            reference: attempt.reference.clone(),
+            detail: attempt.detail.clone(),
+            odd_answers: attempt.odd_answers,
+        }
+    }
+}
+
+macro_rules! attempts {
+    ($rest:literal) => {
+        concat!(
+            "SELECT attempt_id, sale_id, till_id, operator_id, kind, amount_minor, terminal, asked_at, asked_offset_s,
+                state, reversal, reference, detail, odd_answers, used FROM attempt ",
+            $rest
+        )
+    };
+}
+
+impl View<'_> {
+    /// An attempt.
+    pub fn attempt(&self, attempt_id: AttemptId) -> Result<Option<KeptAttempt>, Error> {
+        let found = read(self.connection, attempts!("WHERE attempt_id = ?1"), &[attempt_id.as_bytes()])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// The attempts for a sale, in the order in which they were asked for.
+    pub fn attempts_of(&self, sale_id: SaleId) -> Result<Vec<KeptAttempt>, Error> {
+        read(self.connection, attempts!("WHERE sale_id = ?1 ORDER BY asked_at, attempt_id"), &[sale_id.as_bytes()])
+    }
+
+    /// The attempts of which something is still to come, the oldest first: an answer, a reversal, or the sale that uses
+    /// it. Few: the store takes no more than [`ATTEMPTS_UNSETTLED_MAX`].
+    pub fn unsettled_attempts(&self) -> Result<Vec<KeptAttempt>, Error> {
+        let sql =
+            attempts!("WHERE used = 0 AND state IN ('asked', 'approved', 'unknown') ORDER BY asked_at, attempt_id");
+        read(self.connection, sql, &[])
+    }
+}
+
+fn read(connection: &Connection, sql: &str, key: &[&[u8; 16]]) -> Result<Vec<KeptAttempt>, Error> {
+    let doing = "read payment attempts";
+    let mut select = connection.prepare_cached(sql).doing(doing)?;
+    let mut rows = select.query(rusqlite::params_from_iter(key)).doing(doing)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().doing(doing)? {
+        found.push(read_attempt(row)?);
+    }
+    Ok(found)
+}
+
+fn read_attempt(row: &Row<'_>) -> Result<KeptAttempt, Error> {
+    fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> Result<T, Error> {
+        row.get(column).doing("read a payment attempt")
+    }
+    let attempt_id = AttemptId::new(uuid::Uuid::from_bytes(get(row, 0)?));
+    let damaged = |what: &str| Error::Damaged(format!("payment attempt {attempt_id} has {what}"));
+    let text = |column| get::<String>(row, column);
+    let optional = |column| get::<Option<String>>(row, column);
+    let operator_id = optional(3)?.map(|text| text.parse()).transpose();
+    let reversal = optional(10)?.map(|text| text.parse()).transpose();
+    Ok(KeptAttempt {
+        attempt: Attempt {
+            attempt_id,
+            sale_id: SaleId::new(uuid::Uuid::from_bytes(get(row, 1)?)),
+            till_id: text(2)?.parse().map_err(|_| damaged("a till id that is none"))?,
+            operator_id: operator_id.map_err(|_| damaged("an operator id that is none"))?,
+            kind: text(4)?.parse().map_err(|_| damaged("a kind that is none"))?,
+            amount: Money::from_minor(get(row, 5)?),
+            terminal: text(6)?.parse().map_err(|_| damaged("a terminal that is none"))?,
+            asked_at: Stamp { utc_ms: get(row, 7)?, offset_s: get(row, 8)? },
+            state: text(9)?.parse().map_err(|_| damaged("a state that is none"))?,
+            reversal: reversal.map_err(|_| damaged("a reason that is none"))?,
+            reference: optional(11)?,
+            detail: optional(12)?,
+            odd_answers: get(row, 13)?,
+        },
+        used: get(row, 14)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
