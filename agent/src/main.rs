@@ -10,7 +10,7 @@ use agent::enroll::{Allowed, Enrollment};
 use agent::folder::{self, FolderError};
 use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
-use agent::{commands, price_book, telemetry, trust};
+use agent::{commands, price_book, telemetry, template_command, trust};
 use anyhow::Context;
 use clap::Parser;
 use pos_model::StoreId;
@@ -73,6 +73,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::PriceBook(PriceBookCommand::List { json }) => {
             commands::list_price_books(&commands::open(&config.data_dir)?, json, &mut out)?;
         }
+        Command::Template(command) => template_command::run(command, &config.data_dir, &mut out)?,
         Command::Verify { json } => {
             if !commands::verify(&commands::open(&config.data_dir)?, json, &mut out)? {
                 return Ok(ExitCode::from(BROKEN));

@@ -24,11 +24,12 @@ use crate::http::listener::Bounded;
 use crate::http::{ApiParts, Counter, router};
 use crate::identity::{Identity, IdentityError};
 use crate::price_book::Keeper;
+use crate::printing::Printing;
 use crate::readers::{ReadError, Readers};
 use crate::status::Status;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
-use crate::writer::{AGENT_VERSION, Writer, WriterThread};
+use crate::writer::{AGENT_VERSION, WriteError, Writer, WriterThread};
 use crate::{housekeeping, telemetry};
 
 /// How long requests may take to finish when the agent ends.
@@ -50,6 +51,8 @@ pub enum RunError {
     Randomness(#[source] NoRandomness),
     #[error("read the store's price book")]
     PriceBook(#[source] ReadError),
+    #[error("read the print jobs")]
+    Printing(#[source] WriteError),
     #[error("set up the way to the centre")]
     Uplink(#[source] UplinkError),
     #[error("start the writer")]
@@ -118,6 +121,9 @@ pub async fn run_with_clock(
     let (keeper, book) =
         Keeper::start(&config.data_dir, currency, writer.clone(), &readers).await.map_err(RunError::PriceBook)?;
     tasks.spawn(keeper.run(ended.clone()));
+    let printing =
+        Printing::start(config.printers.clone(), &config.data_dir, &writer, &readers, &mut tasks, &ended).await;
+    let printing = printing.map_err(RunError::Printing)?;
     let status = Status {
         store_id,
         currency,
@@ -146,6 +152,7 @@ pub async fn run_with_clock(
             groups: config.store.groups.clone(),
         },
         changes,
+        printing,
         shutdown: ended.clone(),
     };
     let server = tokio::spawn(serve(listener, router(parts), ended));

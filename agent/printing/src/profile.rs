@@ -38,11 +38,7 @@ pub struct Profile {
 
 /// Every profile that a configuration can name, with what it is.
 const NAMED: [(&str, &str, Profile); 8] = [
-    (
-        "80mm",
-        "receipts on 80 mm paper, Western letters, knife, QR",
-        Profile { dots: 576, code_page: CodePage::Cp858, double_byte: None, cut: CutMode::Partial, qr: true },
-    ),
+    ("80mm", "receipts on 80 mm paper, Western letters, knife, QR", Profile::USUAL),
     (
         "80mm-gb18030",
         "the same with Chinese characters",
@@ -93,6 +89,10 @@ const NAMED: [(&str, &str, Profile); 8] = [
 ];
 
 impl Profile {
+    /// The profile `80mm`: what a receipt is drawn on where nothing else is known.
+    pub const USUAL: Self =
+        Self { dots: 576, code_page: CodePage::Cp858, double_byte: None, cut: CutMode::Partial, qr: true };
+
     /// The profile of that name.
     pub fn named(name: &str) -> Option<Self> {
         NAMED.iter().find(|(known, ..)| *known == name).map(|&(_, _, profile)| profile)

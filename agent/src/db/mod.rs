@@ -21,7 +21,7 @@
 //! # Layout
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
-//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
+//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book`, `print_job` are the operations; `view` is all that reads, on the write connection or
 //! on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
@@ -36,6 +36,7 @@ mod notice;
 #[cfg(test)]
 mod on_disk;
 mod price_book;
+mod print_job;
 mod refund;
 mod sale;
 mod sale_event;
@@ -53,6 +54,7 @@ pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use notice::Notice;
 pub use price_book::KeptBook;
+pub use print_job::{NewPrint, PrintJob, PrintJobId, Tried};
 pub use refund::RefundRecorded;
 pub use sale::{CommandDigest, Recorded};
 pub use schema::SCHEMA_VERSION;

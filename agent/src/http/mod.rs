@@ -11,6 +11,7 @@ mod events;
 pub mod from_wire;
 pub(crate) mod listener;
 mod orders;
+mod print;
 mod problem;
 mod refunds;
 mod routes;

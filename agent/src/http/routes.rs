@@ -19,9 +19,10 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, refunds, shifts, to_wire};
+use super::{baskets, events, from_wire, print, refunds, shifts, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
+use crate::printing::Printing;
 use crate::readers::Readers;
 use crate::status::Status;
 use crate::writer::Writer;
@@ -45,6 +46,8 @@ pub struct ApiParts {
     pub counter: Counter,
     /// Where changes are announced.
     pub changes: Changes,
+    /// The printers and what they print.
+    pub printing: Printing,
     /// Turns true when the agent ends, so that open streams end as well.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -85,6 +88,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
     vec![
         (baskets::routes(), baskets::Document::openapi()),
+        (print::routes(), print::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
     ]

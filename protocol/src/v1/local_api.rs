@@ -11,6 +11,7 @@ use super::basket_api::BasketView;
 use super::order::{OrderCommand, PriceBookView};
 use super::refund_api::RefundReceipt;
 use super::shift_api::ShiftView;
+use super::print::PrintJobView;
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -410,6 +411,8 @@ pub enum Change {
     Shift(Box<ShiftView>),
     /// A basket changed.
     Basket(Box<BasketView>),
+    /// A print job is at another place of its way.
+    PrintJob(PrintJobView),
 }
 
 impl Change {
@@ -422,6 +425,7 @@ impl Change {
             Self::RefundCompleted(_) => "refund_completed",
             Self::Shift(_) => "shift",
             Self::Basket(_) => "basket",
+            Self::PrintJob(_) => "print_job",
         }
     }
 }

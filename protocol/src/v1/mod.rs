@@ -5,6 +5,7 @@ pub mod basket_api;
 pub mod event;
 pub mod local_api;
 pub mod order;
+pub mod print;
 pub mod refund;
 pub mod refund_api;
 pub mod sale;
