@@ -127,7 +127,7 @@ impl Store {
     ///
     /// It never fails for what is asked: when too many wait, or the data are too large, the job is kept as failed, and a
     /// person sees it. No sale is refused for its receipt.
-    pub(crate) fn enqueue_print(&mut self, new: NewPrint, at: Stamp) -> Result<PrintJobId, Error> {
+    pub fn enqueue_print(&mut self, new: NewPrint, at: Stamp) -> Result<PrintJobId, Error> {
         self.insert_print(new, at.utc_ms, 0, None)
     }
 

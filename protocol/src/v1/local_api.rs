@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use super::basket_api::BasketView;
 use super::order::{OrderCommand, PriceBookView};
+use super::print::PrintJobView;
 use super::refund_api::RefundReceipt;
 use super::shift_api::ShiftView;
-use super::print::PrintJobView;
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
