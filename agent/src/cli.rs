@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use pos_model::{Epoch, Place, Seq, StoreId};
+use printing::Profile;
+use printing::template::Kind;
 
 use crate::config::Sources;
 use crate::env_vars;
@@ -121,6 +123,9 @@ pub enum Command {
     /// What there is in stock
     #[command(subcommand, after_help = ending("breakwater-agent stock list --json", ", 3 `check` found a difference"))]
     Stock(StockCommand),
+    /// The templates of what is printed
+    #[command(subcommand, after_help = ending("breakwater-agent template preview receipt --out receipt.png", ""))]
+    Template(TemplateCommand),
     /// Walk the hash chain over all that is held, and name the first broken row
     #[command(after_help = ending("breakwater-agent verify --data-dir /var/lib/breakwater-agent", ", 3 a row is broken"))]
     Verify {
@@ -175,6 +180,52 @@ pub enum PriceBookCommand {
     },
 }
 
+/// Templates. KIND is receipt, refund, cup_label, kitchen_ticket, report, drawer or test.
+#[derive(Debug, Subcommand)]
+pub enum TemplateCommand {
+    /// List the kinds of paper, and which of them the store has a template of its own for
+    #[command(after_help = ending("breakwater-agent template list --data-dir ./store", ""))]
+    List,
+    /// Show the built-in template of a kind
+    ///
+    /// Put it in the folder templates of the data folder as KIND.txt and edit it there: the agent takes it up within seconds.
+    #[command(after_help = ending("breakwater-agent template show receipt > ./store/templates/receipt.txt", ""))]
+    Show {
+        /// The kind of paper
+        #[arg(value_parser = kind)]
+        kind: Kind,
+    },
+    /// Try a template out with made-up data; without a file the store's own ones
+    #[command(after_help = ending("breakwater-agent template check receipt --file ./receipt.txt", ""))]
+    Check {
+        /// The kind of paper; all if none is named
+        #[arg(value_parser = kind)]
+        kind: Option<Kind>,
+        /// The template
+        #[arg(long, value_name = "FILE", requires = "kind")]
+        file: Option<PathBuf>,
+    },
+    /// Draw a template with made-up data, as a printer would print it
+    #[command(after_help = ending("breakwater-agent template preview receipt --out receipt.png --profile 58mm", ""))]
+    Preview {
+        /// The kind of paper
+        #[arg(value_parser = kind)]
+        kind: Kind,
+        /// Where the picture (PNG) goes
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The template; the store's own or the built-in one if none is named
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The data (JSON) instead of made-up ones
+        #[arg(long, value_name = "FILE")]
+        data: Option<PathBuf>,
+        /// The printer's profile, such as 80mm or 58mm-gb18030
+        #[arg(long, default_value = "80mm", value_parser = profile)]
+        profile: Profile,
+    },
+}
+
 /// Looking at events.
 #[derive(Debug, Subcommand)]
 pub enum Outbox {
@@ -215,6 +266,20 @@ impl Settings {
         let env: BTreeMap<_, _> = env.filter(|(name, _)| name.starts_with(env_vars::PREFIX)).collect();
         Sources { file: self.config.clone(), env, flags: flags.into_iter().flatten().collect() }
     }
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    Kind::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
+        format!("is none of {}", names.join(", "))
+    })
+}
+
+fn profile(text: &str) -> Result<Profile, String> {
+    Profile::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Profile::names().map(|(name, _)| name).collect();
+        format!("is none of {}", names.join(", "))
+    })
 }
 
 fn place(text: &str) -> Result<Place, String> {

@@ -4,6 +4,7 @@
 //! path, and changes nothing.
 
 mod parse;
+mod printers;
 mod sources;
 mod terminals;
 
@@ -19,6 +20,7 @@ use crate::db::{RETENTION_MS_MIN, Rules};
 
 pub(crate) use parse::is_loopback;
 pub use parse::{MqttUrl, duration, http_url};
+pub use printers::{PrinterAddress, PrinterConfig};
 pub use sources::Sources;
 use sources::Values;
 pub use terminals::{TerminalConfig, TerminalKind};
@@ -43,6 +45,8 @@ pub struct Config {
     pub stock: CoverRule,
     /// The centre.
     pub centre: CentreConfig,
+    /// The printers.
+    pub printers: Vec<PrinterConfig>,
     /// What is logged.
     pub log: LogConfig,
 }
@@ -148,6 +152,7 @@ impl Config {
         let ca_file = values.optional("centre.ca_file", parse::path);
         let filter = values.text("log.filter", parse::log_filter);
         let json = values.text("log.format", parse::log_format);
+        let printers = values.list("printer").map(|tables| read_printers(&tables, &mut values, &mut warnings));
 
         check_listen(&mut values, listen, allow_lan);
         let retention_ms = retention.and_then(|retention| check_retention(&mut values, retention));
@@ -171,6 +176,7 @@ impl Config {
                 retention_ms: retention_ms?,
                 stock: CoverRule { trading_minutes: trading_minutes?, low_minutes: low_minutes? },
                 centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file },
+                printers: printers?,
                 log: LogConfig { filter: filter?, json: json? },
             })
         })();
@@ -190,6 +196,13 @@ fn check_listen(values: &mut Values, listen: Option<SocketAddr>, allow_lan: Opti
             &format!("{listen} can be reached from other machines, and tills are not asked who they are; set http.allow_lan if that is meant"),
         );
     }
+}
+
+fn read_printers(tables: &[toml::Value], values: &mut Values, warnings: &mut Vec<String>) -> Vec<PrinterConfig> {
+    let read = printers::read(tables);
+    read.problems.iter().for_each(|problem| values.problem("printer", problem));
+    warnings.extend(read.warnings);
+    read.printers
 }
 
 fn check_retention(values: &mut Values, retention: Duration) -> Option<i64> {
@@ -273,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn printers_come_from_the_file_or_from_a_variable() {
+        let file = "[[printer]]\nname = \"counter\"\naddress = \"tcp://192.0.2.7\"";
+        let names = |loaded: Loaded| -> Vec<String> {
+            loaded.config.printers.iter().map(|printer| printer.name.to_string()).collect()
+        };
+        assert_eq!(names(load("", &[], &[]).expect("sound")), [""; 0]);
+        assert_eq!(names(load(file, &[], &[]).expect("sound")), ["counter"]);
+        let env = [("BREAKWATER_AGENT_PRINTER", "[{ name = \"bar\", address = \"file:/dev/usb/lp0\" }]")];
+        assert_eq!(names(load(file, &env, &[]).expect("sound")), ["bar"]);
+    }
+
+    #[test]
     fn what_is_odd_is_warned_of_with_its_path() {
         let file = "colour = 1\n[http]\nlissten = \"x\"\n[centre]\nmqtt_url = \"mqtt://centre.example\"";
         let warnings = load(file, &[("BREAKWATER_AGENT_LISTEN", "x")], &[]).expect("sound").warnings;
@@ -305,6 +330,8 @@ mod tests {
         check("[[terminal]]\nname = \"a\"\nkind = \"simulator\"\nscript = \"pay\"", &["terminal a", "script"]);
         check("[[terminal]]\nname = \"a\"\nkind = \"simulator\"\npay_timeout = \"0s\"", &["pay_timeout", "1s"]);
         check(&"[[terminal]]\nname = \"a\"\nkind = \"simulator\"\n".repeat(2), &["terminal a", "twice"]);
+        check("[[printer]]\nname = \"a\"", &["printer (from", "address of number 1: is missing"]);
+        check("printer = 1", &["printer (from", "not a list"]);
         check("data_dir = ", &["parse", "agent.toml"]);
         check("[stock]\ntrading_hours = \"25h\"", &["stock.trading_hours", "from 1m to 24h"]);
         check("[stock]\nlow_cover = \"50000d\"", &["stock.low_cover", "longer than a year"]);

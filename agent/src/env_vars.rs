@@ -7,7 +7,7 @@ pub const CONFIG: &str = "BREAKWATER_AGENT_CONFIG";
 pub const PREFIX: &str = "BREAKWATER_AGENT_";
 
 /// Key and variable.
-pub const KEYS: [(&str, &str); 17] = [
+pub const KEYS: [(&str, &str); 18] = [
     ("data_dir", "BREAKWATER_AGENT_DATA_DIR"),
     ("store.currency", "BREAKWATER_AGENT_STORE_CURRENCY"),
     ("store.time_zone", "BREAKWATER_AGENT_STORE_TIME_ZONE"),
@@ -23,6 +23,7 @@ pub const KEYS: [(&str, &str); 17] = [
     ("centre.http_url", "BREAKWATER_AGENT_CENTRE_HTTP_URL"),
     ("centre.mqtt_url", "BREAKWATER_AGENT_CENTRE_MQTT_URL"),
     ("centre.ca_file", "BREAKWATER_AGENT_CENTRE_CA_FILE"),
+    ("printer", "BREAKWATER_AGENT_PRINTER"),
     ("log.filter", "BREAKWATER_AGENT_LOG_FILTER"),
     ("log.format", "BREAKWATER_AGENT_LOG_FORMAT"),
 ];

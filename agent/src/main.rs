@@ -13,7 +13,7 @@ use agent::folder::{self, FolderError};
 use agent::identity::Identity;
 use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
-use agent::{commands, price_book, telemetry, trust};
+use agent::{commands, price_book, telemetry, template_command, trust};
 use anyhow::Context;
 use clap::Parser;
 use pos_model::{BusinessDate, StoreId};
@@ -88,6 +88,7 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(BROKEN));
             }
         }
+        Command::Template(command) => template_command::run(command, &config.data_dir, &mut out)?,
         Command::Verify { json } => {
             if !commands::verify(&commands::open(&config.data_dir)?, json, &mut out)? {
                 return Ok(ExitCode::from(BROKEN));

@@ -25,11 +25,12 @@ use crate::http::{ApiParts, Counter, router};
 use crate::identity::{Identity, IdentityError};
 use crate::payment::{Payments, PaymentsError};
 use crate::price_book::Keeper;
+use crate::printing::Printing;
 use crate::readers::{ReadError, Readers};
 use crate::status::Status;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
-use crate::writer::{AGENT_VERSION, Writer, WriterThread};
+use crate::writer::{AGENT_VERSION, WriteError, Writer, WriterThread};
 use crate::{day_start, housekeeping, stock_watch, telemetry};
 
 /// How long requests may take to finish when the agent ends.
@@ -53,6 +54,8 @@ pub enum RunError {
     PriceBook(#[source] ReadError),
     #[error("set up the payment terminals")]
     Payments(#[source] PaymentsError),
+    #[error("read the print jobs")]
+    Printing(#[source] WriteError),
     #[error("set up the way to the centre")]
     Uplink(#[source] UplinkError),
     #[error("start the writer")]
@@ -124,6 +127,9 @@ pub async fn run_with_clock(
     let payments = Payments::start(&config.payment, currency, writer.clone(), readers.clone(), ended.clone()).await;
     let payments = payments.map_err(RunError::Payments)?;
     tasks.spawn(payments.clone().run());
+    let printing =
+        Printing::start(config.printers.clone(), &config.data_dir, &writer, &readers, &mut tasks, &ended).await;
+    let printing = printing.map_err(RunError::Printing)?;
     let status = Status {
         store_id,
         currency,
@@ -156,6 +162,7 @@ pub async fn run_with_clock(
         cover_rule: config.stock,
         payments,
         changes,
+        printing,
         shutdown: ended.clone(),
     };
     let server = tokio::spawn(serve(listener, router(parts), ended));

@@ -21,13 +21,17 @@ mod text;
 use repository::Repository;
 
 /// Crates that know no runtime, SQL, MQTT, HTTP, files, clock or randomness, with their folders.
-const PURE_CRATES: [(&str, &str); 5] = [
+const PURE_CRATES: [(&str, &str); 6] = [
     ("pos-model", "protocol/pos-model"),
     ("protocol", "protocol"),
     ("pricing", "protocol/pricing"),
     ("sync-core", "protocol/sync-core"),
     ("till", "agent/till"),
+    ("printing", "agent/printing"),
 ];
+
+/// Pure crates outside of `protocol/`, which need the list of banned calls beside them.
+const CLIPPY_LISTS: [&str; 2] = ["agent/till", "agent/printing"];
 
 /// Folders outside the pure crates where amounts of money are handled: no floating point there either.
 const MONEY_FOLDERS: [&str; 2] = ["agent/src/db", "sync-server/src/ledger"];
@@ -84,13 +88,15 @@ fn money_has_no_floating_point() {
 #[test]
 fn pure_crates_share_one_list_of_banned_calls() {
     let repository = Repository::open();
-    assert!(
-        repository.read("protocol/clippy.toml") == repository.read("agent/till/clippy.toml"),
-        "protocol/clippy.toml and agent/till/clippy.toml are the same list in two places"
-    );
+    for copy in CLIPPY_LISTS {
+        assert!(
+            repository.read("protocol/clippy.toml") == repository.read(&format!("{copy}/clippy.toml")),
+            "protocol/clippy.toml and {copy}/clippy.toml are the same list in two places"
+        );
+    }
     for (name, folder) in PURE_CRATES {
         assert!(
-            folder == "protocol" || folder == "agent/till" || !repository.has(&format!("{folder}/clippy.toml")),
+            folder == "protocol" || CLIPPY_LISTS.contains(&folder) || !repository.has(&format!("{folder}/clippy.toml")),
             "{name} has a clippy.toml of its own, which hides protocol/clippy.toml"
         );
     }

@@ -136,6 +136,22 @@ impl Values {
         all
     }
 
+    /// A list of tables; in a variable or flag the text of one, as TOML writes it.
+    pub(super) fn list(&mut self, key: &str) -> Option<Vec<Value>> {
+        let list = match self.found.get(key).map(|(value, _)| value) {
+            Some(Value::Array(list)) => Some(list.clone()),
+            Some(Value::String(text)) => {
+                let table = format!("list = {text}").parse::<Table>().ok();
+                table.and_then(|table| table.get("list").and_then(Value::as_array).cloned())
+            }
+            _ => None,
+        };
+        if list.is_none() {
+            self.problem(key, "is not a list of tables");
+        }
+        list
+    }
+
     /// Notes what is wrong with a value.
     pub(super) fn problem(&mut self, key: &str, problem: &str) {
         let origin = self.found.get(key).map_or("nowhere", |(_, origin)| origin.as_str());

@@ -22,7 +22,7 @@
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
 //! `command` carries a till's command out once; `epoch`, `basket`, `sale`, `refund`, `shift`, `day`, `payment`, `kitchen`,
-//! `sold_out`, `stock`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write
+//! `sold_out`, `stock`, `uplink`, `trim`, `notice`, `price_book`, `print_job` are the operations; `view` is all that reads, on the write
 //! connection or on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
@@ -43,6 +43,7 @@ mod notice;
 mod on_disk;
 mod payment;
 mod price_book;
+mod print_job;
 mod refund;
 mod sale;
 mod sale_event;
@@ -68,6 +69,7 @@ pub use notice::Notice;
 pub(crate) use payment::notice_key as payment_notice_key;
 pub use payment::{ATTEMPTS_UNSETTLED_MAX, Kept, KeptAttempt};
 pub use price_book::KeptBook;
+pub use print_job::{NewPrint, PrintJob, PrintJobId, Tried};
 pub use refund::RefundRecorded;
 pub use sale::{CommandDigest, Recorded};
 pub use schema::SCHEMA_VERSION;

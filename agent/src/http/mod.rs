@@ -13,6 +13,7 @@ mod kitchen;
 pub(crate) mod listener;
 mod orders;
 mod payments;
+mod print;
 mod problem;
 mod refunds;
 mod routes;

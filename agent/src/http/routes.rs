@@ -20,10 +20,11 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, kitchen, payments, refunds, shifts, sold_out, stock, to_wire};
+use super::{baskets, events, from_wire, kitchen, payments, print, refunds, shifts, sold_out, stock, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
 use crate::payment::Payments;
+use crate::printing::Printing;
 use crate::readers::Readers;
 use crate::status::Status;
 use crate::writer::Writer;
@@ -51,6 +52,8 @@ pub struct ApiParts {
     pub payments: Payments,
     /// Where changes are announced.
     pub changes: Changes,
+    /// The printers and what they print.
+    pub printing: Printing,
     /// Turns true when the agent ends, so that open streams end as well.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -93,6 +96,7 @@ fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
         (baskets::routes(), baskets::Document::openapi()),
         (kitchen::routes(), kitchen::Document::openapi()),
         (payments::routes(), payments::Document::openapi()),
+        (print::routes(), print::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
         (stock::routes(), stock::Document::openapi()),

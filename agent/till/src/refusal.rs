@@ -3,8 +3,8 @@
 use pos_model::{Money, Tag};
 use pricing::PricingError;
 
-use crate::sold_out::{Missing, in_words};
 use crate::payment::PaymentRefusal;
+use crate::sold_out::{Missing, in_words};
 
 /// A rule that the command breaks. Lines and tenders are counted from one, as on a screen.
 ///

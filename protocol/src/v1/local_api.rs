@@ -11,6 +11,7 @@ use super::basket_api::BasketView;
 use super::kitchen::CupsView;
 use super::order::{OrderCommand, PriceBookView};
 use super::payment::PaymentView;
+use super::print::PrintJobView;
 use super::refund_api::RefundReceipt;
 use super::shift_api::ShiftView;
 use super::sold_out::SoldOutView;
@@ -431,6 +432,8 @@ pub enum Change {
     SoldOut(SoldOutView),
     /// A payment was asked for, or stands otherwise than before.
     Payment(PaymentView),
+    /// A print job is at another place of its way.
+    PrintJob(PrintJobView),
 }
 
 impl Change {
@@ -447,6 +450,7 @@ impl Change {
             Self::Cup(_) => "cup",
             Self::SoldOut(_) => "sold_out",
             Self::Payment(_) => "payment",
+            Self::PrintJob(_) => "print_job",
         }
     }
 }

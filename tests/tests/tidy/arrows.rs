@@ -8,13 +8,14 @@ use crate::repository::Crate;
 
 /// Each crate of the project with the crates of the project it may use, for its tests too. `tests` may use every crate, and no
 /// crate may use `tests`. `agent` and `sync-server` meet only in `protocol` and in `tests`.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("pos-model", &[]),
     ("protocol", &["pos-model"]),
     ("sync-core", &["pos-model", "protocol"]),
     ("pricing", &["pos-model"]),
     ("till", &["pos-model", "pricing"]),
-    ("agent", &["pos-model", "protocol", "sync-core", "pricing", "till"]),
+    ("printing", &[]),
+    ("agent", &["pos-model", "protocol", "sync-core", "pricing", "till", "printing"]),
     ("sync-server", &["pos-model", "protocol", "sync-core", "pricing"]),
     ("pos-ui", &["pos-model", "protocol"]),
 ];
@@ -149,6 +150,8 @@ mod cases {
         check("sync-core", "pricing", DependencyKind::Normal, false);
         check("till", "pricing", DependencyKind::Normal, true);
         check("agent", "till", DependencyKind::Normal, true);
+        check("agent", "printing", DependencyKind::Normal, true);
+        check("printing", "till", DependencyKind::Normal, false);
         check("agent", "sync-server", DependencyKind::Development, false);
         check("sync-server", "agent", DependencyKind::Build, false);
         check("sync-server", "till", DependencyKind::Normal, false);

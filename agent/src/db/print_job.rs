@@ -1,0 +1,429 @@
+//! Print jobs. They are kept before anything is sent, so that a power cut forgets none of them and prints none of them twice.
+//!
+//! What a job may do next is decided by [`printing::job`]; here it is kept. A job is put in within the database transaction
+//! of what it prints: a sale that is recorded has its receipt in the queue.
+
+use pos_model::Stamp;
+use printing::job::{JobRefusal, Outcome, Progress, State};
+use printing::template::Kind;
+use protocol::latest::AuditMarked;
+use protocol::latest::local_api::Change;
+use protocol::latest::print::PrintJobView;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use super::command::{Moment, Refused};
+use super::error::{Doing, Error};
+use super::store::{Durability, Store};
+use super::view::View;
+
+/// Jobs that wait: an hour of labels of the busiest store. One more is kept as failed, for nobody waits for paper that long.
+const WAITING_MAX: i64 = 500;
+
+/// Jobs that are kept once they are over: the receipts and labels of a day or two, for a person who asks for a copy.
+const KEPT: i64 = 5_000;
+
+/// Jobs that are kept while a person has not said what became of them.
+const DOUBTFUL_KEPT: i64 = 20_000;
+
+/// The data of one job: a receipt of the largest sale is a fraction of it.
+const DATA_BYTES_MAX: usize = 512 * 1024;
+
+/// The number of a print job in this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PrintJobId(i64);
+
+impl PrintJobId {
+    /// The job of that number, whether there is one or not.
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// Something to be printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPrint {
+    /// The kind of paper.
+    pub kind: Kind,
+    /// Whose printer: a role such as `receipt`, or `@` and the name of a printer.
+    pub role: String,
+    /// What it belongs to: the id of a sale or shift, or nothing.
+    pub subject: String,
+    /// What the template is filled with: one of [`printing::context`].
+    pub data: Value,
+}
+
+/// A job without its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrintJob {
+    /// Its number.
+    pub id: PrintJobId,
+    /// The kind of paper.
+    pub kind: Kind,
+    /// Whose printer.
+    pub role: String,
+    /// What it belongs to.
+    pub subject: String,
+    /// 0 for the first print.
+    pub copy: u32,
+    /// The first print, if this is a copy.
+    pub original: Option<PrintJobId>,
+    /// Where it is on its way.
+    pub progress: Progress,
+    /// The printer of the last try.
+    pub printer: String,
+    /// What went wrong there.
+    pub trouble: String,
+    /// When it was put in.
+    pub created_at_ms: i64,
+    /// When its state changed last.
+    pub changed_at_ms: i64,
+}
+
+impl PrintJob {
+    /// What a screen is told.
+    pub fn view(&self) -> PrintJobView {
+        PrintJobView {
+            job_id: self.id.get(),
+            kind: self.kind.name().to_owned(),
+            role: self.role.clone(),
+            subject: self.subject.clone(),
+            copy: self.copy,
+            original: self.original.map(PrintJobId::get),
+            state: self.progress.state.name().to_owned(),
+            tries: self.progress.tries,
+            printer: self.printer.clone(),
+            trouble: self.trouble.clone(),
+            created_at_ms: self.created_at_ms,
+            changed_at_ms: self.changed_at_ms,
+        }
+    }
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// What can be known of it.
+    pub outcome: Outcome,
+    /// The printer.
+    pub printer: String,
+    /// What went wrong, in words; empty if nothing did.
+    pub trouble: String,
+    /// How many printers the job's role has.
+    pub printers: usize,
+}
+
+const COLUMNS: &str =
+    "job_id, kind, role, subject, copy, original, state, tries, place, due_at, since, printer, trouble,
+    created_at, changed_at";
+
+impl Store {
+    /// Puts a job in. Within the operation whose paper it is, or by itself.
+    ///
+    /// It never fails for what is asked: when too many wait, or the data are too large, the job is kept as failed, and a
+    /// person sees it. No sale is refused for its receipt.
+    pub fn enqueue_print(&mut self, new: NewPrint, at: Stamp) -> Result<PrintJobId, Error> {
+        self.insert_print(new, at.utc_ms, 0, None)
+    }
+
+    fn insert_print(
+        &mut self,
+        new: NewPrint,
+        now_ms: i64,
+        copy: u32,
+        original: Option<PrintJobId>,
+    ) -> Result<PrintJobId, Error> {
+        self.atomically(Durability::Promise, |store| {
+            let doing = "keep a print job";
+            let waiting: i64 = store
+                .connection
+                .prepare_cached("SELECT count(*) FROM print_job WHERE state = 'queued'")
+                .and_then(|mut select| select.query_row([], |row| row.get(0)))
+                .doing(doing)?;
+            let mut data = new.data.to_string();
+            let mut progress = Progress::queued(now_ms);
+            let mut trouble = "";
+            if waiting >= WAITING_MAX {
+                trouble = "too many jobs wait already";
+            }
+            if data.len() > DATA_BYTES_MAX {
+                trouble = "too large to be printed";
+                data = Value::Null.to_string();
+            }
+            if !trouble.is_empty() {
+                progress.state = State::Failed;
+            }
+            store
+                .connection
+                .prepare_cached(
+                    "INSERT INTO print_job (kind, role, subject, data, copy, original, state, tries, place, due_at, since,
+                        created_at, changed_at, printer, trouble)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, ?8, ?8, ?8, ?8, '', ?9)",
+                )
+                .and_then(|mut insert| {
+                    insert.execute(params![
+                        new.kind.name(),
+                        new.role,
+                        new.subject,
+                        data,
+                        copy,
+                        original.map(PrintJobId::get),
+                        progress.state.name(),
+                        now_ms,
+                        trouble
+                    ])
+                })
+                .doing(doing)?;
+            let id = PrintJobId(store.connection.last_insert_rowid());
+            store.trim_prints(id)?;
+            store.tell_print(id)?;
+            Ok(id)
+        })
+    }
+
+    /// Lets old jobs go. Those that wait stay: there are at most [`WAITING_MAX`] of them.
+    fn trim_prints(&self, newest: PrintJobId) -> Result<(), Error> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM print_job WHERE job_id < ?1 AND state NOT IN ('queued', 'sending')
+                    AND (state <> 'maybe_printed' OR job_id < ?2)",
+            )
+            .and_then(|mut delete| delete.execute([newest.get() - KEPT, newest.get() - DOUBTFUL_KEPT]))
+            .doing("let old print jobs go")
+            .map(drop)
+    }
+
+    /// The first byte of a job comes next, at this printer. It has to be on disk before that byte is sent.
+    pub fn begin_print(&mut self, id: PrintJobId, printer: &str, now_ms: i64) -> Result<(), Error> {
+        self.advance_print(Durability::Promise, id, Some((printer, "")), now_ms, |progress| progress.begin(now_ms))
+    }
+
+    /// What became of a try.
+    pub fn note_print(&mut self, id: PrintJobId, tried: &Tried, now_ms: i64) -> Result<(), Error> {
+        let last = Some((tried.printer.as_str(), tried.trouble.as_str()));
+        self.advance_print(Durability::Hint, id, last, now_ms, |progress| {
+            progress.note(tried.outcome, tried.printers, now_ms)
+        })
+    }
+
+    /// A job that cannot be printed at all: its template does not fit its data, or no printer has its role.
+    pub fn fail_print(&mut self, id: PrintJobId, trouble: &str, now_ms: i64) -> Result<(), Error> {
+        self.advance_print(Durability::Hint, id, Some(("", trouble)), now_ms, |progress| {
+            progress.cancel().map(|()| progress.state = State::Failed)
+        })
+    }
+
+    /// The program starts: what was being sent when it ended is in doubt. Answers how many jobs that are.
+    pub fn recover_prints(&mut self, now_ms: i64) -> Result<usize, Error> {
+        let sending = self.view().open_prints()?.into_iter().filter(|job| job.progress.state != State::MaybePrinted);
+        let mut doubtful = 0;
+        for job in sending.collect::<Vec<_>>() {
+            let was_sending = job.progress.state == State::Sending;
+            let trouble = if was_sending { "the agent ended while it was being sent" } else { &job.trouble };
+            let last = Some((job.printer.as_str(), trouble));
+            self.advance_print(Durability::Promise, job.id, last, now_ms, |progress| {
+                progress.recover(now_ms);
+                Ok(())
+            })?;
+            doubtful += usize::from(was_sending);
+        }
+        Ok(doubtful)
+    }
+
+    /// A person looked at the paper of a job in doubt.
+    pub fn resolve_print(&mut self, id: PrintJobId, is_on_paper: bool, now_ms: i64) -> Result<PrintJob, Error> {
+        self.advance_print(Durability::Promise, id, None, now_ms, |progress| progress.resolve(is_on_paper))?;
+        self.known_print(id)
+    }
+
+    /// A person takes a job back that waits.
+    pub fn cancel_print(&mut self, id: PrintJobId, now_ms: i64) -> Result<PrintJob, Error> {
+        self.advance_print(Durability::Promise, id, None, now_ms, Progress::cancel)?;
+        self.known_print(id)
+    }
+
+    /// A person asks again for a job of which nothing has reached a printer.
+    pub fn retry_print(&mut self, id: PrintJobId, now_ms: i64) -> Result<PrintJob, Error> {
+        self.advance_print(Durability::Promise, id, None, now_ms, |progress| progress.retry(now_ms))?;
+        self.known_print(id)
+    }
+
+    /// A person asks for a copy: a job of its own, whose paper says so (T17). A job in doubt counts as not printed from
+    /// then on: whoever asks for a copy has looked.
+    pub fn reprint(&mut self, id: PrintJobId, at: Stamp) -> Result<PrintJob, Error> {
+        self.atomically(Durability::Promise, |store| {
+            let job = store.known_print(id)?;
+            let refused = |text: &str| Err(Refused::overtaken("print.not_printed_yet", text).into());
+            match job.progress.state {
+                State::Printed | State::NotPrinted => {}
+                State::MaybePrinted => drop(store.resolve_print(id, false, at.utc_ms)?),
+                State::Queued | State::Sending => return refused("the job is on its way; there is nothing to copy"),
+                State::Failed | State::Cancelled => {
+                    return refused("nothing of the job is on paper; ask for it again instead of a copy");
+                }
+            }
+            if job.kind == Kind::Drawer {
+                return Err(Refused::rule("print.no_paper", "opening a drawer leaves no paper to copy").into());
+            }
+            let original = job.original.unwrap_or(id);
+            let last: u32 = store
+                .connection
+                .query_row(
+                    "SELECT coalesce(max(copy), 0) FROM print_job WHERE original = ?1",
+                    [original.get()],
+                    |row| row.get(0),
+                )
+                .doing("count the copies of a print job")?;
+            let data = store.view().print_data(id)?.unwrap_or(Value::Null);
+            let new = NewPrint { kind: job.kind, role: job.role, subject: job.subject, data };
+            let copy = last.max(job.copy).saturating_add(1);
+            let id = store.insert_print(new, at.utc_ms, copy, Some(original))?;
+            store.known_print(id)
+        })
+    }
+
+    /// Writes down who asked for a copy or opened a drawer. Within the operation that does it.
+    pub(crate) fn mark_printing(&mut self, moment: &mut Moment, mark: AuditMarked) -> Result<(), Error> {
+        self.record(moment, mark).map(drop)
+    }
+
+    fn known_print(&self, id: PrintJobId) -> Result<PrintJob, Error> {
+        let job = self.view().print_job(id)?;
+        job.ok_or_else(|| {
+            Refused::unknown("print.unknown_job", format!("print job {} is not kept here", id.get())).into()
+        })
+    }
+
+    fn advance_print(
+        &mut self,
+        durability: Durability,
+        id: PrintJobId,
+        last: Option<(&str, &str)>,
+        now_ms: i64,
+        step: impl FnOnce(&mut Progress) -> Result<(), JobRefusal>,
+    ) -> Result<(), Error> {
+        self.atomically(durability, |store| {
+            let job = store.known_print(id)?;
+            let mut progress = job.progress;
+            step(&mut progress).map_err(|refusal| Refused::overtaken("print.state", refusal))?;
+            let (printer, trouble) = last.unwrap_or((&job.printer, &job.trouble));
+            store
+                .connection
+                .prepare_cached(
+                    "UPDATE print_job SET state = ?2, tries = ?3, place = ?4, due_at = ?5, since = ?6, changed_at = ?7,
+                        printer = ?8, trouble = ?9 WHERE job_id = ?1",
+                )
+                .and_then(|mut update| {
+                    update.execute(params![
+                        id.get(),
+                        progress.state.name(),
+                        progress.tries,
+                        i64::try_from(progress.printer).unwrap_or(0),
+                        progress.due_ms,
+                        progress.since_ms,
+                        now_ms,
+                        printer,
+                        trouble
+                    ])
+                })
+                .doing("note what became of a print job")?;
+            store.tell_print(id)
+        })
+    }
+
+    fn tell_print(&mut self, id: PrintJobId) -> Result<(), Error> {
+        let view = self.known_print(id)?.view();
+        self.changed(Change::PrintJob(view));
+        Ok(())
+    }
+}
+
+impl View<'_> {
+    /// A job.
+    pub fn print_job(&self, id: PrintJobId) -> Result<Option<PrintJob>, Error> {
+        let jobs = select(self.connection, "WHERE job_id = ?1", id.get())?;
+        Ok(jobs.into_iter().next())
+    }
+
+    /// What a job's template is filled with.
+    pub fn print_data(&self, id: PrintJobId) -> Result<Option<Value>, Error> {
+        let text: Option<String> = self
+            .connection
+            .prepare_cached("SELECT data FROM print_job WHERE job_id = ?1")
+            .and_then(|mut select| select.query_row([id.get()], |row| row.get(0)).optional())
+            .doing("read the data of a print job")?;
+        text.map(|text| {
+            serde_json::from_str(&text).map_err(|error| Error::Damaged(format!("print job {}: {error}", id.get())))
+        })
+        .transpose()
+    }
+
+    /// The jobs that are not over, the oldest first: those that wait, are being sent, or are in doubt.
+    pub fn open_prints(&self) -> Result<Vec<PrintJob>, Error> {
+        let open = "WHERE state IN ('queued', 'sending', 'maybe_printed') ORDER BY job_id LIMIT ?1";
+        select(self.connection, open, WAITING_MAX + DOUBTFUL_KEPT)
+    }
+
+    /// The jobs that wait, the oldest first.
+    pub fn queued_prints(&self) -> Result<Vec<PrintJob>, Error> {
+        select(self.connection, "WHERE state = 'queued' ORDER BY job_id LIMIT ?1", WAITING_MAX)
+    }
+
+    /// The newest jobs, at most `rows_max`.
+    pub fn newest_prints(&self, rows_max: u32) -> Result<Vec<PrintJob>, Error> {
+        select(self.connection, "ORDER BY job_id DESC LIMIT ?1", i64::from(rows_max))
+    }
+
+    /// The newest jobs of a sale or shift, at most [`WAITING_MAX`].
+    pub fn prints_of(&self, subject: &str) -> Result<Vec<PrintJob>, Error> {
+        let of = "WHERE subject = ?1 AND subject <> '' ORDER BY job_id DESC LIMIT 500";
+        select(self.connection, of, subject)
+    }
+}
+
+fn select(connection: &Connection, which: &str, value: impl rusqlite::ToSql) -> Result<Vec<PrintJob>, Error> {
+    let doing = "read print jobs";
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM print_job {which}")).doing(doing)?;
+    let mut rows = statement.query([value]).doing(doing)?;
+    let mut jobs = Vec::new();
+    while let Some(row) = rows.next().doing(doing)? {
+        jobs.push(read(row)?);
+    }
+    Ok(jobs)
+}
+
+fn read(row: &Row<'_>) -> Result<PrintJob, Error> {
+    let doing = "read a print job";
+    let text = |at: usize| row.get::<_, String>(at).doing(doing);
+    let number = |at: usize| row.get::<_, i64>(at).doing(doing);
+    let id = PrintJobId(number(0)?);
+    let (kind, state) = (text(1)?, text(6)?);
+    let damaged = |what: &str| Error::Damaged(format!("print job {}: {what:?} is none of ours", id.get()));
+    Ok(PrintJob {
+        id,
+        kind: Kind::named(&kind).ok_or_else(|| damaged(&kind))?,
+        role: text(2)?,
+        subject: text(3)?,
+        copy: row.get(4).doing(doing)?,
+        original: row.get::<_, Option<i64>>(5).doing(doing)?.map(PrintJobId),
+        progress: Progress {
+            state: State::named(&state).ok_or_else(|| damaged(&state))?,
+            tries: row.get(7).doing(doing)?,
+            printer: usize::try_from(number(8)?).unwrap_or(0),
+            due_ms: number(9)?,
+            since_ms: number(10)?,
+        },
+        printer: text(11)?,
+        trouble: text(12)?,
+        created_at_ms: number(13)?,
+        changed_at_ms: number(14)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

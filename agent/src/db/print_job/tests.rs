@@ -1,0 +1,142 @@
+use serde_json::json;
+
+use super::*;
+use crate::db::testing::{NOON_MS, open_epoch, reopen, stamp, store};
+
+fn receipt(number: u32) -> NewPrint {
+    NewPrint {
+        kind: Kind::Receipt,
+        role: "receipt".to_owned(),
+        subject: format!("sale-{number}"),
+        data: json!({ "receipt_number": number }),
+    }
+}
+
+fn states(store: &Store) -> Vec<&'static str> {
+    let mut jobs = store.view().newest_prints(100).expect("reads");
+    jobs.reverse();
+    jobs.iter().map(|job| job.progress.state.name()).collect()
+}
+
+fn tried(outcome: Outcome) -> Tried {
+    Tried { outcome, printer: "counter".to_owned(), trouble: String::new(), printers: 2 }
+}
+
+#[track_caller]
+fn refusal(error: Result<PrintJob, Error>) -> &'static str {
+    match error {
+        Err(Error::Refused(refused)) => refused.message_key,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_job_is_kept_through_a_restart_and_what_was_being_sent_is_in_doubt() {
+    let mut store = store();
+    open_epoch(&mut store, 1);
+    let first = store.enqueue_print(receipt(1), stamp(0)).expect("keeps");
+    let second = store.enqueue_print(receipt(2), stamp(0)).expect("keeps");
+    let third = store.enqueue_print(receipt(3), stamp(0)).expect("keeps");
+    for id in [first, second] {
+        store.begin_print(id, "counter", NOON_MS).expect("is due");
+    }
+    store.note_print(first, &tried(Outcome::Taken), NOON_MS).expect("notes");
+    let mut store = reopen(store);
+    assert_eq!(store.recover_prints(NOON_MS + 1).expect("works"), 1);
+    assert_eq!(states(&store), ["printed", "maybe_printed", "queued"]);
+    let waiting = store.view().queued_prints().expect("reads");
+    assert_eq!(waiting.iter().map(|job| job.id).collect::<Vec<_>>(), [third]);
+    let doubtful = store.view().print_job(second).expect("reads").expect("is there");
+    assert_eq!((doubtful.printer.as_str(), doubtful.progress.tries), ("counter", 0));
+    assert!(doubtful.trouble.contains("while it was being sent"));
+    assert_eq!(store.view().print_data(third).expect("reads"), Some(json!({ "receipt_number": 3 })));
+}
+
+#[test]
+fn copies_are_counted_and_say_of_what() {
+    // T17: a copy says which one it is.
+    let mut store = store();
+    let first = store.enqueue_print(receipt(1), stamp(0)).expect("keeps");
+    assert_eq!(refusal(store.reprint(first, stamp(1))), "print.not_printed_yet");
+    store.begin_print(first, "counter", NOON_MS).expect("is due");
+    assert_eq!(refusal(store.reprint(first, stamp(1))), "print.not_printed_yet");
+    store.note_print(first, &tried(Outcome::Confirmed), NOON_MS).expect("notes");
+    let copy = store.reprint(first, stamp(1)).expect("works");
+    assert_eq!((copy.copy, copy.original, copy.subject.as_str()), (1, Some(first), "sale-1"));
+    store.begin_print(copy.id, "counter", NOON_MS + 1).expect("is due");
+    store.note_print(copy.id, &tried(Outcome::Confirmed), NOON_MS + 1).expect("notes");
+    let of_copy = store.reprint(copy.id, stamp(2)).expect("works");
+    assert_eq!((of_copy.copy, of_copy.original), (2, Some(first)));
+    assert_eq!(store.reprint(first, stamp(3)).expect("works").copy, 3);
+    assert_eq!(store.view().prints_of("sale-1").expect("reads").len(), 4);
+    assert_eq!(store.view().prints_of("").expect("reads"), []);
+}
+
+#[test]
+fn a_person_settles_what_is_in_doubt() {
+    let mut store = store();
+    let doubtful = |store: &mut Store| {
+        let id = store.enqueue_print(receipt(1), stamp(0)).expect("keeps");
+        store.begin_print(id, "counter", NOON_MS).expect("is due");
+        store.note_print(id, &tried(Outcome::CutOff), NOON_MS).expect("notes");
+        id
+    };
+    let there = doubtful(&mut store);
+    assert_eq!(store.resolve_print(there, true, NOON_MS).expect("works").progress.state, State::Printed);
+    assert_eq!(refusal(store.resolve_print(there, true, NOON_MS)), "print.state");
+    let half = doubtful(&mut store);
+    assert_eq!(refusal(store.retry_print(half, NOON_MS)), "print.state");
+    assert_eq!(refusal(store.cancel_print(half, NOON_MS)), "print.state");
+    assert_eq!(store.reprint(half, stamp(0)).expect("works").copy, 1);
+    assert_eq!(states(&store), ["printed", "not_printed", "queued"]);
+    assert_eq!(refusal(store.cancel_print(PrintJobId::new(99), NOON_MS)), "print.unknown_job");
+}
+
+#[test]
+fn a_drawer_has_no_copy() {
+    let mut store = store();
+    let drawer = NewPrint { kind: Kind::Drawer, ..receipt(1) };
+    let id = store.enqueue_print(drawer, stamp(0)).expect("keeps");
+    store.begin_print(id, "counter", NOON_MS).expect("is due");
+    store.note_print(id, &tried(Outcome::Taken), NOON_MS).expect("notes");
+    assert_eq!(refusal(store.reprint(id, stamp(0))), "print.no_paper");
+}
+
+#[test]
+fn what_waits_and_what_is_kept_has_a_limit() {
+    let mut store = store();
+    store.begin(Durability::Promise).expect("begins");
+    for number in 0..=u32::try_from(WAITING_MAX).expect("small") {
+        store.enqueue_print(receipt(number), stamp(0)).expect("never fails");
+    }
+    let jobs = store.view().newest_prints(2).expect("reads");
+    assert_eq!((jobs[0].progress.state, jobs[1].progress.state), (State::Failed, State::Queued));
+    assert!(jobs[0].trouble.contains("too many"));
+    let large = NewPrint { data: json!("x".repeat(DATA_BYTES_MAX)), ..receipt(0) };
+    let id = store.enqueue_print(large, stamp(0)).expect("never fails");
+    assert!(store.view().print_job(id).expect("reads").expect("is there").trouble.contains("too large"));
+    for number in 0..KEPT {
+        store.enqueue_print(receipt(u32::try_from(number).expect("small")), stamp(0)).expect("never fails");
+    }
+    store.commit().expect("commits");
+    assert_eq!(store.view().queued_prints().expect("reads").len(), usize::try_from(WAITING_MAX).expect("small"));
+    let all = store.view().newest_prints(20_000).expect("reads").len();
+    assert_eq!(all, usize::try_from(WAITING_MAX + KEPT + 1).expect("small"));
+}
+
+#[test]
+fn screens_are_told_of_each_step() {
+    let mut store = store();
+    let id = store.enqueue_print(receipt(1), stamp(0)).expect("keeps");
+    store.begin_print(id, "counter", NOON_MS).expect("is due");
+    let told: Vec<String> = store
+        .take_changes()
+        .into_iter()
+        .map(|change| match change {
+            Change::PrintJob(view) => view.state,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // Outside of a group each operation is one, and what nobody took before it is forgotten.
+    assert_eq!(told, ["sending"]);
+}

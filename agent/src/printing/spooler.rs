@@ -1,0 +1,248 @@
+//! One printer's task: takes the oldest job whose turn is here, and sees it through.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use printing::encode;
+use printing::job::{Outcome, State};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::conversation::{Said, Terms, ask_ready, print};
+use super::wire::{self, Wire};
+use super::{Health, Printing, Seen, paper, telemetry};
+use crate::config::PrinterConfig;
+use crate::db::{Durability, Error, PrintJob, Tried};
+use crate::readers::Readers;
+use crate::writer::{WriteError, Writer};
+
+/// Between two looks at the queue when nothing is committed: a pause of a job may be over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// After the books could not be read or written.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// A printer that was not reached is not tried for that long where another one can take the job: fifty labels must not wait
+/// fifty times for a printer that is off.
+const DOWN_MS: i64 = 10_000;
+
+/// A printer's task.
+pub(super) struct Spooler {
+    printing: Printing,
+    printer: PrinterConfig,
+    /// Whether it also fails the jobs that no printer has the role for.
+    is_first: bool,
+    writer: Writer,
+    readers: Readers,
+    down_since_ms: Option<i64>,
+}
+
+impl Spooler {
+    pub(super) fn new(
+        printing: Printing,
+        printer: PrinterConfig,
+        is_first: bool,
+        writer: &Writer,
+        readers: &Readers,
+    ) -> Self {
+        Self { printing, printer, is_first, writer: writer.clone(), readers: readers.clone(), down_since_ms: None }
+    }
+
+    /// Prints until the agent ends.
+    pub(super) async fn run(mut self, mut ended: watch::Receiver<bool>) {
+        let mut commits = self.writer.commits();
+        let printing = self.printing.clone();
+        let mut ending = ended.clone();
+        tokio::spawn(async move {
+            // An error means that the sender is gone, and with it the agent.
+            let _ = ending.wait_for(|&ending| ending).await;
+            printing.shared.ending.store(true, Ordering::Relaxed);
+        });
+        while !*ended.borrow() {
+            commits.mark_unchanged();
+            let pause = match self.turn().await {
+                Ok(true) => continue,
+                Ok(false) => LOOK_EVERY,
+                Err(WriteError::Closed) => return,
+                Err(error) => {
+                    telemetry::books_failed(&error);
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                changed = commits.changed(), if pause == LOOK_EVERY => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+                _ = ended.wait_for(|&ending| ending) => return,
+            }
+        }
+    }
+
+    /// Does one job, if one is due here.
+    async fn turn(&mut self) -> Result<bool, WriteError> {
+        let queued = match self.readers.read(|view| view.queued_prints()).await {
+            Ok(queued) => queued,
+            Err(error) => {
+                telemetry::queue_not_read(&error);
+                tokio::time::sleep(LOOK_EVERY).await;
+                return Ok(false);
+            }
+        };
+        let now_ms = self.now_ms();
+        for job in queued {
+            match self.printing.shared.routes.turn(&job) {
+                None if self.is_first => {
+                    fail(&self.writer, &job, "no printer has this role").await?;
+                }
+                Some(printer) if printer.name == self.printer.name && job.progress.is_due(now_ms) => {
+                    self.see_through(&job).await?;
+                    return Ok(true);
+                }
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    async fn see_through(&mut self, job: &PrintJob) -> Result<(), WriteError> {
+        let now_ms = self.now_ms();
+        let printers = self.printing.shared.routes.of(&job.role).len();
+        if printers > 1 && self.down_since_ms.is_some_and(|since_ms| (0..DOWN_MS).contains(&(now_ms - since_ms))) {
+            let trouble = self.printing.health().get(self.printer.name.as_str()).map(|health| health.trouble.clone());
+            let said = Said { outcome: Outcome::NotReached, trouble: trouble.unwrap_or_default() };
+            return self.note(job, printers, said).await;
+        }
+        let id = job.id;
+        let data = match self.readers.read(move |view| view.print_data(id)).await {
+            Ok(Some(data)) => data,
+            // Nobody removes a job that waits.
+            Ok(None) => return Ok(()),
+            Err(error) => return fail(&self.writer, job, &crate::telemetry::chain(&error)).await,
+        };
+        let document = match paper::document_now(job, &data, &self.printing.shared.templates, now_ms) {
+            Ok(document) => document,
+            Err(error) => return fail(&self.writer, job, &error.to_string()).await,
+        };
+        let bytes = encode(&document, &self.printer.profile);
+
+        self.see(Seen::Printing, "");
+        let wire = match self.open().await {
+            Ok(wire) => wire,
+            Err(trouble) => {
+                let said = Said { outcome: Outcome::NotReached, trouble };
+                return self.note(job, printers, said).await;
+            }
+        };
+        // From here on the books say that it may be on paper, before the first byte can be.
+        if let Err(error) = self.begin(job).await {
+            self.see(Seen::Idle, "");
+            return error.map_or(Ok(()), Err);
+        }
+        let said = self.converse(wire, bytes).await;
+        self.note(job, printers, said).await
+    }
+
+    async fn open(&self) -> Result<Box<dyn Wire>, String> {
+        let (printing, printer) = (self.printing.clone(), self.printer.clone());
+        let opened = spawn_blocking(move || {
+            let mut wire = wire::open(&printer.address).map_err(|error: io::Error| error.to_string())?;
+            ask_ready(&mut *wire, terms(&printer, &printing))?;
+            Ok(wire)
+        });
+        opened.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// Notes that it is being sent. `Err(None)`: somebody was quicker and took it back.
+    async fn begin(&self, job: &PrintJob) -> Result<(), Option<WriteError>> {
+        let (id, name, now_ms) = (job.id, self.printer.name.to_string(), self.now_ms());
+        let begun = self.writer.run(Durability::Promise, move |store| match store.begin_print(id, &name, now_ms) {
+            Ok(()) => Ok(true),
+            Err(Error::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        });
+        match begun.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(None),
+            Err(error) => Err(Some(error)),
+        }
+    }
+
+    async fn converse(&self, mut wire: Box<dyn Wire>, bytes: Vec<u8>) -> Said {
+        let (printing, printer) = (self.printing.clone(), self.printer.clone());
+        let conversation = spawn_blocking(move || print(&mut *wire, &bytes, terms(&printer, &printing)));
+        // A defect in the conversation leaves it open how far it came.
+        let defect = |error: tokio::task::JoinError| Said { outcome: Outcome::CutOff, trouble: error.to_string() };
+        conversation.await.unwrap_or_else(defect)
+    }
+
+    async fn note(&mut self, job: &PrintJob, printers: usize, said: Said) -> Result<(), WriteError> {
+        let Said { outcome, trouble } = said;
+        telemetry::tried(job.id.get(), self.printer.name.as_str(), outcome, &trouble);
+        self.down_since_ms = (outcome == Outcome::NotReached).then(|| match self.down_since_ms {
+            Some(since_ms) if (0..DOWN_MS).contains(&(self.now_ms() - since_ms)) => since_ms,
+            _ => self.now_ms(),
+        });
+        self.see(
+            match outcome {
+                Outcome::NotReached => Seen::Unreachable,
+                Outcome::CutOff | Outcome::Unconfirmed => Seen::Doubtful,
+                Outcome::Taken | Outcome::Confirmed => Seen::Idle,
+            },
+            &trouble,
+        );
+        let tried = Tried { outcome, printer: self.printer.name.to_string(), trouble, printers };
+        let (id, now_ms) = (job.id, self.now_ms());
+        self.writer.run(Durability::Hint, move |store| refused_is_done(store.note_print(id, &tried, now_ms))).await
+    }
+
+    fn see(&self, seen: Seen, trouble: &str) {
+        let health = Health { seen, trouble: trouble.to_owned(), at_ms: self.now_ms() };
+        self.printing.health().insert(self.printer.name.to_string(), health);
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.writer.clock().now().utc_ms
+    }
+}
+
+fn terms<'a>(printer: &PrinterConfig, printing: &'a Printing) -> Terms<'a> {
+    Terms { answers: printer.answers, patience: printer.patience, ending: &printing.shared.ending }
+}
+
+/// A person was quicker and took the job back: nothing is left to note.
+fn refused_is_done(done: Result<(), Error>) -> Result<(), Error> {
+    match done {
+        Err(Error::Refused(_)) => Ok(()),
+        done => done,
+    }
+}
+
+async fn fail(writer: &Writer, job: &PrintJob, why: &str) -> Result<(), WriteError> {
+    telemetry::unprintable(job.id.get(), why);
+    let (id, why, now_ms) = (job.id, why.to_owned(), writer.clock().now().utc_ms);
+    writer.run(Durability::Hint, move |store| refused_is_done(store.fail_print(id, &why, now_ms))).await
+}
+
+/// Where there is no printer at all, every job fails, and says why.
+pub(super) async fn fail_all(printing: Printing, writer: Writer, readers: Readers, mut ended: watch::Receiver<bool>) {
+    let mut commits = writer.commits();
+    loop {
+        commits.mark_unchanged();
+        let queued = match readers.read(|view| view.queued_prints()).await {
+            Ok(queued) => queued,
+            Err(error) => {
+                telemetry::queue_not_read(&error);
+                Vec::new()
+            }
+        };
+        for job in queued.iter().filter(|job| job.progress.state == State::Queued && !printing.prints(&job.role)) {
+            if let Err(error) = fail(&writer, job, "the store has no printer").await {
+                telemetry::books_failed(&error);
+            }
+        }
+        tokio::select! {
+            changed = commits.changed() => if changed.is_err() { return },
+            _ = ended.wait_for(|&ending| ending) => return,
+        }
+    }
+}
