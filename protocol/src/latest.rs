@@ -9,6 +9,7 @@ pub use crate::v1::event::{
 };
 pub use crate::v1::local_api;
 pub use crate::v1::order;
+pub use crate::v1::people;
 pub use crate::v1::refund::{RefundCompleted, RefundKind, RefundLine, ReturnedGoods};
 pub use crate::v1::sale::{
     Adjustment, ChosenOption, Consumption, ImportedFrom, Pricing, PricingMember, SaleCompleted, SaleLine, SaleTotals,

@@ -13,6 +13,7 @@
 mod complete;
 pub mod limits;
 mod order;
+pub mod people;
 mod refusal;
 mod sale;
 mod tender;

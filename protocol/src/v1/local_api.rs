@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::order::{OrderCommand, PriceBookView};
+use super::people::{OperatorView, TillView};
 
 /// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -383,6 +384,10 @@ pub enum Change {
     Sync(SyncState),
     /// The store sells by another price book.
     PriceBook(PriceBookView),
+    /// An operator was added or changed, or signed on or off.
+    Operator(OperatorView),
+    /// A till was paired, or its token was taken back.
+    Till(TillView),
 }
 
 impl Change {
@@ -392,6 +397,8 @@ impl Change {
             Self::SaleCompleted(_) => "sale_completed",
             Self::Sync(_) => "sync",
             Self::PriceBook(_) => "price_book",
+            Self::Operator(_) => "operator",
+            Self::Till(_) => "till",
         }
     }
 }

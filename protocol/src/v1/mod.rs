@@ -4,6 +4,7 @@ pub mod audit;
 pub mod event;
 pub mod local_api;
 pub mod order;
+pub mod people;
 pub mod refund;
 pub mod sale;
 pub mod shift;
