@@ -21,17 +21,23 @@
 //! # Layout
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
-//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book` are the operations; `view` is all that reads, on the write connection or
+//! `epoch`, `sale`, `uplink`, `trim`, `notice`, `price_book`, `people`, `permit`, `paired_till`, `audit` are the operations; `view` is all that reads, on the write connection or
 //! on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
 
+pub mod audit;
 mod command;
 mod epoch;
 mod error;
 mod notice;
 #[cfg(test)]
 mod on_disk;
+mod paired_till;
+mod people;
+#[cfg(test)]
+mod people_tests;
+mod permit;
 mod price_book;
 mod sale;
 mod sale_event;
@@ -44,9 +50,14 @@ mod uplink;
 mod verify;
 mod view;
 
+pub use audit::{MarkRow, Noteworthy};
 pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use notice::Notice;
+pub use paired_till::TokenHash;
+pub(crate) use people::role_name;
+pub use people::{OperatorChange, PinHash, PinToCheck};
+pub use permit::{Approval, Permit};
 pub use price_book::KeptBook;
 pub use sale::{CommandDigest, Recorded};
 pub use schema::SCHEMA_VERSION;

@@ -54,6 +54,7 @@ impl Store {
                 rows -= store.trim_events(limit, rows)?;
             }
             rows -= store.trim_commands(rows)?;
+            rows -= store.trim_approvals(rows)?;
             if let Some(limit) = store.newest_of_age(HEADERS_KEPT_MS.max(retention_ms))? {
                 rows -= store.trim_headers(limit, rows)?;
             }
