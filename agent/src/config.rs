@@ -32,6 +32,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Where tills reach it.
     pub listen: SocketAddr,
+    /// Whether tills are asked who they are.
+    pub tills: Tills,
     /// How long confirmed events are held, in milliseconds.
     pub retention_ms: i64,
     /// The centre.
@@ -51,6 +53,15 @@ pub struct StoreConfig {
     pub region: Option<Tag>,
     /// The groups that the store is in, for prices and promotions of a part of the chain.
     pub groups: Vec<Tag>,
+}
+
+/// Whether tills are asked who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tills {
+    /// They are not. On loopback only.
+    Open,
+    /// Each names the token that it got when it was paired.
+    Paired,
 }
 
 /// The centre. Nothing of it is needed to sell.
@@ -119,7 +130,7 @@ impl Config {
         let region = values.optional("store.region", parse::tag);
         let groups = values.optional("store.groups", parse::tags);
         let listen = values.text("http.listen", parse::socket_address);
-        let allow_lan = values.flag("http.allow_lan");
+        let tills = values.text("http.tills", parse::tills);
         let retention = values.text("outbox.retention", duration);
         let http_url = values.optional("centre.http_url", http_url);
         let mqtt_url = values.optional("centre.mqtt_url", str::parse::<MqttUrl>);
@@ -127,7 +138,7 @@ impl Config {
         let filter = values.text("log.filter", parse::log_filter);
         let json = values.text("log.format", parse::log_format);
 
-        check_listen(&mut values, listen, allow_lan);
+        check_listen(&mut values, listen, tills);
         let retention_ms = retention.and_then(|retention| check_retention(&mut values, retention));
         warn_of_plain_text(http_url.as_ref(), mqtt_url.as_ref(), &mut warnings);
         let built = (|| {
@@ -140,6 +151,7 @@ impl Config {
                     groups: groups?.unwrap_or_default(),
                 },
                 listen: listen?,
+                tills: tills?,
                 retention_ms: retention_ms?,
                 centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file: ca_file? },
                 log: LogConfig { filter: filter?, json: json? },
@@ -152,14 +164,12 @@ impl Config {
     }
 }
 
-fn check_listen(values: &mut Values, listen: Option<SocketAddr>, allow_lan: Option<bool>) {
-    if let (Some(listen), Some(false)) = (listen, allow_lan)
+fn check_listen(values: &mut Values, listen: Option<SocketAddr>, tills: Option<Tills>) {
+    if let (Some(listen), Some(Tills::Open)) = (listen, tills)
         && !listen.ip().is_loopback()
     {
-        values.problem(
-            "http.listen",
-            &format!("{listen} can be reached from other machines, and tills are not asked who they are; set http.allow_lan if that is meant"),
-        );
+        let text = "can be reached from other machines, and tills are not asked who they are; set http.tills to \"paired\"";
+        values.problem("http.listen", &format!("{listen} {text}"));
     }
 }
 
@@ -262,13 +272,25 @@ mod tests {
         }
         check("data_dir = 1", &["data_dir", "is not text"]);
         check("[outbox]\nretention = \"13d\"", &["outbox.retention", "at least 14d"]);
-        check("[http]\nlisten = \"0.0.0.0:80\"", &["http.listen", "allow_lan"]);
+        check("[http]\nlisten = \"0.0.0.0:80\"", &["http.listen", "http.tills", "\"paired\""]);
+        check("[http]\ntills = \"some\"", &["http.tills", "neither \"open\" nor \"paired\""]);
+        check("[http]\nallow_lan = true", &["http.allow_lan", "agent.toml", "http.tills to \"paired\""]);
         check("[http]\nlisten = \"x\"\n[store]\ncurrency = \"euro\"", &["http.listen", "store.currency", "agent.toml"]);
         check("[store]\ntime_zone = \"Mars/Olympus\"\nday_cut_off = \"24:00\"", &["time_zone", "day_cut_off"]);
-        check("[http]\nallow_lan = \"maybe\"", &["http.allow_lan", "neither true nor false"]);
         check("[log]\nformat = \"xml\"\nfilter = \"a=b=c\"", &["log.format", "log.filter"]);
         check("data_dir = ", &["parse", "agent.toml"]);
         check("data_dir = \"\"", &["data_dir", "is empty"]);
+    }
+
+    #[test]
+    fn tills_that_are_paired_may_be_on_other_machines() {
+        let file = "[http]\nlisten = \"0.0.0.0:80\"\ntills = \"paired\"";
+        assert_eq!(load(file, &[], &[]).expect("sound").config.tills, Tills::Paired);
+        // The word of an older configuration that allowed nothing does no harm.
+        let warnings = load("[http]\nallow_lan = false", &[], &[]).expect("sound").warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("http.allow_lan"), "{warnings:?}");
+        let error = load("", &[("BREAKWATER_AGENT_HTTP_ALLOW_LAN", "true")], &[]).expect_err("must be refused");
+        assert!(error.to_string().contains("http.tills"), "{error}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub const KEYS: [(&str, &str); 14] = [
     ("store.region", "BREAKWATER_AGENT_STORE_REGION"),
     ("store.groups", "BREAKWATER_AGENT_STORE_GROUPS"),
     ("http.listen", "BREAKWATER_AGENT_HTTP_LISTEN"),
-    ("http.allow_lan", "BREAKWATER_AGENT_HTTP_ALLOW_LAN"),
+    ("http.tills", "BREAKWATER_AGENT_HTTP_TILLS"),
     ("outbox.retention", "BREAKWATER_AGENT_OUTBOX_RETENTION"),
     ("centre.http_url", "BREAKWATER_AGENT_CENTRE_HTTP_URL"),
     ("centre.mqtt_url", "BREAKWATER_AGENT_CENTRE_MQTT_URL"),

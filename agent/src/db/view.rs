@@ -349,6 +349,22 @@ impl<'c> View<'c> {
         })
     }
 
+    /// When the event before one was recorded, and when that one was, in milliseconds since 1970 (UTC). None if either is
+    /// not held.
+    pub fn recorded_around(&self, place: Place) -> Result<Option<(i64, i64)>, Error> {
+        self.consistent(|view| {
+            let Some(epoch) = view.epoch_row(place.epoch)? else { return Ok(None) };
+            let position = epoch.base + place.seq.to_sql();
+            view.connection
+                .prepare_cached(
+                    "SELECT before.recorded_at, event.recorded_at FROM event JOIN event AS before
+                        ON before.position = event.position - 1 WHERE event.position = ?1",
+                )
+                .and_then(|mut select| select.query_row([position], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+                .doing("read when events were recorded")
+        })
+    }
+
     /// One event.
     pub fn event(&self, place: Place) -> Result<Option<EventRow>, Error> {
         self.consistent(|view| {
