@@ -1,5 +1,7 @@
 //! The command line.
 
+mod people;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use pos_model::{Epoch, Place, Seq, StoreId};
 use crate::config::Sources;
 use crate::env_vars;
 use crate::replay::ReplayArgs;
+
+pub use people::{AuditCommand, OperatorCommand, RoleWord, TillCommand};
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -118,6 +122,15 @@ pub enum Command {
     /// The price book by which the store sells
     #[command(subcommand, after_help = ending("breakwater-agent price-book load tea.json", ""))]
     PriceBook(PriceBookCommand),
+    /// Who works in the store, and their PINs
+    #[command(subcommand, after_help = ending("breakwater-agent operator list", ""))]
+    Operator(OperatorCommand),
+    /// The tills that are the store's
+    #[command(subcommand, after_help = ending("breakwater-agent till pair-code", ""))]
+    Till(TillCommand),
+    /// The audit trail
+    #[command(subcommand, after_help = ending("breakwater-agent audit list", ""))]
+    Audit(AuditCommand),
     /// Walk the hash chain over all that is held, and name the first broken row
     #[command(after_help = ending("breakwater-agent verify --data-dir /var/lib/breakwater-agent", ", 3 a row is broken"))]
     Verify {

@@ -168,7 +168,8 @@ fn check_listen(values: &mut Values, listen: Option<SocketAddr>, tills: Option<T
     if let (Some(listen), Some(Tills::Open)) = (listen, tills)
         && !listen.ip().is_loopback()
     {
-        let text = "can be reached from other machines, and tills are not asked who they are; set http.tills to \"paired\"";
+        let text =
+            "can be reached from other machines, and tills are not asked who they are; set http.tills to \"paired\"";
         values.problem("http.listen", &format!("{listen} {text}"));
     }
 }

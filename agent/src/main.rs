@@ -4,13 +4,15 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use agent::cli::{Cli, Command, Outbox, PriceBookCommand};
+use agent::cli::{AuditCommand, Cli, Command, Outbox, PriceBookCommand};
 use agent::config::{Config, ConfigError, Loaded, LogConfig, MqttUrl};
 use agent::enroll::{Allowed, Enrollment};
 use agent::folder::{self, FolderError};
+use agent::owner_client::OwnerClient;
+use agent::people_commands::PeopleError;
 use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
-use agent::{commands, price_book, telemetry, trust};
+use agent::{commands, people_commands, price_book, telemetry, trust};
 use anyhow::Context;
 use clap::Parser;
 use pos_model::StoreId;
@@ -73,6 +75,15 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::PriceBook(PriceBookCommand::List { json }) => {
             commands::list_price_books(&commands::open(&config.data_dir)?, json, &mut out)?;
         }
+        Command::Operator(command) => {
+            owner(&config, async |client| people_commands::operator(client, command, &mut out).await)?
+        }
+        Command::Till(command) => {
+            owner(&config, async |client| people_commands::till(client, command, &mut out).await)?
+        }
+        Command::Audit(AuditCommand::List { limit, json }) => {
+            people_commands::list_marks(&commands::open(&config.data_dir)?, limit, json, &mut out)?;
+        }
         Command::Verify { json } => {
             if !commands::verify(&commands::open(&config.data_dir)?, json, &mut out)? {
                 return Ok(ExitCode::from(BROKEN));
@@ -80,6 +91,13 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Speaks to the agent that runs on the folder, as its owner.
+fn owner(config: &Config, ask: impl AsyncFnOnce(&OwnerClient) -> Result<(), PeopleError>) -> anyhow::Result<()> {
+    let client = OwnerClient::find(&config.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(ask(&client))?)
 }
 
 fn enroll(

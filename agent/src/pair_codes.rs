@@ -65,9 +65,10 @@ impl PairCodes {
         let digits: String = typed.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
         let hash = blake3::hash(digits.as_bytes());
         // Every code is looked at, so that the time tells nothing.
-        let found = self.live.iter().enumerate().fold(None, |found, (at, code)| {
-            if code.hash == hash && code.tills_left > 0 { Some(at) } else { found }
-        });
+        let found =
+            self.live.iter().enumerate().fold(None, |found, (at, code)| {
+                if code.hash == hash && code.tills_left > 0 { Some(at) } else { found }
+            });
         match found {
             Some(at) => self.live[at].tills_left -= 1,
             None => self.live.iter_mut().for_each(|code| code.wrong += 1),

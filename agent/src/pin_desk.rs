@@ -125,8 +125,9 @@ fn hasher() -> Argon2<'static> {
 
 fn hash(pin: &Pin) -> Result<PinHash, NoRandomness> {
     let salt: [u8; 16] = random_bytes()?;
-    let hashed: PasswordHash =
-        hasher().hash_password_with_salt(pin.digits().as_bytes(), &salt).expect("a short text and 16 bytes of salt hash");
+    let hashed: PasswordHash = hasher()
+        .hash_password_with_salt(pin.digits().as_bytes(), &salt)
+        .expect("a short text and 16 bytes of salt hash");
     Ok(PinHash::new(hashed.to_string()))
 }
 

@@ -55,7 +55,6 @@ pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use notice::Notice;
 pub use paired_till::TokenHash;
-pub(crate) use people::role_name;
 pub use people::{OperatorChange, PinHash, PinToCheck};
 pub use permit::{Approval, Permit};
 pub use price_book::KeptBook;

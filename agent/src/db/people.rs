@@ -299,7 +299,7 @@ fn difference(before: &OperatorRow, name: &str, role: Role, active: bool, pin: b
 }
 
 /// The wire's word for a role.
-pub(crate) fn role_name(role: Role) -> RoleName {
+pub(super) fn role_name(role: Role) -> RoleName {
     match role {
         Role::Cashier => RoleName::Cashier,
         Role::ShiftLead => RoleName::ShiftLead,

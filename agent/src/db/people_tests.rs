@@ -6,6 +6,7 @@ use till::people::{Action, Role};
 use uuid::Uuid;
 
 use super::audit::word;
+use super::people::role_name;
 use super::testing::{event_id, open_epoch, reopen, stamp, store};
 use super::*;
 
@@ -256,7 +257,10 @@ fn what_operators_are_is_told_and_marked() {
     assert_eq!((told.role, told.till_ids.clone()), (role_name(Role::ShiftLead), vec![till("T1")]));
     assert_eq!(shop.store.view().operators().expect("reads").iter().find(|view| view.name == "LI"), Some(told));
     let marks = shop.store.view().audit_marks(1).expect("reads");
-    assert_eq!((marks[0].mark.action.as_str(), marks[0].mark.detail.as_str()), (word::OPERATOR_CHANGED, "cashier to shift_lead"));
+    assert_eq!(
+        (marks[0].mark.action.as_str(), marks[0].mark.detail.as_str()),
+        (word::OPERATOR_CHANGED, "cashier to shift_lead")
+    );
     assert!(shop.permit("T1", Some("li"), None, Action::Refund, "s").is_ok(), "it holds at once");
 }
 
@@ -272,8 +276,7 @@ fn a_till_id_belongs_to_one_till() {
     assert_eq!(pair(&mut shop, "T1", "c"), Err("till.taken"));
     let tokens = |shop: &Shop| shop.store.view().till_tokens().expect("reads");
     assert_eq!(tokens(&shop), [(till("T1"), TokenHash::of("a")), (till("T2"), TokenHash::of("b"))]);
-    let revoke =
-        |shop: &mut Shop, id: &str| shop.act(|store, moment| store.revoke_till(moment, &till(id)).map(drop));
+    let revoke = |shop: &mut Shop, id: &str| shop.act(|store, moment| store.revoke_till(moment, &till(id)).map(drop));
     revoke(&mut shop, "T1").expect("revokes");
     assert_eq!(revoke(&mut shop, "T1"), Err("till.unknown"));
     assert_eq!(revoke(&mut shop, "T9"), Err("till.unknown"));

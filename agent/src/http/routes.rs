@@ -19,9 +19,11 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{events, from_wire, to_wire};
+use super::{caller, events, from_wire, pairing, people, to_wire};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
+use crate::doors::{Caller, Doors};
+use crate::pin_desk::PinDesk;
 use crate::readers::Readers;
 use crate::status::Status;
 use crate::writer::Writer;
@@ -45,6 +47,10 @@ pub struct ApiParts {
     pub counter: Counter,
     /// Where changes are announced.
     pub changes: Changes,
+    /// Who may come in.
+    pub doors: Doors,
+    /// Where PINs are compared.
+    pub pins: PinDesk,
     /// Turns true when the agent ends, so that open streams end as well.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -78,12 +84,13 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     for (_, family) in families() {
         document.merge(family);
     }
+    caller::describe(&mut document);
     document
 }
 
 /// What the store does beside selling: the paths of each family, and their description.
-fn families() -> [(Router<ApiParts>, utoipa::openapi::OpenApi); 0] {
-    []
+fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
+    vec![(people::routes(), people::Document::openapi()), (pairing::routes(), pairing::Document::openapi())]
 }
 
 /// The API.
@@ -108,6 +115,7 @@ pub fn router(parts: ApiParts) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(parts.doors.clone(), caller::identify))
         .with_state(parts)
 }
 
@@ -129,10 +137,12 @@ pub fn router(parts: ApiParts) -> Router {
 )]
 async fn complete_sale(
     State(parts): State<ApiParts>,
+    caller: Caller,
     headers: HeaderMap,
     command: Result<Json<CompleteSale>, JsonRejection>,
 ) -> Result<Json<SaleReceipt>, ApiError> {
     let Json(mut command) = command?;
+    caller.speaks_for(&command.till_id)?;
     if command.traceparent.is_none() {
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
     }
@@ -293,6 +303,7 @@ async fn settle_notice(
 )]
 async fn changes(
     State(parts): State<ApiParts>,
+    caller: Caller,
     headers: HeaderMap,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
@@ -301,7 +312,7 @@ async fn changes(
     let since = named
         .map(|text| Version::parse(&text).ok_or_else(|| ApiError::malformed("the last event's id is none of ours")))
         .transpose()?;
-    Ok(events::stream(&parts, since).into_response())
+    Ok(events::stream(&parts, since, caller).into_response())
 }
 
 #[derive(Debug, Deserialize)]
