@@ -190,13 +190,22 @@ async fn the_description_names_every_path_and_type() {
         paths,
         [
             "/healthz",
+            "/v1/approvals",
             "/v1/events",
             "/v1/notices/{key}",
+            "/v1/operators",
+            "/v1/operators/sign-off",
+            "/v1/operators/sign-on",
+            "/v1/operators/{operator_id}",
+            "/v1/pair",
+            "/v1/pair-codes",
             "/v1/price",
             "/v1/price-book",
             "/v1/sales",
             "/v1/sales/{sale_id}",
             "/v1/sync",
+            "/v1/tills",
+            "/v1/tills/{till_id}",
             "/v1/totals"
         ]
     );

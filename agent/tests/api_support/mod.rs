@@ -26,15 +26,19 @@ impl Store {
     }
 
     pub(crate) async fn open_on(folder: tempfile::TempDir) -> Self {
+        Self::open_with(folder, &[]).await
+    }
+
+    /// With settings besides the usual ones.
+    pub(crate) async fn open_with(folder: tempfile::TempDir, settings: &[(&'static str, &str)]) -> Self {
         let data_dir = folder.path().join("data").display().to_string();
-        let sources = Sources {
-            flags: vec![
-                ("data_dir", data_dir),
-                ("http.listen", "127.0.0.1:0".to_owned()),
-                ("store.time_zone", "Asia/Shanghai".to_owned()),
-            ],
-            ..Sources::none()
-        };
+        let mut flags = vec![
+            ("data_dir", data_dir),
+            ("http.listen", "127.0.0.1:0".to_owned()),
+            ("store.time_zone", "Asia/Shanghai".to_owned()),
+        ];
+        flags.extend(settings.iter().map(|&(key, value)| (key, value.to_owned())));
+        let sources = Sources { flags, ..Sources::none() };
         let config = Config::load(&sources).expect("sound").config;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
