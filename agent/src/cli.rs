@@ -1,5 +1,7 @@
 //! The command line.
 
+mod people;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use printing::template::Kind;
 use crate::config::Sources;
 use crate::env_vars;
 use crate::replay::ReplayArgs;
+
+pub use people::{AuditCommand, OperatorCommand, RoleWord, TillCommand};
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -126,6 +130,15 @@ pub enum Command {
     /// The templates of what is printed
     #[command(subcommand, after_help = ending("breakwater-agent template preview receipt --out receipt.png", ""))]
     Template(TemplateCommand),
+    /// Who works in the store, and their PINs
+    #[command(subcommand, after_help = ending("breakwater-agent operator list", ""))]
+    Operator(OperatorCommand),
+    /// The tills that are the store's
+    #[command(subcommand, after_help = ending("breakwater-agent till pair-code", ""))]
+    Till(TillCommand),
+    /// The audit trail
+    #[command(subcommand, after_help = ending("breakwater-agent audit list", ""))]
+    Audit(AuditCommand),
     /// Walk the hash chain over all that is held, and name the first broken row
     #[command(after_help = ending("breakwater-agent verify --data-dir /var/lib/breakwater-agent", ", 3 a row is broken"))]
     Verify {

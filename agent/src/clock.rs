@@ -61,6 +61,13 @@ impl fmt::Debug for StoreClock {
 #[error("get random bytes from the system: {0}")]
 pub struct NoRandomness(getrandom::Error);
 
+/// Bytes that nobody can guess.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut random = [0; N];
+    getrandom::fill(&mut random).map_err(NoRandomness)?;
+    Ok(random)
+}
+
 /// A number that nobody can guess.
 pub fn random_u64() -> Result<u64, NoRandomness> {
     getrandom::u64().map_err(NoRandomness)

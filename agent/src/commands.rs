@@ -10,7 +10,7 @@ use pos_model::Place;
 use protocol::latest::{Event, EventBody};
 use serde_json::{Value, json};
 
-use crate::config::{Config, TerminalKind};
+use crate::config::{Config, TerminalKind, Tills};
 use crate::db::{self, EventRow, KeptBook, Reader};
 use crate::folder;
 use crate::identity::Identity;
@@ -50,8 +50,8 @@ pub fn check_config(config: &Config, warnings: &[String], out: &mut impl Write) 
         ),
         format!("time zone      {}", config.store.time_zone.iana_name().unwrap_or("the machine's")),
         format!("day cut-off    {:02}:{:02}", cut_off / 60, cut_off % 60),
-        format!("local API      http://{}", config.listen),
         format!("terminals      {}", terminals(config)),
+        format!("local API      http://{}, {}", config.listen, tills(config.tills)),
         format!("retention      {} days", config.retention_ms / 86_400_000),
         format!("centre         {}", text(config.centre.http_url.as_ref().map(ToString::to_string))),
         format!("uplink         {}", text(config.centre.mqtt_url.as_ref().map(ToString::to_string))),
@@ -167,11 +167,19 @@ pub fn verify(reader: &Reader, as_json: bool, out: &mut impl Write) -> Result<bo
     Ok(sound)
 }
 
+fn tills(tills: Tills) -> &'static str {
+    match tills {
+        Tills::Open => "to whoever reaches it",
+        Tills::Paired => "to tills that are paired",
+    }
+}
+
 fn plural(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
-fn moment(utc_ms: i64) -> String {
+/// A moment, for people.
+pub(crate) fn moment(utc_ms: i64) -> String {
     Timestamp::from_millisecond(utc_ms).map_or_else(|_| format!("{utc_ms} ms"), |moment| moment.to_string())
 }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How customers pay other than by cash.
     pub payment: PaymentConfig,
+    /// Whether tills are asked who they are.
+    pub tills: Tills,
     /// How long confirmed events are held, in milliseconds.
     pub retention_ms: i64,
     /// How long stock should last.
@@ -73,6 +75,15 @@ pub struct PaymentConfig {
     pub attempts_for: Vec<Tag>,
     /// Certificates to trust besides the system's, for terminals as for the centre.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Whether tills are asked who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tills {
+    /// They are not. On loopback only.
+    Open,
+    /// Each names the token that it got when it was paired.
+    Paired,
 }
 
 /// The centre. Nothing of it is needed to sell.
@@ -141,9 +152,9 @@ impl Config {
         let region = values.optional("store.region", parse::tag);
         let groups = values.optional("store.groups", parse::tags);
         let listen = values.text("http.listen", parse::socket_address);
-        let allow_lan = values.flag("http.allow_lan");
         let terminals = terminals::terminals(&mut values, &mut warnings);
         let attempts_for = values.optional("payment.require_attempts", parse::tags);
+        let tills = values.text("http.tills", parse::tills);
         let retention = values.text("outbox.retention", duration);
         let trading_minutes = values.text("stock.trading_hours", parse::trading_minutes);
         let low_minutes = values.text("stock.low_cover", parse::low_cover_minutes);
@@ -154,7 +165,7 @@ impl Config {
         let json = values.text("log.format", parse::log_format);
         let printers = values.list("printer").map(|tables| read_printers(&tables, &mut values, &mut warnings));
 
-        check_listen(&mut values, listen, allow_lan);
+        check_listen(&mut values, listen, tills);
         let retention_ms = retention.and_then(|retention| check_retention(&mut values, retention));
         warn_of_plain_text(http_url.as_ref(), mqtt_url.as_ref(), &mut warnings);
         let built = (|| {
@@ -173,6 +184,7 @@ impl Config {
                     attempts_for: attempts_for?.unwrap_or_default(),
                     ca_file: ca_file.clone(),
                 },
+                tills: tills?,
                 retention_ms: retention_ms?,
                 stock: CoverRule { trading_minutes: trading_minutes?, low_minutes: low_minutes? },
                 centre: CentreConfig { http_url: http_url?, mqtt_url: mqtt_url?, ca_file },
@@ -187,14 +199,13 @@ impl Config {
     }
 }
 
-fn check_listen(values: &mut Values, listen: Option<SocketAddr>, allow_lan: Option<bool>) {
-    if let (Some(listen), Some(false)) = (listen, allow_lan)
+fn check_listen(values: &mut Values, listen: Option<SocketAddr>, tills: Option<Tills>) {
+    if let (Some(listen), Some(Tills::Open)) = (listen, tills)
         && !listen.ip().is_loopback()
     {
-        values.problem(
-            "http.listen",
-            &format!("{listen} can be reached from other machines, and tills are not asked who they are; set http.allow_lan if that is meant"),
-        );
+        let text =
+            "can be reached from other machines, and tills are not asked who they are; set http.tills to \"paired\"";
+        values.problem("http.listen", &format!("{listen} {text}"));
     }
 }
 
@@ -319,10 +330,11 @@ mod tests {
         }
         check("data_dir = 1", &["data_dir", "is not text"]);
         check("[outbox]\nretention = \"13d\"", &["outbox.retention", "at least 14d"]);
-        check("[http]\nlisten = \"0.0.0.0:80\"", &["http.listen", "allow_lan"]);
+        check("[http]\nlisten = \"0.0.0.0:80\"", &["http.listen", "http.tills", "\"paired\""]);
+        check("[http]\ntills = \"some\"", &["http.tills", "neither \"open\" nor \"paired\""]);
+        check("[http]\nallow_lan = true", &["http.allow_lan", "agent.toml", "http.tills to \"paired\""]);
         check("[http]\nlisten = \"x\"\n[store]\ncurrency = \"euro\"", &["http.listen", "store.currency", "agent.toml"]);
         check("[store]\ntime_zone = \"Mars/Olympus\"\nday_cut_off = \"24:00\"", &["time_zone", "day_cut_off"]);
-        check("[http]\nallow_lan = \"maybe\"", &["http.allow_lan", "neither true nor false"]);
         check("[log]\nformat = \"xml\"\nfilter = \"a=b=c\"", &["log.format", "log.filter"]);
         check("terminal = 1", &["terminal", "[[terminal]]"]);
         check("[[terminal]]\nkind = \"http\"", &["terminal number 1", "name", "url"]);
@@ -355,6 +367,17 @@ mod tests {
         let file = "[[terminal]]\nname = \"a\"\nkind = \"http\"\nurl = \"http://10.0.0.7\"\ntoken_file = \"/t\"";
         let warnings = load(file, &[], &[]).expect("sound").warnings;
         assert!(warnings.len() == 1 && warnings[0].contains("terminal a: url has no TLS"), "{warnings:?}");
+    }
+
+    #[test]
+    fn tills_that_are_paired_may_be_on_other_machines() {
+        let file = "[http]\nlisten = \"0.0.0.0:80\"\ntills = \"paired\"";
+        assert_eq!(load(file, &[], &[]).expect("sound").config.tills, Tills::Paired);
+        // The word of an older configuration that allowed nothing does no harm.
+        let warnings = load("[http]\nallow_lan = false", &[], &[]).expect("sound").warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("http.allow_lan"), "{warnings:?}");
+        let error = load("", &[("BREAKWATER_AGENT_HTTP_ALLOW_LAN", "true")], &[]).expect_err("must be refused");
+        assert!(error.to_string().contains("http.tills"), "{error}");
     }
 
     #[test]

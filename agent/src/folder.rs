@@ -79,10 +79,11 @@ impl Folder {
         written.map_err(|source| FolderError::Make { path, source })
     }
 
-    /// Takes the announcement back.
+    /// Takes the announcement back, and the token by which the owner spoke to this run.
     pub fn withdraw(&self) {
         // A file that stays names an address where nobody answers, which a reader finds out.
         let _ = fs::remove_file(self.path.join(ADDRESS_FILE));
+        crate::owner::withdraw(&self.path);
     }
 }
 

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use agent::cli::{Cli, Command, Outbox, PriceBookCommand, StockCommand};
+use agent::cli::{AuditCommand, Cli, Command, Outbox, PriceBookCommand, StockCommand};
 use agent::clock::{StoreClock, SystemClock};
 use agent::config::{Config, ConfigError, Loaded, LogConfig, MqttUrl};
 use agent::enroll::{Allowed, Enrollment};
 use agent::folder::{self, FolderError};
 use agent::identity::Identity;
+use agent::owner_client::OwnerClient;
+use agent::people_commands::PeopleError;
 use agent::replay::{Outcome, ReplayArgs};
 use agent::run::{RunError, run};
-use agent::{commands, price_book, telemetry, template_command, trust};
+use agent::{commands, people_commands, price_book, telemetry, template_command, trust};
 use anyhow::Context;
 use clap::Parser;
 use pos_model::{BusinessDate, StoreId};
@@ -89,6 +91,15 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Template(command) => template_command::run(command, &config.data_dir, &mut out)?,
+        Command::Operator(command) => {
+            owner(&config, async |client| people_commands::operator(client, command, &mut out).await)?
+        }
+        Command::Till(command) => {
+            owner(&config, async |client| people_commands::till(client, command, &mut out).await)?
+        }
+        Command::Audit(AuditCommand::List { limit, json }) => {
+            people_commands::list_marks(&commands::open(&config.data_dir)?, limit, json, &mut out)?;
+        }
         Command::Verify { json } => {
             if !commands::verify(&commands::open(&config.data_dir)?, json, &mut out)? {
                 return Ok(ExitCode::from(BROKEN));
@@ -96,6 +107,13 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Speaks to the agent that runs on the folder, as its owner.
+fn owner(config: &Config, ask: impl AsyncFnOnce(&OwnerClient) -> Result<(), PeopleError>) -> anyhow::Result<()> {
+    let client = OwnerClient::find(&config.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(ask(&client))?)
 }
 
 fn enroll(

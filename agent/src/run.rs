@@ -19,11 +19,13 @@ use crate::changes::Changes;
 use crate::clock::{Clock, NoRandomness, StoreClock, SystemClock, random_epoch, random_event_id};
 use crate::config::Config;
 use crate::db::{self, Head, Store};
+use crate::doors::Doors;
 use crate::folder::{Folder, FolderError};
 use crate::http::listener::Bounded;
 use crate::http::{ApiParts, Counter, router};
 use crate::identity::{Identity, IdentityError};
 use crate::payment::{Payments, PaymentsError};
+use crate::pin_desk::PinDesk;
 use crate::price_book::Keeper;
 use crate::printing::Printing;
 use crate::readers::{ReadError, Readers};
@@ -31,7 +33,7 @@ use crate::status::Status;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
 use crate::writer::{AGENT_VERSION, WriteError, Writer, WriterThread};
-use crate::{day_start, housekeeping, stock_watch, telemetry};
+use crate::{clock_watch, day_start, housekeeping, owner, stock_watch, telemetry};
 
 /// How long requests may take to finish when the agent ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -56,6 +58,10 @@ pub enum RunError {
     Payments(#[source] PaymentsError),
     #[error("read the print jobs")]
     Printing(#[source] WriteError),
+    #[error("leave the owner's token in the data folder")]
+    OwnerToken(#[source] std::io::Error),
+    #[error("read who may come in")]
+    Doors(#[source] ReadError),
     #[error("set up the way to the centre")]
     Uplink(#[source] UplinkError),
     #[error("start the writer")]
@@ -149,6 +155,11 @@ pub async fn run_with_clock(
     tasks.spawn(housekeeping::run(writer.clone(), config.retention_ms, ended.clone()));
     tasks.spawn(stock_watch::run(writer.clone(), readers.clone(), ended.clone()));
 
+    tasks.spawn(clock_watch::run(writer.clone(), readers.clone(), opened.place, ended.clone()));
+    let owner_token = owner::Token::random().map_err(RunError::Randomness)?;
+    owner::leave(&config.data_dir, &owner_token).map_err(RunError::OwnerToken)?;
+    let doors = Doors::new(config.tills, owner_token.hash(), writer.clone(), readers.clone());
+
     let parts = ApiParts {
         writer: writer.clone(),
         readers: readers.clone(),
@@ -163,6 +174,8 @@ pub async fn run_with_clock(
         payments,
         changes,
         printing,
+        doors: doors.await.map_err(RunError::Doors)?,
+        pins: PinDesk::new(writer.clone()),
         shutdown: ended.clone(),
     };
     let server = tokio::spawn(serve(listener, router(parts), ended));

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
-use pos_model::{AttemptId, BookHash, Epoch, StoreId, Tag};
+use pos_model::{AttemptId, BookHash, Epoch, OperatorId, StoreId, Tag, TillId};
 use till::payment::{AttemptState, Call};
 
 use crate::db::Failure;
@@ -124,6 +124,21 @@ pub(crate) fn started(address: SocketAddr, epoch: Epoch, store_id: Option<&Store
         Some(store_id) => tracing::info!(%address, %epoch, %store_id, "selling"),
         None => tracing::info!(%address, %epoch, "selling; the store is not enrolled, so nothing is sent"),
     }
+}
+
+/// A PIN was wrong. It is in the audit trail as well.
+pub(crate) fn pin_failed(till_id: &TillId, operator_id: &OperatorId) {
+    tracing::warn!(%till_id, %operator_id, "a PIN was wrong");
+}
+
+/// The clock jumped; `unmarked` says why that is not in the audit trail.
+pub(crate) fn clock_jumped(jump_ms: i64, unmarked: Option<&WriteError>) {
+    tracing::warn!(jump_ms, unmarked = unmarked.map(tracing::field::display), "the clock jumped");
+}
+
+/// Whether the clock was set back while the agent was off could not be told.
+pub(crate) fn clock_not_compared(error: &ReadError) {
+    tracing::warn!(%error, "the clock was not compared with the newest event");
 }
 
 /// The agent was asked to end.

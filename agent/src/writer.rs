@@ -27,7 +27,7 @@ use crate::changes::Changes;
 use crate::clock::{NoRandomness, StoreClock, random_epoch, random_event_id};
 use crate::db::{
     self, CommandDigest, CommandKey, Confirmed, Durability, Failure, Head, KeptBook, Moment, Notice, Once, Recorded,
-    RefundRecorded, Store,
+    RefundRecorded, Refused, Store,
 };
 use crate::telemetry;
 
@@ -236,6 +236,21 @@ impl Writer {
             mpsc::error::TrySendError::Full(_) => WriteError::Busy,
             mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
         })
+    }
+
+    /// Carries out what is no till's command, at this moment. What it did is on disk when this returns.
+    pub async fn act<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Store, &mut Moment) -> Result<T, db::Error> + Send + 'static,
+    ) -> Result<Result<T, Refused>, WriteError> {
+        let clock = self.clock.clone();
+        let (command, answer) = grouped(Durability::Promise, move |store| {
+            let now = clock.now();
+            let mut moment = Moment::new(now, random_event_id(now.utc_ms)?);
+            Ok(store.act(&mut moment, operation)?)
+        });
+        self.commands.send(command).await.map_err(|_| WriteError::Closed)?;
+        answer.await.unwrap_or(Err(WriteError::Closed))
     }
 
     /// Runs any operation on the books. Its effect is committed when this returns.

@@ -195,6 +195,7 @@ async fn the_description_names_every_path_and_type() {
             "/v1/baskets/{basket_id}/changes",
             "/v1/days/close",
             "/v1/days/{business_date}",
+            "/v1/approvals",
             "/v1/events",
             "/v1/kitchen",
             "/v1/kitchen/bump",
@@ -207,6 +208,12 @@ async fn the_description_names_every_path_and_type() {
             "/v1/payments/{attempt_id}",
             "/v1/payments/{attempt_id}/retry-query",
             "/v1/payments/{attempt_id}/reverse",
+            "/v1/operators",
+            "/v1/operators/sign-off",
+            "/v1/operators/sign-on",
+            "/v1/operators/{operator_id}",
+            "/v1/pair",
+            "/v1/pair-codes",
             "/v1/price",
             "/v1/price-book",
             "/v1/refunds",
@@ -229,6 +236,8 @@ async fn the_description_names_every_path_and_type() {
             "/v1/stock/items/{item_id}",
             "/v1/stock/movements",
             "/v1/sync",
+            "/v1/tills",
+            "/v1/tills/{till_id}",
             "/v1/totals"
         ]
     );

@@ -212,7 +212,7 @@ fn usage_and_configuration_have_their_exit_code() {
         assert!(text(&all).contains(expected), "{arguments:?}: {}", text(&all));
     };
     check(&["check-config"], 0, "the configuration can be used");
-    check(&["check-config", "--listen", "0.0.0.0:80"], 2, "http.allow_lan");
+    check(&["check-config", "--listen", "0.0.0.0:80"], 2, "http.tills");
     check(&["check-config", "--config", "/nowhere.toml"], 2, "/nowhere.toml");
     check(&["no-such-command"], 2, "Usage");
     check(&["outbox", "show", "x"], 2, "is not a place");

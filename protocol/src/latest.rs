@@ -12,6 +12,7 @@ pub use crate::v1::kitchen;
 pub use crate::v1::local_api;
 pub use crate::v1::order;
 pub use crate::v1::payment;
+pub use crate::v1::people;
 pub use crate::v1::print;
 pub use crate::v1::refund::{RefundCompleted, RefundKind, RefundLine, ReturnedGoods};
 pub use crate::v1::refund_api;

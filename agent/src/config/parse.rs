@@ -10,6 +10,8 @@ use jiff::tz::TimeZone;
 use pos_model::{Currency, DayCutOff, Tag};
 use tracing_subscriber::EnvFilter;
 
+use super::Tills;
+
 /// Parses a number and a unit: `250ms`, `30s`, `5m`, `12h`, `14d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as \"30s\" (units: ms, s, m, h, d)");
@@ -90,6 +92,14 @@ pub fn http_url(text: &str) -> Result<reqwest::Url, String> {
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+pub(super) fn tills(text: &str) -> Result<Tills, String> {
+    match text {
+        "open" => Ok(Tills::Open),
+        "paired" => Ok(Tills::Paired),
+        _ => Err(format!("{text:?} is neither \"open\" nor \"paired\"")),
+    }
 }
 
 pub(super) fn log_format(text: &str) -> Result<bool, String> {

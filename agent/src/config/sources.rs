@@ -8,6 +8,14 @@ use toml::{Table, Value};
 use super::{ConfigError, DEFAULT_TOML};
 use crate::env_vars;
 
+/// A key that earlier versions had, with what to say instead. Where it was true it is refused, because what it allowed is
+/// not there any more; anything else it said is the default.
+const RETIRED: (&str, &str, &str) = (
+    "http.allow_lan",
+    "BREAKWATER_AGENT_HTTP_ALLOW_LAN",
+    "is retired: set http.tills to \"paired\", and pair each till with `breakwater-agent till pair-code`",
+);
+
 /// What the configuration is made of, besides the defaults.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -28,7 +36,8 @@ impl Sources {
     /// Puts the layers over each other.
     pub(super) fn values(&self) -> Result<(Values, Vec<String>), ConfigError> {
         let defaults: Table = DEFAULT_TOML.parse().expect("a test parses the defaults");
-        let mut warnings = Vec::new();
+        let (mut warnings, mut problems) = (Vec::new(), Vec::new());
+        let (retired, retired_variable, instead) = RETIRED;
         let mut found: BTreeMap<String, (Value, String)> =
             flatten(&defaults).into_iter().map(|(key, value)| (key, (value, "the defaults".to_owned()))).collect();
         if let Some(path) = &self.file {
@@ -38,6 +47,10 @@ impl Sources {
                 text.parse().map_err(|source| ConfigError::Parse { path: path.clone(), source: Box::new(source) })?;
             for (key, value) in flatten(&table) {
                 let origin = path.display().to_string();
+                if key == retired && value.as_bool() == Some(true) {
+                    problems.push(format!("{key} (from {origin}): {instead}"));
+                    continue;
+                }
                 match found.get_mut(&key) {
                     Some(known) => *known = (value, origin),
                     None => warnings.push(format!("{origin}: the key {key} is unknown and changes nothing")),
@@ -54,10 +67,13 @@ impl Sources {
         for name in self.env.keys().filter(|name| name.starts_with(env_vars::PREFIX) && !known(name)) {
             warnings.push(format!("the variable {name} is unknown and changes nothing"));
         }
+        if self.env.get(retired_variable).is_some_and(|value| value == "true") {
+            problems.push(format!("{retired} (from the variable {retired_variable}): {instead}"));
+        }
         for (key, value) in &self.flags {
             found.insert((*key).to_owned(), (Value::String(value.clone()), "the command line".to_owned()));
         }
-        Ok((Values { found, problems: Vec::new() }, warnings))
+        Ok((Values { found, problems }, warnings))
     }
 }
 
@@ -107,19 +123,6 @@ impl Values {
     ) -> Option<Option<T>> {
         let text = self.string(key)?;
         if text.is_empty() { Some(None) } else { self.parsed(key, parse(&text)).map(Some) }
-    }
-
-    /// True or false, also as text.
-    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
-        match self.found.get(key).map(|(value, _)| value) {
-            Some(Value::Boolean(flag)) => Some(*flag),
-            Some(Value::String(text)) if text == "true" => Some(true),
-            Some(Value::String(text)) if text == "false" => Some(false),
-            _ => {
-                self.problem(key, "is neither true nor false");
-                None
-            }
-        }
     }
 
     /// Tables of which there may be any number. They come from the file alone.

@@ -96,17 +96,24 @@ impl From<Refused> for Error {
 pub struct Moment {
     at: Stamp,
     next: EventId,
+    /// The command that is being carried out, where there is one.
+    command: Option<CommandId>,
 }
 
 impl Moment {
     /// A moment, and a random id of version 7 from which the ids of its events are counted.
     pub const fn new(at: Stamp, seed: EventId) -> Self {
-        Self { at, next: seed }
+        Self { at, next: seed, command: None }
     }
 
     /// When it is.
     pub const fn at(&self) -> Stamp {
         self.at
+    }
+
+    /// The command that is being carried out; none if it is the agent's own doing.
+    pub(super) const fn command(&self) -> Option<CommandId> {
+        self.command
     }
 
     /// An id that no other event has.
@@ -136,6 +143,7 @@ impl Store {
                 .map_err(|error| Error::Damaged(format!("the answer to command {}: {error}", command.id)))?;
             return Ok(Once::Replayed(answer));
         }
+        moment.command = Some(command.id);
         let done = self.atomically(Durability::Promise, |store| {
             let answer = operation(store, moment)?;
             let json = serde_json::to_vec(&answer).expect("an answer of text and numbers always encodes");
@@ -151,6 +159,20 @@ impl Store {
         match done {
             Ok(answer) => Ok(Once::New(answer)),
             Err(Error::Refused(refused)) => Ok(Once::Refused(refused)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Carries out what is no till's command, such as a word of the folder's owner: all of it, or nothing where a rule
+    /// forbids it. Its effect is durable when the group commits.
+    pub fn act<T>(
+        &mut self,
+        moment: &mut Moment,
+        operation: impl FnOnce(&mut Self, &mut Moment) -> Result<T, Error>,
+    ) -> Result<Result<T, Refused>, Error> {
+        match self.atomically(Durability::Promise, |store| operation(store, moment)) {
+            Ok(value) => Ok(Ok(value)),
+            Err(Error::Refused(refused)) => Ok(Err(refused)),
             Err(error) => Err(error),
         }
     }

@@ -22,11 +22,13 @@
 //!
 //! `schema` opens and migrates; `store` owns the write connection and groups operations into database transactions;
 //! `command` carries a till's command out once; `epoch`, `basket`, `sale`, `refund`, `shift`, `day`, `payment`, `kitchen`,
-//! `sold_out`, `stock`, `uplink`, `trim`, `notice`, `price_book`, `print_job` are the operations; `view` is all that reads, on the write
+//! `sold_out`, `stock`, `uplink`, `trim`, `notice`, `price_book`, `print_job`, `people`, `permit`,
+//! `paired_till`, `audit` are the operations; `view` is all that reads, on the write
 //! connection or on a [`Reader`]; `verify` walks the chain.
 //!
 //! The layer knows no clock, no randomness and no runtime: times and ids come in as arguments.
 
+pub mod audit;
 mod basket;
 mod basket_document;
 mod command;
@@ -41,7 +43,12 @@ mod kitchen_view;
 mod notice;
 #[cfg(test)]
 mod on_disk;
+mod paired_till;
 mod payment;
+mod people;
+#[cfg(test)]
+mod people_tests;
+mod permit;
 mod price_book;
 mod print_job;
 mod refund;
@@ -62,12 +69,16 @@ mod uplink;
 mod verify;
 mod view;
 
+pub use audit::{MarkRow, Noteworthy};
 pub use command::{CommandKey, Moment, Once, Refused, RefusedAs};
 pub use error::{Error, Failure};
 pub use kitchen_step::{SaidBy, VoidedCup};
 pub use notice::Notice;
+pub use paired_till::TokenHash;
 pub(crate) use payment::notice_key as payment_notice_key;
 pub use payment::{ATTEMPTS_UNSETTLED_MAX, Kept, KeptAttempt};
+pub use people::{OperatorChange, PinHash, PinToCheck};
+pub use permit::{Approval, Permit};
 pub use price_book::KeptBook;
 pub use print_job::{NewPrint, PrintJob, PrintJobId, Tried};
 pub use refund::RefundRecorded;

@@ -72,6 +72,7 @@ impl Store {
             }
             rows -= store.trim_stock(rows)?;
             rows -= store.trim_kitchen(rows.max(0))?;
+            rows -= store.trim_approvals(rows.max(0))?;
             if let Some(limit) = store.newest_of_age(HEADERS_KEPT_MS.max(retention_ms))? {
                 rows -= store.trim_headers(limit, rows)?;
                 rows -= store.trim_counter(limit, rows)?;

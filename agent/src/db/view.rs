@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use pos_model::{BusinessDate, ChainHash, Epoch, Money, Place, Quantity, SaleId, Seq};
+use pos_model::{BusinessDate, ChainHash, CommandId, Epoch, Money, Place, Quantity, SaleId, Seq};
 use protocol::latest::local_api::{DayTotals, SaleReceipt};
 use protocol::latest::{Batch, EpochReport};
 use protocol::latest::{DecodeError, Event, EventBody, ReceiptHead, SaleCompleted, decode_event};
@@ -202,6 +202,14 @@ impl<'c> View<'c> {
         super::sale::find_receipt(self.connection, sale_id)
     }
 
+    /// Whether a command was carried out under this id.
+    pub fn knows_command(&self, id: CommandId) -> Result<bool, Error> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM command WHERE command_id = ?1)")
+            .and_then(|mut select| select.query_row([id.as_bytes()], |row| row.get(0)))
+            .doing("look for a command")
+    }
+
     /// What a person has to know or do.
     pub fn notices(&self) -> Result<Vec<Notice>, Error> {
         let mut select = self
@@ -341,6 +349,22 @@ impl<'c> View<'c> {
         })
     }
 
+    /// When the event before one was recorded, and when that one was, in milliseconds since 1970 (UTC). None if either is
+    /// not held.
+    pub fn recorded_around(&self, place: Place) -> Result<Option<(i64, i64)>, Error> {
+        self.consistent(|view| {
+            let Some(epoch) = view.epoch_row(place.epoch)? else { return Ok(None) };
+            let position = epoch.base + place.seq.to_sql();
+            view.connection
+                .prepare_cached(
+                    "SELECT before.recorded_at, event.recorded_at FROM event JOIN event AS before
+                        ON before.position = event.position - 1 WHERE event.position = ?1",
+                )
+                .and_then(|mut select| select.query_row([position], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+                .doing("read when events were recorded")
+        })
+    }
+
     /// One event.
     pub fn event(&self, place: Place) -> Result<Option<EventRow>, Error> {
         self.consistent(|view| {
@@ -351,6 +375,13 @@ impl<'c> View<'c> {
             }
             Ok(rows.pop())
         })
+    }
+
+    /// The event at a position, which must be of this epoch.
+    pub(super) fn event_at(&self, epoch: &EpochRow, position: i64) -> Result<Option<EventRow>, Error> {
+        let mut rows = Vec::new();
+        self.push_events(epoch, Seq::from_sql(position - epoch.base), 1, &mut rows)?;
+        Ok(rows.pop())
     }
 
     fn push_events(&self, epoch: &EpochRow, from: Seq, rows_max: u64, into: &mut Vec<EventRow>) -> Result<(), Error> {

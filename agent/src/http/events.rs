@@ -16,6 +16,7 @@ use tokio_stream::Stream;
 
 use super::routes::ApiParts;
 use crate::changes::{Listening, Version};
+use crate::doors::Caller;
 use crate::telemetry;
 
 /// Events made ready for one listener.
@@ -41,11 +42,20 @@ impl Stream for Told {
 pub(super) fn stream(
     parts: &ApiParts,
     since: Option<Version>,
+    caller: Caller,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
     let (sender, receiver) = mpsc::channel(READY_EVENTS_MAX);
     // Subscribed before the first state is read, so that nothing falls between the two.
     let listening = parts.changes.listen(since);
-    tokio::spawn(feed(parts.clone(), listening, since.is_some(), sender, parts.shutdown.clone()));
+    let feeding = feed(parts.clone(), listening, since.is_some(), sender, parts.shutdown.clone());
+    let doors = parts.doors.clone();
+    tokio::spawn(async move {
+        // A till that was revoked hears no more.
+        tokio::select! {
+            () = feeding => {}
+            () = doors.closed_to(&caller) => {}
+        }
+    });
     Sse::new(Told(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 

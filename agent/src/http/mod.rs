@@ -4,15 +4,19 @@
 //! `routes()` and its `Document`; `said` is how a command comes in and is answered once; `from_wire` and `to_wire` convert at the edge; `orders` prices by the book; `problem` is how every error
 //! looks; `stock` is a family; `events` is the stream of changes. The types are `protocol`'s, the decisions are `till`'s.
 //!
-//! It listens on loopback unless the configuration says otherwise, because a till is not yet asked who it is.
+//! `caller` finds out who speaks: on loopback anybody may, if the configuration says so; else tills name the token that
+//! they got when they were paired (`pairing`). `people` is operators and approvals.
 
 mod baskets;
+mod caller;
 mod events;
 pub mod from_wire;
 mod kitchen;
 pub(crate) mod listener;
 mod orders;
+mod pairing;
 mod payments;
+mod people;
 mod print;
 mod problem;
 mod refunds;

@@ -41,6 +41,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "request.malformed", "The request cannot be understood", detail)
     }
 
+    /// The same, to be tried again after so many seconds.
+    pub(super) fn after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
     fn unavailable(message_key: &'static str, title: &'static str, detail: String, retry_after_s: Option<u32>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, title, message_key, detail, retry_after_s }
     }
@@ -58,6 +63,9 @@ impl IntoResponse for ApiError {
         let body = serde_json::to_vec(&problem).expect("a problem is text and a number");
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, [(header::CONTENT_TYPE, content_type)], body).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -20,10 +20,15 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::{baskets, events, from_wire, kitchen, payments, print, refunds, shifts, sold_out, stock, to_wire};
+use super::{
+    baskets, caller, events, from_wire, kitchen, pairing, payments, people, print, refunds, shifts, sold_out, stock,
+    to_wire,
+};
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
+use crate::doors::{Caller, Doors};
 use crate::payment::Payments;
+use crate::pin_desk::PinDesk;
 use crate::printing::Printing;
 use crate::readers::Readers;
 use crate::status::Status;
@@ -54,6 +59,10 @@ pub struct ApiParts {
     pub changes: Changes,
     /// The printers and what they print.
     pub printing: Printing,
+    /// Who may come in.
+    pub doors: Doors,
+    /// Where PINs are compared.
+    pub pins: PinDesk,
     /// Turns true when the agent ends, so that open streams end as well.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -87,6 +96,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     for (_, family) in families() {
         document.merge(family);
     }
+    caller::describe(&mut document);
     document
 }
 
@@ -101,6 +111,8 @@ fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
         (shifts::routes(), shifts::Document::openapi()),
         (stock::routes(), stock::Document::openapi()),
         (sold_out::routes(), sold_out::Document::openapi()),
+        (people::routes(), people::Document::openapi()),
+        (pairing::routes(), pairing::Document::openapi()),
     ]
 }
 
@@ -126,6 +138,7 @@ pub fn router(parts: ApiParts) -> Router {
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(parts.doors.clone(), caller::identify))
         .with_state(parts)
 }
 
@@ -147,10 +160,12 @@ pub fn router(parts: ApiParts) -> Router {
 )]
 async fn complete_sale(
     State(parts): State<ApiParts>,
+    caller: Caller,
     headers: HeaderMap,
     command: Result<Json<CompleteSale>, JsonRejection>,
 ) -> Result<Json<SaleReceipt>, ApiError> {
     let Json(mut command) = command?;
+    caller.speaks_for(&command.till_id)?;
     if command.traceparent.is_none() {
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
     }
@@ -317,6 +332,7 @@ async fn settle_notice(
 )]
 async fn changes(
     State(parts): State<ApiParts>,
+    caller: Caller,
     headers: HeaderMap,
     query: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
@@ -325,7 +341,7 @@ async fn changes(
     let since = named
         .map(|text| Version::parse(&text).ok_or_else(|| ApiError::malformed("the last event's id is none of ours")))
         .transpose()?;
-    Ok(events::stream(&parts, since).into_response())
+    Ok(events::stream(&parts, since, caller).into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,7 +1,7 @@
 //! What a till says: a command with its id, understood and named by its digest.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Json, Request};
+use axum::extract::{FromRequest, FromRequestParts, Json, Request};
 use axum::http::StatusCode;
 use pos_model::{CommandId, TillId};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::ApiError;
 use crate::db::{CommandKey, Once, Refused, RefusedAs};
+use crate::doors::Caller;
 
 /// A command of a till, carried out once.
 pub(crate) trait Command: Serialize + DeserializeOwned + Send {
@@ -17,6 +18,14 @@ pub(crate) trait Command: Serialize + DeserializeOwned + Send {
 
     /// Which till asks.
     fn till_id(&self) -> &TillId;
+
+    /// The same without what must not stand in its digest, such as a PIN; `None` if there is nothing of that kind.
+    fn without_secrets(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 /// Implements [`Command`] for types with the fields `command_id` and `till_id`.
@@ -48,7 +57,9 @@ impl<C: Command> Said<C> {
     fn new(command: C) -> Self {
         // What is left out and what has its default value are the same, so a field that a later version adds does not
         // change the digest of commands without it.
-        let bytes = rmp_serde::to_vec_named(&command).expect("a command of text and numbers always encodes");
+        let open = command.without_secrets();
+        let bytes = rmp_serde::to_vec_named(open.as_ref().unwrap_or(&command));
+        let bytes = bytes.expect("a command of text and numbers always encodes");
         let key = CommandKey { id: command.command_id(), digest: *blake3::hash(&bytes).as_bytes() };
         Self { command, key }
     }
@@ -68,8 +79,13 @@ impl<C: Command, S: Send + Sync> FromRequest<S> for Said<C> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, state).await?;
+        let request = Request::from_parts(parts, body);
         let command: Result<Json<C>, JsonRejection> = Json::from_request(request, state).await;
-        Ok(Self::new(command?.0))
+        let Json(command) = command?;
+        caller.speaks_for(command.till_id())?;
+        Ok(Self::new(command))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod kitchen;
 pub mod limits;
 mod order;
 pub mod payment;
+pub mod people;
 mod refund;
 mod refusal;
 mod sale;

@@ -61,3 +61,20 @@ pub const SOLD_AT_MS_MAX: i64 = 253_402_300_799_999;
 
 /// How far an imported sale's local time may lie from UTC, in seconds: a day, which is more than any zone has had.
 pub const SOLD_AT_OFFSET_S_MAX: i32 = 86_400;
+
+/// Wrong PINs, one after the other, after which the operator has to wait. Wet fingers miss a key; nobody misses five times.
+pub const PIN_TRIES_MAX: u32 = 5;
+
+/// The first wait after too many wrong PINs, in milliseconds; each further wrong one doubles it. Short, because most who
+/// wait are the operator themself, with a customer before them.
+pub const PIN_LOCK_MS_FIRST: i64 = 30_000;
+
+/// The longest wait, in milliseconds. Whoever guesses gets a hundred tries a day at four digits, and is seen in the audit
+/// trail long before; whoever is kept out by somebody's pranks waits a quarter of an hour, or has a new PIN set.
+pub const PIN_LOCK_MS_MAX: i64 = 15 * 60_000;
+
+/// How long an approval waits to be used, in milliseconds. The one who gave it stands beside the till.
+pub const APPROVAL_MS_MAX: i64 = 2 * 60_000;
+
+/// Operators that a store has ever had. All of them are read for one screen, and a name stays for the trail's sake.
+pub const OPERATORS_MAX: i64 = 1000;

@@ -11,6 +11,7 @@ use super::basket_api::BasketView;
 use super::kitchen::CupsView;
 use super::order::{OrderCommand, PriceBookView};
 use super::payment::PaymentView;
+use super::people::{OperatorView, TillView};
 use super::print::PrintJobView;
 use super::refund_api::RefundReceipt;
 use super::shift_api::ShiftView;
@@ -434,6 +435,10 @@ pub enum Change {
     Payment(PaymentView),
     /// A print job is at another place of its way.
     PrintJob(PrintJobView),
+    /// An operator was added or changed, or signed on or off.
+    Operator(OperatorView),
+    /// A till was paired, or its token was taken back.
+    Till(TillView),
 }
 
 impl Change {
@@ -451,6 +456,8 @@ impl Change {
             Self::SoldOut(_) => "sold_out",
             Self::Payment(_) => "payment",
             Self::PrintJob(_) => "print_job",
+            Self::Operator(_) => "operator",
+            Self::Till(_) => "till",
         }
     }
 }

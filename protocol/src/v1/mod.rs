@@ -7,6 +7,7 @@ pub mod kitchen;
 pub mod local_api;
 pub mod order;
 pub mod payment;
+pub mod people;
 pub mod print;
 pub mod refund;
 pub mod refund_api;
