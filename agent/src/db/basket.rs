@@ -2,11 +2,12 @@
 
 use pos_model::{BasketId, BusinessDate, LineId, SaleId, Stamp, Tag, TillId};
 use protocol::latest::AuditMarked;
-use protocol::latest::basket_api::{BasketState, BasketView, ChangeBasket, OpenBasket};
+use protocol::latest::basket_api::{BasketChange, BasketLineState, BasketState, BasketView, ChangeBasket, OpenBasket};
 use protocol::latest::local_api::Change;
 use rusqlite::{OptionalExtension, params};
 use till::basket::{Basket, BasketEffect, BasketRefusal};
 use till::kitchen::{KitchenLine, KitchenOrder};
+use till::people::Action;
 use till::sold_out::Needs;
 
 use super::basket_document::{basket_of, changes_of, view_of};
@@ -14,7 +15,7 @@ use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::kitchen::next_pickup_no;
 use super::kitchen_step::SaidBy;
-use super::shift::Actor;
+use super::permit::Permit;
 use super::store::Store;
 use super::view::View;
 
@@ -51,6 +52,8 @@ impl Store {
         by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
     ) -> Result<BasketView, Error> {
         let OpenBasket { till_id, operator_id, basket_id, channel, changes, .. } = command;
+        let subject = basket_id.to_string();
+        let permit = self.permit(moment, &till_id, operator_id.as_ref(), None, Action::Sell, &subject)?;
         if self.view().basket(basket_id)?.is_some() {
             let text = format!("basket {basket_id} is known already; a new basket needs a new id");
             return Err(Refused::overtaken("basket.id_known", text).into());
@@ -61,8 +64,7 @@ impl Store {
         }
         let at = moment.at().utc_ms;
         let begun = view_of(&Basket::open(basket_id, till_id.clone(), channel), None, at, at);
-        let actor = Actor { operator_id, approver_id: None };
-        self.apply(moment, begun, changes, till_id, actor, by_the_book)
+        self.apply(moment, begun, changes, (till_id, permit), by_the_book)
     }
 
     /// Changes a basket, wholly or not at all. Within a command. `by_the_book` says what its lines are to the stations.
@@ -73,22 +75,29 @@ impl Store {
         command: ChangeBasket,
         by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
     ) -> Result<BasketView, Error> {
-        let ChangeBasket { till_id, operator_id, changes, .. } = command;
+        let ChangeBasket { till_id, operator_id, approval_id, changes, .. } = command;
         if changes.is_empty() {
             return Err(Refused::rule("basket.no_change", "a command names at least one change").into());
         }
         let view = self.view().basket(basket_id)?.ok_or_else(|| unknown(basket_id))?;
-        let actor = Actor { operator_id, approver_id: None };
-        self.apply(moment, view, changes, till_id, actor, by_the_book)
+        let sent = view.lines.iter().any(|line| line.state == BasketLineState::Sent);
+        let voids = changes.iter().any(|change| match change {
+            BasketChange::VoidLine { .. } => true,
+            BasketChange::Cancel { .. } => sent,
+            _ => false,
+        });
+        let action = if voids { Action::VoidSentLine } else { Action::Sell };
+        let subject = basket_id.to_string();
+        let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, action, &subject)?;
+        self.apply(moment, view, changes, (till_id, permit), by_the_book)
     }
 
     fn apply(
         &mut self,
         moment: &mut Moment,
         view: BasketView,
-        changes: Vec<protocol::latest::basket_api::BasketChange>,
-        till_id: TillId,
-        actor: Actor,
+        changes: Vec<BasketChange>,
+        (till_id, permit): (TillId, Permit),
         by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
     ) -> Result<BasketView, Error> {
         if changes.len() > CHANGES_MAX {
@@ -100,8 +109,8 @@ impl Store {
         let effects = if changes.is_empty() { Vec::new() } else { basket.change(changes)? };
         for effect in &effects {
             if let BasketEffect::Voided { line_id, reason } = effect {
-                self.mark_void(moment, &basket, *line_id, reason, &till_id, &actor)?;
-                let by = SaidBy { till_id: &till_id, operator_id: actor.operator_id.as_ref() };
+                self.mark_void(moment, &basket, (*line_id, reason), &till_id, &permit)?;
+                let by = SaidBy { till_id: &till_id, operator_id: permit.operator.as_ref() };
                 self.void_cups(moment, by, basket.basket_id.uuid(), *line_id, None)?;
             }
         }
@@ -194,18 +203,17 @@ impl Store {
         &mut self,
         moment: &mut Moment,
         basket: &Basket,
-        line_id: LineId,
-        reason: &Tag,
+        (line_id, reason): (LineId, &Tag),
         till_id: &TillId,
-        actor: &Actor,
+        permit: &Permit,
     ) -> Result<(), Error> {
         let line = basket.lines.iter().find(|line| line.line_id == line_id);
         let detail = line.map(|line| format!("{} x {}", line.quantity, line.sku)).unwrap_or_default();
         let mark = AuditMarked {
             action: Tag::new("line_voided").expect("a word of small letters is a tag"),
             till_id: Some(till_id.clone()),
-            operator_id: actor.operator_id.clone(),
-            approver_id: actor.approver_id.clone(),
+            operator_id: permit.operator.clone(),
+            approver_id: permit.approver.clone(),
             reason: Some(reason.clone()),
             subject: basket.basket_id.to_string(),
             detail,

@@ -1,16 +1,16 @@
 //! Business dates: to which one something belongs, and closing one.
 
-use pos_model::{BusinessDate, OperatorId, Stamp, TillId};
-use protocol::latest::shift_api::DayView;
+use pos_model::{BusinessDate, Money, Stamp, TillId};
+use protocol::latest::shift_api::{CloseDay, DayView};
 use protocol::latest::{CountAndAmount, DayClosed};
 use rusqlite::{OptionalExtension, params};
+use till::people::Action;
 
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::shift::OpenShift;
 use super::store::Store;
 use super::view::View;
-use pos_model::Money;
 
 impl Store {
     /// The business date of what happens at a till: that of the clock, but for a clock that was set back while a shift is
@@ -25,12 +25,10 @@ impl Store {
     }
 
     /// Closes a business date. Within a command.
-    pub fn close_day(
-        &mut self,
-        moment: &mut Moment,
-        business_date: BusinessDate,
-        operator_id: Option<OperatorId>,
-    ) -> Result<DayView, Error> {
+    pub fn close_day(&mut self, moment: &mut Moment, command: CloseDay) -> Result<DayView, Error> {
+        let CloseDay { till_id, operator_id, approval_id, business_date, .. } = command;
+        let subject = business_date.to_string();
+        let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, Action::CloseDay, &subject)?;
         let today = BusinessDate::of(moment.at(), self.rules.cut_off);
         if business_date > today {
             let text = format!("{business_date} has not begun; it is {today}");
@@ -46,8 +44,15 @@ impl Store {
         let shifts = self.view().reports_of(business_date)?;
         let (sales, refunds) = self.view().day_sums(business_date)?;
         let closed_at = moment.at();
-        let closed =
-            DayClosed { business_date, operator_id, closed_at, currency: self.currency, shifts, sales, refunds };
+        let closed = DayClosed {
+            business_date,
+            operator_id: permit.operator,
+            closed_at,
+            currency: self.currency,
+            shifts,
+            sales,
+            refunds,
+        };
         self.record(moment, closed)?;
         self.connection
             .execute(

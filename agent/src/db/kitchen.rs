@@ -45,6 +45,7 @@ impl Store {
             self.add_cup(moment, order_no, cup)?;
         }
         self.tell_cups(order_no, |_| true)?;
+        self.print_cups(moment, order, &cups)?;
         Ok(cups)
     }
 

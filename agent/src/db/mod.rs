@@ -44,6 +44,7 @@ mod notice;
 #[cfg(test)]
 mod on_disk;
 mod paired_till;
+mod paper;
 mod payment;
 mod people;
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub use error::{Error, Failure};
 pub use kitchen_step::{SaidBy, VoidedCup};
 pub use notice::Notice;
 pub use paired_till::TokenHash;
+pub use paper::PaperPlan;
 pub(crate) use payment::notice_key as payment_notice_key;
 pub use payment::{ATTEMPTS_UNSETTLED_MAX, Kept, KeptAttempt};
 pub use people::{OperatorChange, PinHash, PinToCheck};
@@ -84,7 +86,7 @@ pub use print_job::{NewPrint, PrintJob, PrintJobId, Tried};
 pub use refund::RefundRecorded;
 pub use sale::{CommandDigest, Recorded};
 pub use schema::SCHEMA_VERSION;
-pub use shift::{Actor, CASH_MINOR_MAX, PartOfShift};
+pub use shift::{CASH_MINOR_MAX, PartOfShift};
 pub use stock::{BeginCount, FinishCount, ItemStock, LastCount, StockCheck, StockDifference};
 pub use store::{Durability, Head, Rules, Store};
 pub use trim::{HEADERS_KEPT_MS, RETENTION_MS_MIN};

@@ -13,12 +13,13 @@ use protocol::latest::{
     Consumption, RefundCompleted, RefundKind, RefundLine, ReturnedGoods, SaleCompleted, SaleLine, SaleTotals, Tender,
 };
 use rusqlite::{OptionalExtension, params};
+use till::people::Action;
 use till::{CASH, GivenBack, RefundRefusal, SoldUnits, Wanted, give_back, tenders_of_origin};
 
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::sale::{CommandDigest, next_receipt_no};
-use super::shift::{Actor, OpenShift, check_note};
+use super::shift::{OpenShift, check_note};
 use super::store::{Durability, Store};
 use super::view::View;
 
@@ -79,7 +80,9 @@ impl Store {
         if command.void {
             self.check_void(&sale, &returned, shift.as_ref(), moment)?;
         }
-        let actor = Actor { operator_id: command.operator_id.clone(), approver_id: None };
+        let action = if command.void { Action::VoidSale } else { Action::Refund };
+        let (operator, subject) = (command.operator_id.as_ref(), command.sale_id.to_string());
+        let permit = self.permit(moment, &command.till_id, operator, command.approval_id, action, &subject)?;
         let sold: Vec<SoldUnits> =
             sale.lines.iter().zip(&returned).map(|(line, returned)| sold_units(line, returned)).collect();
         let (wanted, goods) = wanted(&command, sale.lines.len());
@@ -105,8 +108,8 @@ impl Store {
             kind: if command.void { RefundKind::Void } else { RefundKind::Refund },
             till_id: command.till_id,
             shift_id,
-            operator_id: actor.operator_id,
-            approver_id: actor.approver_id,
+            operator_id: permit.operator,
+            approver_id: permit.approver,
             reason: command.reason,
             note: command.note,
             receipt_no,
@@ -131,6 +134,7 @@ impl Store {
         self.add_refund_to_day(business_date, &refund)?;
         self.amend_day(business_date)?;
         let restocked: Vec<_> = refund.lines.iter().flat_map(|line| line.restocked.clone()).collect();
+        self.print_refund(moment, &refund, &sale)?;
         self.record(moment, refund)?;
         self.restock(business_date, &restocked)?;
         self.write_refund_header(digest, &receipt, shift_id)?;

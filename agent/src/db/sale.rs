@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use pos_model::{BasketId, BusinessDate, Currency, EventId, Money, SaleId, ShiftId, Stamp, TillId};
+use pos_model::{ApprovalId, BasketId, BusinessDate, Currency, EventId, Money, SaleId, ShiftId, Stamp, Tag, TillId};
 use protocol::latest::local_api::{Change, SaleReceipt};
-use protocol::latest::{EncodeError, Event, SaleCompleted};
+use protocol::latest::{AuditMarked, EncodeError, Event, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use till::limits::TILLS_MAX;
+use till::people::Action;
 use till::sold_out::Needs;
 use till::{BasketAt, Refusal, SaleDraft};
 
@@ -92,6 +93,7 @@ impl Store {
         let currency = self.currency;
         self.note_sold(&mut moment, needs)?;
         self.send_sale(&moment, &draft, pickup_no, business_date)?;
+        let (approval_id, override_minor) = (draft.approval_id, overridden(&draft));
         let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency, shift_id });
         add_to_day(&self.connection, &sale)?;
         self.amend_day(business_date)?;
@@ -108,11 +110,43 @@ impl Store {
             change_minor: sale.change_minor,
             recorded_at_ms: now.utc_ms,
         };
+        self.permit_sale(&mut moment, &sale, approval_id, override_minor)?;
+        self.print_receipt(&moment, &sale)?;
         self.append(&Event { id: event_id, at: now, body: sale.into() })?;
         let counted = Counted { shift_id, basket_id };
         write_header(&self.connection, self.tail.position, &receipt, digest, counted)?;
         self.changed(Change::SaleCompleted(receipt.clone()));
         Ok(receipt)
+    }
+
+    /// Asks whether the operator may sell this, and marks what was sold at another price than the book's. What is read from a
+    /// file was sold by somebody else.
+    fn permit_sale(
+        &mut self,
+        moment: &mut Moment,
+        sale: &SaleCompleted,
+        approval_id: Option<ApprovalId>,
+        override_minor: Option<Money>,
+    ) -> Result<(), Error> {
+        if sale.imported.is_some() {
+            return Ok(());
+        }
+        let action = if override_minor.is_some() { Action::PriceOverride } else { Action::Sell };
+        let (operator, subject) = (sale.operator_id.as_ref(), sale.sale_id.to_string());
+        let permit = self.permit(moment, &sale.till_id, operator, approval_id, action, &subject)?;
+        let Some(amount) = override_minor else { return Ok(()) };
+        let mark = AuditMarked {
+            action: Tag::new("price_overridden").expect("a word of small letters is a tag"),
+            till_id: Some(sale.till_id.clone()),
+            operator_id: permit.operator,
+            approver_id: permit.approver,
+            reason: None,
+            subject,
+            detail: String::new(),
+            amount_minor: Some(amount),
+            marked_at: moment.at(),
+        };
+        self.record(moment, mark).map(drop)
     }
 
     /// The number that is called out: that of the basket, if the kitchen knows it already.
@@ -159,6 +193,18 @@ impl Store {
         let refusal = Refusal::TooManyTills { max: TILLS_MAX };
         Err(Refused::rule(refusal.message_key(), refusal).into())
     }
+}
+
+/// The reason of an adjustment by which a person sells at another price than the book's.
+const OVERRIDE: &str = "override";
+
+/// What people have changed the prices of a sale by; none if nobody has.
+fn overridden(draft: &SaleDraft) -> Option<Money> {
+    let changes = draft.lines.iter().flat_map(|line| &line.line.adjustments);
+    let overrides = changes.filter(|change| change.reason.as_str() == OVERRIDE);
+    overrides
+        .map(|change| change.amount)
+        .reduce(|sum, amount| Money::from_minor(sum.minor().saturating_add(amount.minor())))
 }
 
 /// The next number of a till's row, which sales and refunds share.

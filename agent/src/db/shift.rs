@@ -16,6 +16,7 @@ use protocol::latest::{
     SaleCompleted, ShiftAmended, ShiftClosed, ShiftOpened, TaxSum, TenderSum, ZReport, decode_event,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use till::people::Action;
 use till::{CashMove, ShiftSums, Sum, Turnover};
 
 use super::command::{Moment, Refused};
@@ -25,15 +26,6 @@ use super::view::View;
 
 /// Cash in a drawer, in minor units: far more than any drawer holds.
 pub const CASH_MINOR_MAX: i64 = 1_000_000_000_000;
-
-/// Who does something at a till, and who allowed it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Actor {
-    /// Who does it.
-    pub operator_id: Option<OperatorId>,
-    /// Who allowed it, where that was somebody else.
-    pub approver_id: Option<OperatorId>,
-}
 
 /// A shift that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +77,9 @@ impl Store {
     /// Opens a till. Within a command.
     pub fn open_shift(&mut self, moment: &mut Moment, command: OpenShiftCommand) -> Result<ShiftView, Error> {
         let OpenShiftCommand { till_id, operator_id, shift_id, float_minor: float, .. } = command;
+        let subject = shift_id.to_string();
+        let permit = self.permit(moment, &till_id, operator_id.as_ref(), None, Action::OpenShift, &subject)?;
+        let operator_id = permit.operator;
         check_cash(float, "shift.float")?;
         if let Some(open) = self.shift_of(&till_id)?.flatten() {
             let text = format!("till {till_id} has shift {} open; close it first", open.shift_id);
@@ -135,15 +130,17 @@ impl Store {
     }
 
     /// Notes cash that comes into the drawer of an open shift or leaves it, or that the drawer is opened for nothing.
-    pub fn move_cash(
-        &mut self,
-        moment: &mut Moment,
-        shift_id: ShiftId,
-        command: MoveCash,
-        actor: Actor,
-    ) -> Result<ShiftView, Error> {
-        let MoveCash { command_id, till_id, kind, amount_minor: amount, reason, note, .. } = command;
+    pub fn move_cash(&mut self, moment: &mut Moment, shift_id: ShiftId, command: MoveCash) -> Result<ShiftView, Error> {
+        let MoveCash { command_id, till_id, operator_id, approval_id, kind, amount_minor: amount, reason, note } =
+            command;
         let row = self.open_shift_row(shift_id, &till_id)?;
+        let action = match kind {
+            CashKind::PaidIn => Action::PaidIn,
+            CashKind::PaidOut => Action::PaidOut,
+            CashKind::Drop => Action::Drop,
+            CashKind::NoSale => Action::NoSale,
+        };
+        let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, action, &shift_id.to_string())?;
         check_cash(amount, "shift.amount")?;
         if (amount == Money::ZERO) != (kind == CashKind::NoSale) {
             let text = "an amount above zero moves; none does if the drawer is only opened";
@@ -155,8 +152,8 @@ impl Store {
             movement_id: MovementId::new(command_id.uuid()),
             shift_id,
             till_id: till_id.clone(),
-            operator_id: actor.operator_id.clone(),
-            approver_id: actor.approver_id.clone(),
+            operator_id: permit.operator.clone(),
+            approver_id: permit.approver.clone(),
             kind,
             amount_minor: amount,
             reason: reason.clone(),
@@ -172,8 +169,8 @@ impl Store {
                 let mark = AuditMarked {
                     action: Tag::new("drawer_opened").expect("a word of small letters is a tag"),
                     till_id: Some(till_id),
-                    operator_id: actor.operator_id,
-                    approver_id: actor.approver_id,
+                    operator_id: permit.operator,
+                    approver_id: permit.approver,
                     reason: Some(reason),
                     subject: shift_id.to_string(),
                     detail: note,
@@ -202,10 +199,12 @@ impl Store {
         shift_id: ShiftId,
         command: CloseShift,
         part: Option<PartOfShift>,
-        actor: Actor,
     ) -> Result<ShiftView, Error> {
-        let CloseShift { till_id, counted_minor: counted, .. } = command;
+        let CloseShift { till_id, operator_id, approval_id, counted_minor: counted, .. } = command;
         let row = self.open_shift_row(shift_id, &till_id)?;
+        let is_own = row.operator_id.is_none() || row.operator_id == operator_id;
+        let action = if is_own { Action::CloseShift } else { Action::CloseOthersShift };
+        let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, action, &shift_id.to_string())?;
         check_cash(counted, "shift.counted")?;
         let (from, mut sums) = match part.filter(|part| part.shift_id == shift_id && part.through <= self.tail.position)
         {
@@ -235,7 +234,8 @@ impl Store {
         );
         let after = report.grand_total_after_minor.minor();
         let json = serde_json::to_vec(&report).expect("numbers and names always encode");
-        self.record(moment, ShiftClosed { shift_id, closed_by: actor.operator_id, report })?;
+        self.print_report(moment, shift_id.to_string(), &report)?;
+        self.record(moment, ShiftClosed { shift_id, closed_by: permit.operator, report })?;
         self.connection
             .execute("UPDATE till_book SET grand_total_minor = ?2 WHERE till_id = ?1", params![till_id.as_str(), after])
             .doing("note the grand total")?;
@@ -254,9 +254,11 @@ impl Store {
         moment: &mut Moment,
         shift_id: ShiftId,
         command: AmendShift,
-        actor: Actor,
     ) -> Result<ShiftView, Error> {
-        let AmendShift { command_id, reason, note, counted_minor: counted, .. } = command;
+        let AmendShift { command_id, till_id, operator_id, approval_id, reason, note, counted_minor: counted } =
+            command;
+        let subject = shift_id.to_string();
+        let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, Action::AmendShift, &subject)?;
         let row = self.view().shift_row(shift_id)?.ok_or_else(|| unknown_shift(shift_id))?;
         let Some(report) = row.report else {
             return Err(Refused::rule("shift.open", format!("shift {shift_id} is open; close it instead")).into());
@@ -270,8 +272,8 @@ impl Store {
             shift_id,
             till_id: row.till_id,
             z_no: report.z_no,
-            operator_id: actor.operator_id,
-            approver_id: actor.approver_id,
+            operator_id: permit.operator,
+            approver_id: permit.approver,
             reason,
             note,
             counted_minor: counted,

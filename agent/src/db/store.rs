@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use till::sold_out::SoldOut;
 
 use super::error::{Doing, Error, Failure};
+use super::paper::PaperPlan;
 use super::schema;
 use super::view::View;
 
@@ -68,6 +69,7 @@ pub struct Store {
     tail_at_begin: Tail,
     /// What screens are told when the group is committed.
     pub(super) changes: Vec<Change>,
+    pub(super) paper: PaperPlan,
     /// A copy of what is sold out; none where it has to be read.
     pub(super) sold_out: Option<Arc<SoldOut>>,
     synced: Durability,
@@ -110,6 +112,7 @@ impl Store {
             tail,
             tail_at_begin: tail,
             changes: Vec::new(),
+            paper: PaperPlan::default(),
             sold_out: None,
             synced: Durability::Promise,
             stopped: None,

@@ -55,6 +55,7 @@ pub(crate) fn command(number: u64) -> CompleteSale {
         till_id: TillId::new("T1").expect("valid"),
         operator_id: None,
         channel: tag("counter"),
+        approval_id: None,
         basket: None,
         label: None,
         member_tag: None,

@@ -128,6 +128,7 @@ fn inner(command: local_api::CompleteSale, quantities: Vec<LineQuantities>) -> C
         till_id: command.till_id,
         operator_id: command.operator_id,
         channel: command.channel,
+        approval_id: command.approval_id,
         basket: None,
         label: command.label,
         member_tag: command.member_tag,

@@ -14,6 +14,7 @@ use protocol::latest::local_api::Problem;
 use protocol::latest::print::{AskPrinting, OpenDrawer, PrintJobView, PrintTemplateView, PrinterView, ResolvePrint};
 use serde::Deserialize;
 use serde_json::json;
+use till::people::Action;
 use utoipa::OpenApi;
 
 use super::problem::ApiError;
@@ -182,6 +183,7 @@ async fn reprint(
     let id = job_id(id)?;
     let who = Who { till_id: said.command.till_id().clone(), operator_id: said.command.operator_id.clone() };
     let done = parts.writer.once(said.key, move |store, moment| {
+        store.permit(moment, &who.till_id, who.operator_id.as_ref(), None, Action::Reprint, "")?;
         let job = store.reprint(id, moment.at())?;
         let detail = format!("{} copy {}", job.kind.name(), job.copy);
         mark(store, moment, "receipt_reprinted", &who, None, &job.subject, detail)?;
@@ -308,8 +310,9 @@ async fn open_drawer(
 ) -> Result<Json<PrintJobView>, ApiError> {
     let name = printer_name(&parts, name)?;
     let till_id = said.command.till_id().clone();
-    let OpenDrawer { operator_id, reason, .. } = said.command;
+    let OpenDrawer { operator_id, approval_id, reason, .. } = said.command;
     let done = parts.writer.once(said.key, move |store, moment| {
+        store.permit(moment, &till_id, operator_id.as_ref(), approval_id, Action::NoSale, till_id.as_str())?;
         let operator = operator_id.as_ref().map(ToString::to_string).unwrap_or_default();
         let data = json!({ "reason": reason, "operator": operator, "at": local_time(moment.at()) });
         let who = Who { till_id, operator_id };

@@ -13,7 +13,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Said, answer, commands};
-use crate::db::{Actor, Refused};
+use crate::db::Refused;
 
 commands!(OpenShift, MoveCash, CloseShift, AmendShift, CloseDay);
 
@@ -84,8 +84,7 @@ async fn cash(
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
     let Said { command, key } = said.about(shift_id.as_bytes());
-    let actor = Actor { operator_id: command.operator_id.clone(), approver_id: None };
-    answer(parts.writer.once(key, move |store, moment| store.move_cash(moment, shift_id, command, actor)).await?)
+    answer(parts.writer.once(key, move |store, moment| store.move_cash(moment, shift_id, command)).await?)
 }
 
 /// Close a till: the drawer was counted, and the Z report says what should be in it.
@@ -111,12 +110,9 @@ async fn close(
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
     let Said { command, key } = said.about(shift_id.as_bytes());
-    let actor = Actor { operator_id: command.operator_id.clone(), approver_id: None };
     // Most of the sum is made beside the writer, so that nobody who sells meanwhile waits for it.
     let part = parts.readers.read(move |view| view.part_of_shift(shift_id)).await?;
-    answer(
-        parts.writer.once(key, move |store, moment| store.close_shift(moment, shift_id, command, part, actor)).await?,
-    )
+    answer(parts.writer.once(key, move |store, moment| store.close_shift(moment, shift_id, command, part)).await?)
 }
 
 /// Note what was found out about a closed shift. Its report stays as it is.
@@ -142,8 +138,7 @@ async fn amend(
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
     let Said { command, key } = said.about(shift_id.as_bytes());
-    let actor = Actor { operator_id: command.operator_id.clone(), approver_id: None };
-    answer(parts.writer.once(key, move |store, moment| store.amend_shift(moment, shift_id, command, actor)).await?)
+    answer(parts.writer.once(key, move |store, moment| store.amend_shift(moment, shift_id, command)).await?)
 }
 
 /// What a shift has come to so far: the X report. Nothing is closed by it.
@@ -223,9 +218,7 @@ async fn list(
 )]
 async fn close_day(State(parts): State<ApiParts>, said: Said<CloseDay>) -> Result<Json<DayView>, ApiError> {
     let Said { command, key } = said;
-    let once = parts
-        .writer
-        .once(key, move |store, moment| store.close_day(moment, command.business_date, command.operator_id));
+    let once = parts.writer.once(key, move |store, moment| store.close_day(moment, command));
     answer(once.await?)
 }
 

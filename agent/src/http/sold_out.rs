@@ -7,6 +7,7 @@ use pos_model::BusinessDate;
 use pricing::book::PriceBook;
 use protocol::latest::local_api::Problem;
 use protocol::latest::sold_out::{SetSoldOut, SoldOutKind, SoldOutList, SoldOutView};
+use till::people::Action;
 use utoipa::OpenApi;
 
 use super::problem::ApiError;
@@ -60,8 +61,12 @@ async fn set(State(parts): State<ApiParts>, said: Said<SetSoldOut>) -> Result<Js
     let Said { command, key } = said;
     // A store without a price book sells what its tills name.
     let is_known = parts.counter.book().map_or(true, |book| has(book.rules.book(), &command));
-    let once = parts.writer.once(key, move |store, moment| store.set_sold_out(moment, &command, is_known)).await?;
-    answer(once)
+    let once = parts.writer.once(key, move |store, moment| {
+        let operator = command.operator_id.as_ref();
+        store.permit(moment, &command.till_id, operator, None, Action::SetSoldOut, &command.code)?;
+        store.set_sold_out(moment, &command, is_known)
+    });
+    answer(once.await?)
 }
 
 fn has(book: &PriceBook, said: &SetSoldOut) -> bool {

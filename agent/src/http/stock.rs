@@ -15,6 +15,7 @@ use protocol::latest::stock_api::{
     StockFlag, StockItem,
 };
 use serde::Deserialize;
+use till::people::Action;
 use till::stock::{Counted, Cover, Moved, Movement, StockRefusal};
 use utoipa::OpenApi;
 
@@ -174,7 +175,13 @@ async fn movements(
 )]
 async fn move_stock(State(parts): State<ApiParts>, said: Said<MoveStock>) -> Result<Json<MovementView>, ApiError> {
     let Said { command, key } = said;
-    answer(parts.writer.once(key, move |store, moment| store.move_stock(moment, inner_movement(command)?)).await?)
+    let once = parts.writer.once(key, move |store, moment| {
+        let (till, operator, subject) =
+            (&command.till_id, command.operator_id.as_ref(), command.movement_id.to_string());
+        store.permit(moment, till, operator, command.approval_id, Action::StockMovement, &subject)?;
+        store.move_stock(moment, inner_movement(command)?)
+    });
+    answer(once.await?)
 }
 
 /// The open counts, the oldest first; behind them the newest of those that are over.
@@ -234,9 +241,14 @@ async fn count(
 )]
 async fn begin_count(State(parts): State<ApiParts>, said: Said<BeginCount>) -> Result<Json<CountView>, ApiError> {
     let Said { command, key } = said;
-    let BeginCount { till_id, operator_id, count_id, items, .. } = command;
+    let BeginCount { till_id, operator_id, approval_id, count_id, items, .. } = command;
     let begin = db::BeginCount { count_id, till_id, operator_id, items };
-    answer(parts.writer.once(key, move |store, moment| store.begin_count(moment, &begin)).await?)
+    let once = parts.writer.once(key, move |store, moment| {
+        let (till, operator) = (&begin.till_id, begin.operator_id.as_ref());
+        store.permit(moment, till, operator, approval_id, Action::StockCount, &count_id.to_string())?;
+        store.begin_count(moment, &begin)
+    });
+    answer(once.await?)
 }
 
 /// This is what was there.
@@ -269,6 +281,8 @@ async fn finish_count(
     let Said { command, key } = said;
     let key = about("finish", count_id, key);
     let finish = move |store: &mut Store, moment: &mut Moment| {
+        let (till, operator) = (&command.till_id, command.operator_id.as_ref());
+        store.permit(moment, till, operator, command.approval_id, Action::StockCount, &count_id.to_string())?;
         let finish = inner_finish(count_id, command)?;
         store.finish_count(moment, finish)
     };

@@ -49,6 +49,7 @@ pub(super) fn plan(order: Order, mapping: &Mapping, store: &str) -> Result<Plann
         vec![TenderCommand { kind: mapping.tender.clone(), amount_minor: total, attempt_id: None }]
     };
     let command = CompleteSale {
+        approval_id: None,
         basket_id: None,
         label: None,
         order: None,

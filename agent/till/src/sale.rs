@@ -1,6 +1,8 @@
 //! What the till says, and what becomes of it.
 
-use pos_model::{AttemptId, BasketId, BookHash, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId};
+use pos_model::{
+    ApprovalId, AttemptId, BasketId, BookHash, ItemId, Money, OperatorId, Quantity, SaleId, Sku, Stamp, Tag, TillId,
+};
 use pricing::book::CashRounding;
 use pricing::{Context, Right};
 
@@ -15,6 +17,8 @@ pub struct CompleteSale {
     pub operator_id: Option<OperatorId>,
     /// How the order came in.
     pub channel: Tag,
+    /// What somebody else has allowed.
+    pub approval_id: Option<ApprovalId>,
     /// The basket of which it is made.
     pub basket: Option<BasketAt>,
     /// The table, or the name that is called out.
@@ -161,6 +165,8 @@ pub struct SaleDraft {
     pub operator_id: Option<OperatorId>,
     /// How the order came in.
     pub channel: Tag,
+    /// What somebody else has allowed.
+    pub approval_id: Option<ApprovalId>,
     /// The basket of which it is made.
     pub basket: Option<BasketAt>,
     /// The table, or the name that is called out.

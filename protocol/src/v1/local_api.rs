@@ -1,8 +1,8 @@
 //! The agent's local API under `/v1`: what a till says, and what it hears. JSON; amounts are integers in minor units.
 
 use pos_model::{
-    AttemptId, BasketId, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError, SaleId, ShiftId,
-    Sku, Stamp, Tag, TillId,
+    ApprovalId, AttemptId, BasketId, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError,
+    SaleId, ShiftId, Sku, Stamp, Tag, TillId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -80,6 +80,10 @@ pub struct CompleteSale {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid")]
     pub basket_id: Option<BasketId>,
+    /// What somebody else has allowed: an `override` of prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
     /// The table, or the name that is called out; at most 128 characters. A basket has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,

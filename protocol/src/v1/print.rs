@@ -1,6 +1,6 @@
 //! The local API's words for printing: jobs, printers, and what a person can ask of them.
 
-use pos_model::{CommandId, OperatorId, Tag, TillId};
+use pos_model::{ApprovalId, CommandId, OperatorId, Tag, TillId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -117,6 +117,10 @@ pub struct OpenDrawer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
+    /// What somebody else has allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
     /// Why, for the audit.
     #[schema(value_type = String, example = "change")]
     pub reason: Tag,

@@ -52,6 +52,7 @@ impl BookOrder {
     /// The command that sells it for what the customer was shown, in minor units.
     pub fn sell(&self, till_id: &TillId, shown_minor: i64) -> CompleteSale {
         CompleteSale {
+            approval_id: None,
             basket_id: None,
             label: None,
             sale_id: self.sale_id,

@@ -49,6 +49,7 @@ pub(super) fn order(random: &mut Random, at_ms: u64, offer: &Offer) -> CompleteS
         _ => ("counter", vec![tender("card", total)], None),
     };
     CompleteSale {
+        approval_id: None,
         basket_id: None,
         label: None,
         order: None,

@@ -69,6 +69,7 @@ impl Command {
             till_id: self.till_id.clone(),
             operator_id: None,
             channel: tag("counter"),
+            approval_id: None,
             basket: None,
             label: None,
             member_tag: None,
