@@ -150,11 +150,8 @@ async fn hand_over(State(parts): State<ApiParts>, said: Said<StepCups>) -> Resul
 }
 
 async fn step(parts: ApiParts, step: Step, said: Said<StepCups>) -> Result<Json<CupsView>, ApiError> {
-    let Said { command, mut key } = said;
     // The three commands look alike; under one id they are different ones all the same.
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(step.as_str().as_bytes()).update(&key.digest);
-    key.digest = *hasher.finalize().as_bytes();
+    let Said { command, key } = said.about(step.as_str().as_bytes());
     let once = parts.writer.once(key, move |store, moment| store.step_cups(moment, step, &command)).await?;
     answer(once)
 }
