@@ -243,6 +243,14 @@ pub enum ParkedCommand {
     /// Show one parked event with its bytes.
     #[command(after_help = ending("breakwater-server parked show 7 --json", ""))]
     Show(ParkedShowArgs),
+    /// Apply the events that an older program parked because it did not know their kind, as far as this one does.
+    ///
+    /// `run` does the same when it starts. May be stopped at any time and started again; the service must not run.
+    #[command(after_help = ending(
+        "breakwater-server parked apply",
+        ", 4 another server works on the data folder",
+    ))]
+    Apply(Output),
 }
 
 /// `parked list`

@@ -22,7 +22,8 @@ use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
 use crate::ledger::{
-    Books, Claim, CodeHash, ParkedFilter, PriceBooks, Registry, SqliteLedger, SqliteReader, TotalsFilter,
+    Books, Claim, CodeHash, Ledger, ParkedFilter, PriceBooks, Registry, SqliteLedger, SqliteReader, TotalsFilter,
+    apply_all_parked,
 };
 use crate::run::{self, RunError, Service};
 use crate::{claim, price_books, telemetry};
@@ -327,6 +328,25 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
             }
             table.print()
         }
+        ParkedCommand::Apply(output) => {
+            let _lock = data_dir::lock(&config.data_dir).map_err(RunError::from)?;
+            let mut ledger = SqliteLedger::open(&config.ledger_path(), &config.ledger)?;
+            let mut said = Instant::now();
+            let done = apply_all_parked(&mut ledger, utc_ms, |progress| {
+                if said.elapsed() >= PROGRESS_EVERY {
+                    said = Instant::now();
+                    let (looked_at, applied) = (progress.looked_at, progress.applied);
+                    // Progress is a courtesy.
+                    let _ = writeln!(std::io::stderr(), "{looked_at} events looked at, {applied} applied");
+                }
+            })?;
+            ledger.end()?;
+            let still_parked = done.looked_at - done.applied;
+            if output.json {
+                return print(&json!({ "applied": done.applied, "still_parked": still_parked }).to_string());
+            }
+            print(&format!("{} events applied, {still_parked} stay parked", done.applied))
+        }
         ParkedCommand::Show(args) => {
             let event = books(config)?.parked_event(args.parked_no)?;
             let event = event.with_context(|| format!("no event {} is parked", args.parked_no))?;
@@ -364,16 +384,22 @@ fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
     if args.output.json {
         return print(&serde_json::to_string(&http::totals_to_wire(&filter, days)).context("write JSON")?);
     }
-    let mut table = Table::new(["STORE", "DATE", "SALES", "LINES", "UNITS", "GROSS", "TAX", "NET", "CURRENCY"]);
+    let mut table = Table::new([
+        "STORE", "DATE", "SALES", "LINES", "UNITS", "GROSS", "TAX", "NET", "REFUNDS", "REFUNDED", "TURNOVER",
+        "CURRENCY",
+    ]);
     for day in days {
         let amount = |minor: i64| match day.currency.parse::<Currency>() {
             Ok(currency) => Money::from_minor(minor).display(currency).to_string(),
             Err(_) => minor.to_string(),
         };
         let (gross, tax, net) = (amount(day.gross_minor), amount(day.tax_minor), amount(day.net_minor));
+        let (refunded, turnover) = (day.refund_gross_minor, day.gross_minor.saturating_sub(day.refund_gross_minor));
+        let (refunded, turnover) = (amount(refunded), amount(turnover));
         let units = Quantity::from_micro(day.quantity_micro).to_string();
-        let (sales, lines) = (day.sales.to_string(), day.lines.to_string());
-        table.row([day.store, day.business_date.to_string(), sales, lines, units, gross, tax, net, day.currency]);
+        let (sales, lines, refunds) = (day.sales.to_string(), day.lines.to_string(), day.refunds.to_string());
+        let date = day.business_date.to_string();
+        table.row([day.store, date, sales, lines, units, gross, tax, net, refunds, refunded, turnover, day.currency]);
     }
     table.print()
 }

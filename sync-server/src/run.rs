@@ -1,11 +1,12 @@
 //! The running service: what is started, in which order, and how it ends.
 //!
-//! Order at the start: data folder, ledger, listener (which refuses nobody before the ingest takes messages, because the
+//! Order at the start: data folder, ledger (with what an older program had parked), listener (which refuses nobody before the ingest takes messages, because the
 //! channel between them has room), ingest, HTTP. At the end the stores are told first, then the ingest commits and
 //! answers what it was handed, then HTTP stops.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ use crate::data_dir::{self, DataDirError};
 use crate::http::{
     self, Api, ApiParts, ApiToken, Exporter, HttpLimits, ListenerUp, MqttAddress, Readers, SharedRegistry,
 };
-use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
-use crate::ledger::{LedgerError, SqliteLedger, SqliteReader};
+use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts, utc_ms};
+use crate::ledger::{LedgerError, SqliteLedger, SqliteReader, SqliteSettings, apply_all_parked};
 use crate::mqtt::{BindError, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
 use crate::telemetry::{self, Metrics};
@@ -32,6 +33,9 @@ const REGISTRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// The least time between two looks, however many logins fail.
 const REGISTRY_PERIOD_MIN: Duration = Duration::from_millis(100);
+
+/// How often long work at the start says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long requests may take to end at shutdown; a console's stream never does by itself.
 const HTTP_SHUTDOWN: Duration = Duration::from_secs(2);
@@ -111,7 +115,7 @@ impl Service {
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
         let path = config.ledger_path();
-        let ledger = SqliteLedger::open(&path, &config.ledger)?;
+        let ledger = open_ledger(path.clone(), config.ledger.clone()).await?;
         let registry = SqliteReader::open_registry(&path)?;
         let readers = Readers::open(&path)?;
         let credentials = Arc::new(Credentials::default());
@@ -226,6 +230,24 @@ impl Service {
         helpers.shutdown().await;
         died.map_or(Ok(()), |part| Err(RunError::Died(part)))
     }
+}
+
+/// Opens the ledger and applies what an older program had parked because it did not know its kind. That is done before any
+/// store is let in, so that a store's older events are applied before its newer ones; the stores go on selling.
+async fn open_ledger(path: PathBuf, settings: SqliteSettings) -> Result<SqliteLedger, RunError> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut ledger = SqliteLedger::open(&path, &settings)?;
+        let mut said = Instant::now();
+        let done = apply_all_parked(&mut ledger, utc_ms, |progress| {
+            if said.elapsed() >= PROGRESS_EVERY {
+                said = Instant::now();
+                telemetry::applying_parked(progress);
+            }
+        })?;
+        telemetry::applied_parked(done);
+        Ok(ledger)
+    });
+    opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }
 
 fn load(files: Option<&TlsFiles>) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {

@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sync_core::server::{Outcome, Overload};
 
-use crate::ledger::{EnrollRefused, PriceDifference};
+use crate::ledger::{EnrollRefused, ParkedProgress, PriceDifference};
 
 /// The counters of the ingest. Labels come from small sets; never a store, a sale or a SKU.
 #[derive(Debug)]
@@ -229,6 +229,26 @@ impl Metrics {
     pub fn enrolment_throttled(&self) {
         self.enrolments.get_or_create(&EnrolmentLabels { result: "throttled" }).inc();
         tracing::debug!("enrolment refused unseen: too many wrong claim codes");
+    }
+}
+
+/// Events that an older program had parked are being applied.
+pub fn applying_parked(progress: ParkedProgress) {
+    let ParkedProgress { looked_at, applied } = progress;
+    tracing::info!(looked_at, applied, "applying events that were parked as of an unknown kind");
+}
+
+/// Events that an older program had parked are applied, as far as this one knows their kinds.
+pub fn applied_parked(done: ParkedProgress) {
+    let ParkedProgress { looked_at, applied } = done;
+    if applied > 0 {
+        tracing::info!(looked_at, applied, "applied events that were parked as of an unknown kind");
+    }
+    if looked_at > applied {
+        tracing::warn!(
+            still_parked = looked_at - applied,
+            "some events that were parked as of an unknown kind stay parked"
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use sync_core::ServerLimits;
 use sync_core::server::Outcome;
 use sync_server::credentials::Credentials;
 use sync_server::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
-use sync_server::ledger::{Credential, Job, Ledger, LedgerError, SecretHash, SqliteLedger, StoreStatus};
+use sync_server::ledger::{Credential, Job, Ledger, LedgerError, ParkedStep, SecretHash, SqliteLedger, StoreStatus};
 use sync_server::mqtt::{Limits, Listener, ListenerConfig};
 use sync_server::price_watch::PriceWatch;
 use sync_server::telemetry::Metrics;
@@ -33,6 +33,10 @@ impl Ledger for Flaky {
             return Err(LedgerError::Damaged { what: "disk, for the sake of the test" });
         }
         self.ledger.apply(group, now_ms)
+    }
+
+    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
+        self.ledger.apply_parked(after, now_ms)
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {

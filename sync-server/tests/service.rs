@@ -12,9 +12,10 @@ use rumqttc::v5::ConnectionError;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
 use serde_json::{Value, json};
 use service_support::{Centre, Store, eventually, request_on};
+use support::counter::{RefundSpec, SALES_ONLY, as_known_by_older, one_of_each, refund, shift_closed, shift_opened};
 use support::{History, SaleSpec, receipt_head};
 use sync_server::ingest::utc_ms;
-use sync_server::ledger::Registry;
+use sync_server::ledger::{Ledger, Registry, SqliteLedger, SqliteSettings};
 use tokio::io::AsyncReadExt;
 use uuid::Uuid;
 
@@ -54,7 +55,8 @@ async fn a_store_enrols_sells_and_is_seen() {
     );
     let totals = centre.get("/api/v1/totals?store=S1&from=2026-03-01&to=2026-03-01").await;
     let row = json!({ "store_id": "S1", "business_date": "2026-03-01", "currency": "CNY", "sales": 3, "lines": 6,
-        "units": 12, "gross_minor": 750, "tax_minor": 9, "net_minor": 741 });
+        "units": 12, "gross_minor": 750, "tax_minor": 9, "net_minor": 741, "refunds": 0, "refund_gross_minor": 0,
+        "refund_tax_minor": 0, "turnover_minor": 750 });
     assert_eq!(totals["rows"], json!([row]));
     assert_eq!((&totals["sums"][0]["sales"], &totals["sums"][0]["gross_minor"]), (&json!(3), &json!(750)));
 
@@ -69,6 +71,84 @@ async fn a_store_enrols_sells_and_is_seen() {
     let again = store.ask(&a.hello_message(vec![a.report(1)], 0)).await;
     assert_eq!((again.cursors[0].applied, again.cursors[0].common), (Seq::new(4), a.mark()));
     assert_ne!(again.server_epoch, welcome.server_epoch);
+    centre.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_at_the_counter_is_told() {
+    let folder = folder();
+    let centre = Centre::start(folder.path()).await;
+    let mut store = centre.store("S1").await;
+    let mut a = History::open("S1", 1, None);
+    a.sell(&SaleSpec { id: 1, gross: 500, lines: 2, ..SaleSpec::default() });
+    one_of_each().into_iter().for_each(|body| a.record(body));
+    a.record(refund(&RefundSpec { id: 2, receipt_no: 3, gross: 460, ..RefundSpec::default() }));
+    a.record(shift_opened(7));
+    a.record(shift_closed(5, 4));
+    let ack = store.send(&a.batch_message(1, a.events.len())).await;
+    assert_eq!((ack.cursor, ack.parked.len()), (a.mark(), 0));
+
+    let refunds = centre.get("/api/v1/stores/S1/refunds?limit=1").await;
+    let newest = &refunds["refunds"][0];
+    let expected = json!([460, "refund", "wrong_drink", true, "ann", "bo", 3, "CNY"]);
+    let shown =
+        ["gross_minor", "kind", "reason", "sale_is_known", "operator_id", "approver_id", "receipt_no", "currency"];
+    assert_eq!(json!(shown.map(|field| newest[field].clone())), expected);
+    assert_eq!((&newest["lines"][0]["quantity"], &newest["lines"][0]["goods"]), (&json!(1), &json!("restocked")));
+    assert_eq!(newest["tenders"], json!([{ "kind": "cash", "amount_minor": 460 }]));
+    let next = centre.get(&format!("/api/v1/stores/S1/refunds?before={}", refunds["next_before"])).await;
+    assert_eq!((&next["refunds"][0]["gross_minor"], &next["next_before"]), (&json!(50), &Value::Null));
+
+    let shifts = centre.get("/api/v1/stores/S1/shifts").await;
+    let numbers: Vec<_> =
+        shifts["shifts"].as_array().expect("a list").iter().map(|one| &one["report"]["z_no"]).collect();
+    assert_eq!(numbers, [&Value::Null, &json!(4), &json!(1)]);
+    let report = &shifts["shifts"][2]["report"];
+    let shown = ["sales", "turnover_minor", "expected_minor", "difference_minor", "amendments"];
+    assert_eq!(json!(shown.map(|field| report[field].clone())), json!([3, 1_450, 19_450, -50, 1]));
+    assert_eq!(report["tenders"][0], json!({ "kind": "cash", "count": 3, "amount_minor": 950 }));
+    let missing = centre.get("/api/v1/stores/S1/z-reports/missing").await;
+    assert_eq!(missing["missing"], json!([{ "till_id": "t1", "first_no": 2, "last_no": 3 }]));
+
+    let detail = centre.get("/api/v1/stores/S1").await;
+    assert_eq!(detail["over_refunds"][0]["refunded_minor"], json!(510));
+    let alerts: Vec<_> =
+        detail["alerts"].as_array().expect("a list").iter().map(|one| (&one["kind"], &one["severity"])).collect();
+    assert_eq!(alerts, [(&json!("over_refunds"), &json!("alarm")), (&json!("z_gaps"), &json!("warning"))]);
+    let totals = centre.get("/api/v1/totals?store=S1").await;
+    let sum = &totals["sums"][0];
+    assert_eq!(
+        (&sum["refunds"], &sum["refund_gross_minor"], &sum["turnover_minor"]),
+        (&json!(2), &json!(510), &json!(-10))
+    );
+    let metrics = centre.try_get("/metrics", &[]).await.body;
+    assert!(metrics.contains("kind=\"over_refunds\"} 1"), "{metrics}");
+
+    for (path, status) in [
+        ("/api/v1/stores/S9/refunds", 404),
+        ("/api/v1/stores/S9/shifts", 404),
+        ("/api/v1/stores/S9/z-reports/missing", 404),
+        ("/api/v1/stores/no%20such/refunds", 400),
+        ("/api/v1/stores/S1/refunds?limit=many", 400),
+        ("/api/v1/stores/S1/shifts?before=x", 400),
+    ] {
+        assert_eq!(centre.try_get(path, &[]).await.status, status, "{path}");
+    }
+    centre.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_program_applies_at_its_start_what_an_older_one_had_parked() {
+    let folder = folder();
+    let mut a = History::open("S1", 1, None);
+    one_of_each().into_iter().for_each(|body| a.record(body));
+    let job = as_known_by_older(a.all(), SALES_ONLY);
+    let path = sync_server::config::ledger_path(folder.path());
+    SqliteLedger::open(&path, &SqliteSettings::STANDARD).expect("opens").apply(&[job], utc_ms()).expect("applies");
+    let centre = Centre::start(folder.path()).await;
+    let store = &centre.get("/api/v1/stores").await["stores"][0];
+    assert_eq!((&store["parked"], &store["applied_events"]), (&json!(0), &json!(12)));
+    assert_eq!(centre.get("/api/v1/stores/S1/refunds").await["refunds"][0]["gross_minor"], json!(50));
     centre.stop().await;
 }
 
@@ -325,7 +405,8 @@ async fn totals_are_bounded() {
     centre.add_store("S1");
     centre.add_store("S2");
     // A day for each date since 1970, and one that a wrong clock put into the future.
-    let fill = "INSERT INTO day_totals
+    let fill = "INSERT INTO day_totals (store_no, business_date, currency, sales, lines, quantity_micro, gross_minor,
+            tax_minor, net_minor)
         WITH RECURSIVE days (day) AS (SELECT 0 UNION ALL SELECT day + 1 FROM days WHERE day < 20000)
         SELECT store_no, day, currency, 1, 1, 0, 100, 6, 94 FROM stores, days,
             (SELECT 'CNY' AS currency UNION ALL SELECT 'EUR') UNION ALL SELECT 1, 40000, 'CNY', 1, 1, 0, 100, 6, 94";
@@ -396,6 +477,9 @@ async fn the_service_describes_itself() {
             "/api/v1/stores",
             "/api/v1/stores/{store_id}",
             "/api/v1/stores/{store_id}/receipts/missing",
+            "/api/v1/stores/{store_id}/refunds",
+            "/api/v1/stores/{store_id}/shifts",
+            "/api/v1/stores/{store_id}/z-reports/missing",
             "/api/v1/totals",
             "/healthz",
             "/metrics",

@@ -13,11 +13,12 @@ use super::wire::{
     MissingReceipts, ParkedJson, ParkedPage, ParkedQuery, SaleJson, StoreDetail, StoreList, Totals, TotalsQuery,
 };
 use crate::ingest::utc_ms;
-use crate::ledger::{Books, LedgerError, ParkedFilter, PriceBooks, TotalsFilter};
+use crate::ledger::{Books, CounterBooks, LedgerError, ParkedFilter, PriceBooks, TotalsFilter};
 
 const EPOCHS_MAX: u32 = 200;
 const DUPLICATES_MAX: u32 = 200;
 const DIFFERENCES_MAX: u32 = 200;
+const OVER_REFUNDS_MAX: u32 = 200;
 const MISSING_RUNS_MAX: u32 = 1_000;
 const PARKED_PAGE: u32 = 100;
 const PARKED_PAGE_MAX: u32 = 500;
@@ -47,14 +48,17 @@ pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Res
     let found = api.readers.read(move |books| {
         let Some(row) = books.store(&id)? else { return Ok(None) };
         let differences = books.price_differences(&id, DIFFERENCES_MAX)?;
-        Ok(Some((row, books.epochs(&id, EPOCHS_MAX)?, books.duplicate_receipts(&id, DUPLICATES_MAX)?, differences)))
+        let duplicates = books.duplicate_receipts(&id, DUPLICATES_MAX)?;
+        let over_refunds = books.over_refunds(&id, OVER_REFUNDS_MAX)?;
+        Ok(Some((row, books.epochs(&id, EPOCHS_MAX)?, duplicates, differences, over_refunds)))
     });
-    let (row, epochs, duplicates, differences) = found.await?.ok_or_else(|| no_store(&name))?;
+    let (row, epochs, duplicates, differences, over_refunds) = found.await?.ok_or_else(|| no_store(&name))?;
     let store = to_wire::store(&row, connected, utc_ms());
     let epochs = epochs.iter().map(|epoch| to_wire::epoch(epoch, store.epoch.as_deref())).collect();
     let duplicate_receipts = duplicates.into_iter().map(to_wire::duplicate_receipt).collect();
     let price_differences = differences.into_iter().map(to_wire::price_difference).collect();
-    Ok(Json(StoreDetail { store, epochs, duplicate_receipts, price_differences }))
+    let over_refunds = over_refunds.into_iter().map(Into::into).collect();
+    Ok(Json(StoreDetail { store, epochs, duplicate_receipts, price_differences, over_refunds }))
 }
 
 /// The receipt numbers of a store that never arrived.
@@ -172,7 +176,7 @@ pub(super) async fn parked_event(
     Ok(Json(to_wire::parked_in_full(&event)))
 }
 
-fn store_id(text: &str) -> Result<StoreId, ApiError> {
+pub(super) fn store_id(text: &str) -> Result<StoreId, ApiError> {
     StoreId::new(text).map_err(|error| ApiError::malformed(error.to_string()))
 }
 
@@ -184,6 +188,6 @@ async fn known_store(api: &Api, store: Option<&StoreId>) -> Result<(), ApiError>
     found.map(drop).ok_or_else(|| no_store(&store))
 }
 
-fn no_store(store: &StoreId) -> ApiError {
+pub(super) fn no_store(store: &StoreId) -> ApiError {
     ApiError::not_found(format!("no store {store}"))
 }

@@ -131,6 +131,10 @@ pub(super) struct LatestDayJson {
     currency_decimals: u8,
     sales: i64,
     gross_minor: i64,
+    refunds: i64,
+    refund_gross_minor: i64,
+    /// Sales less refunds, tax included.
+    turnover_minor: i64,
 }
 
 /// A store in the live view.
@@ -256,6 +260,9 @@ fn latest_day(day: LatestDay) -> LatestDayJson {
         currency_decimals: decimals,
         sales: day.sales,
         gross_minor: day.gross_minor,
+        refunds: day.refunds,
+        refund_gross_minor: day.refund_gross_minor,
+        turnover_minor: day.gross_minor.saturating_sub(day.refund_gross_minor),
     }
 }
 

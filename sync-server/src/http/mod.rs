@@ -6,6 +6,8 @@
 
 mod access;
 mod api;
+mod counter;
+mod counter_wire;
 mod enroll;
 mod fleet;
 mod health;
@@ -54,6 +56,9 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         api::stores,
         api::store,
         api::missing_receipts,
+        counter::refunds,
+        counter::shifts,
+        counter::missing_z,
         api::sale,
         api::totals,
         api::parked,
@@ -75,6 +80,9 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/stores", get(api::stores))
         .route("/api/v1/stores/{store_id}", get(api::store))
         .route("/api/v1/stores/{store_id}/receipts/missing", get(api::missing_receipts))
+        .route("/api/v1/stores/{store_id}/refunds", get(counter::refunds))
+        .route("/api/v1/stores/{store_id}/shifts", get(counter::shifts))
+        .route("/api/v1/stores/{store_id}/z-reports/missing", get(counter::missing_z))
         .route("/api/v1/sales/{sale_id}", get(api::sale))
         .route("/api/v1/totals", get(api::totals))
         .route("/api/v1/parked", get(api::parked))

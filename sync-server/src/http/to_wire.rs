@@ -77,7 +77,12 @@ pub(crate) fn epoch(row: &EpochRow, current: Option<&str>) -> EpochJson {
 }
 
 pub(crate) fn duplicate_receipt(row: DuplicateReceipt) -> DuplicateReceiptJson {
-    DuplicateReceiptJson { till_id: row.till_id, receipt_no: row.receipt_no, sale_id: row.sale_id.to_string() }
+    DuplicateReceiptJson {
+        till_id: row.till_id,
+        receipt_no: row.receipt_no,
+        sale_id: row.sale_id.map(|sale| sale.to_string()),
+        refund_id: row.refund_id.map(|refund| refund.to_string()),
+    }
 }
 
 pub(crate) fn price_difference(row: PriceDifference) -> PriceDifferenceJson {
@@ -201,10 +206,20 @@ fn line(line: SaleLine) -> LineJson {
 
 pub(crate) fn totals(filter: &TotalsFilter, days: Vec<DayTotals>) -> Totals {
     // Sums over many stores and years stay inside 64 bits by far; one that does not is held at the end.
-    let mut sums: BTreeMap<String, [i64; 6]> = BTreeMap::new();
+    let mut sums: BTreeMap<String, [i64; 9]> = BTreeMap::new();
     let mut rows = Vec::with_capacity(days.len());
     for day in days {
-        let values = [day.sales, day.lines, day.quantity_micro, day.gross_minor, day.tax_minor, day.net_minor];
+        let values = [
+            day.sales,
+            day.lines,
+            day.quantity_micro,
+            day.gross_minor,
+            day.tax_minor,
+            day.net_minor,
+            day.refunds,
+            day.refund_gross_minor,
+            day.refund_tax_minor,
+        ];
         let sum = sums.entry(day.currency.clone()).or_default();
         for (sum, value) in sum.iter_mut().zip(values) {
             *sum = sum.saturating_add(value);
@@ -217,10 +232,31 @@ pub(crate) fn totals(filter: &TotalsFilter, days: Vec<DayTotals>) -> Totals {
     Totals { from: text(filter.from), to: text(filter.to), rows, sums }
 }
 
-fn totals_sum(currency: String, values: [i64; 6]) -> TotalsSum {
-    let [sales, lines, quantity_micro, gross_minor, tax_minor, net_minor] = values;
-    let units = Quantity::from_micro(quantity_micro).into();
-    TotalsSum { currency, sales, lines, units, gross_minor, tax_minor, net_minor }
+fn totals_sum(currency: String, values: [i64; 9]) -> TotalsSum {
+    let [
+        sales,
+        lines,
+        quantity_micro,
+        gross_minor,
+        tax_minor,
+        net_minor,
+        refunds,
+        refund_gross_minor,
+        refund_tax_minor,
+    ] = values;
+    TotalsSum {
+        currency,
+        sales,
+        lines,
+        units: Quantity::from_micro(quantity_micro).into(),
+        gross_minor,
+        tax_minor,
+        net_minor,
+        refunds,
+        refund_gross_minor,
+        refund_tax_minor,
+        turnover_minor: gross_minor.saturating_sub(refund_gross_minor),
+    }
 }
 
 pub(crate) fn parked(event: &ParkedEvent) -> ParkedJson {

@@ -8,6 +8,8 @@ use protocol::latest::local_api::QuantityJson;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use super::counter_wire::*;
+
 /// `POST /api/v1/enroll`: a store shows its claim code.
 #[derive(Deserialize, ToSchema)]
 pub struct EnrollRequest {
@@ -110,7 +112,8 @@ pub enum Severity {
 /// What needs a person.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AlertJson {
-    /// `losses`, `went_back`, `fork`, `receipt_gaps`, `duplicate_receipts`, `parked` or `clock`.
+    /// `losses`, `went_back`, `fork`, `prices`, `over_refunds`, `receipt_gaps`, `z_gaps`, `duplicate_receipts`,
+    /// `duplicate_z`, `refunds_without_sale`, `parked` or `clock`.
     pub kind: &'static str,
     /// How many events or receipts, or how many milliseconds.
     pub count: i64,
@@ -139,10 +142,12 @@ pub struct StoreDetail {
     pub store: StoreSummary,
     /// Its epochs, newest first; at most 200.
     pub epochs: Vec<EpochJson>,
-    /// Receipt numbers that stand on two sales; at most 200.
+    /// Receipt numbers that stand on two sales or refunds; at most 200.
     pub duplicate_receipts: Vec<DuplicateReceiptJson>,
     /// Sales that do not cost what their price book says, those found last first; at most 200.
     pub price_differences: Vec<PriceDifferenceJson>,
+    /// Sales of which more came back than was sold, the newest first; at most 200.
+    pub over_refunds: Vec<OverRefundJson>,
 }
 
 /// A sale that does not cost what its price book says. It stays as it was sold.
@@ -194,15 +199,17 @@ pub struct PlaceJson {
     pub seq: u64,
 }
 
-/// A receipt number that an earlier sale of the till has too.
+/// A receipt number that an earlier sale or refund of the till has too.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DuplicateReceiptJson {
     /// The till.
     pub till_id: String,
     /// The number.
     pub receipt_no: i64,
-    /// The later sale.
-    pub sale_id: String,
+    /// The later sale, if it is one.
+    pub sale_id: Option<String>,
+    /// The later refund, if it is one.
+    pub refund_id: Option<String>,
 }
 
 /// `GET /api/v1/stores/{store_id}/receipts/missing`
@@ -434,6 +441,14 @@ pub struct TotalsSum {
     pub tax_minor: i64,
     /// Without the tax.
     pub net_minor: i64,
+    /// Refunds; each counts on its own business date.
+    pub refunds: i64,
+    /// What went back to customers, tax included.
+    pub refund_gross_minor: i64,
+    /// The tax in it.
+    pub refund_tax_minor: i64,
+    /// Sales less refunds, tax included.
+    pub turnover_minor: i64,
 }
 
 /// Which parked events.
@@ -472,7 +487,8 @@ pub struct ParkedJson {
     pub hash: String,
     /// When it was parked.
     pub parked_at_ms: i64,
-    /// Why: `unknown_kind`, `malformed`, `sale_id_known`, `sale_id_conflict`, `does_not_fit` or `fork`.
+    /// Why: `unknown_kind`, `malformed`, `does_not_fit`, `fork`, `found`, or that an id is in the ledger already:
+    /// `sale_id_known`, `sale_id_conflict`, and so on for `refund_id`, `shift_id` and `movement_id`.
     pub reason: String,
     /// Why, in words.
     pub detail: String,

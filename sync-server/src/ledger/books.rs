@@ -1,6 +1,6 @@
 //! Reading the ledger.
 
-use pos_model::{BusinessDate, ChainHash, Epoch, EventId, SaleId, Seq, StoreId};
+use pos_model::{BusinessDate, ChainHash, Epoch, EventId, RefundId, SaleId, Seq, StoreId};
 use protocol::latest::SaleCompleted;
 
 use super::LedgerError;
@@ -84,10 +84,18 @@ pub enum AlertKind {
     Fork,
     /// Sales do not cost what their price book says.
     Prices,
+    /// More came back of sales than was sold.
+    OverRefunds,
     /// Receipt numbers that never arrived.
     ReceiptGaps,
+    /// Z reports that never arrived.
+    ZGaps,
     /// Receipt numbers that stand on two sales.
     DuplicateReceipts,
+    /// Z numbers that stand on two reports.
+    DuplicateZ,
+    /// Refunds of sales that have not arrived.
+    RefundsWithoutSale,
     /// Events wait for a person.
     Parked,
     /// The store's clock is wrong.
@@ -96,13 +104,17 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All kinds, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Losses,
         Self::WentBack,
         Self::Fork,
         Self::Prices,
+        Self::OverRefunds,
         Self::ReceiptGaps,
+        Self::ZGaps,
         Self::DuplicateReceipts,
+        Self::DuplicateZ,
+        Self::RefundsWithoutSale,
         Self::Parked,
         Self::Clock,
     ];
@@ -110,8 +122,14 @@ impl AlertKind {
     /// Whether somebody has to look now, and not only at some time.
     pub const fn is_grave(self) -> bool {
         match self {
-            Self::Losses | Self::WentBack | Self::Fork | Self::Prices => true,
-            Self::ReceiptGaps | Self::DuplicateReceipts | Self::Parked | Self::Clock => false,
+            Self::Losses | Self::WentBack | Self::Fork | Self::Prices | Self::OverRefunds => true,
+            Self::ReceiptGaps
+            | Self::ZGaps
+            | Self::DuplicateReceipts
+            | Self::DuplicateZ
+            | Self::RefundsWithoutSale
+            | Self::Parked
+            | Self::Clock => false,
         }
     }
 
@@ -130,11 +148,23 @@ impl AlertKind {
             Self::Prices => {
                 "Look at the sales listed for the store: its agent computes otherwise than the centre, by another version or through a defect. The sales stay as they were sold."
             }
+            Self::OverRefunds => {
+                "Look at the sales listed for the store and at their refunds: who gave the money back, who allowed it, and why. Nothing is refused; the money has left the drawer."
+            }
             Self::ReceiptGaps => {
                 "Look at the store's parked events first: the numbers of parked sales are among these. If its backlog is empty and other numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
             }
+            Self::ZGaps => {
+                "Look at the store's parked events first. If its backlog is empty and reports stay missing, they were lost with a folder that was put back: ask the store for its printed reports."
+            }
             Self::DuplicateReceipts => {
-                "Two sales carry one receipt number, as after a folder was put back. Both are kept and counted; tell whoever does the books."
+                "Two sales or refunds carry one receipt number, as after a folder was put back. Both are kept and counted; tell whoever does the books."
+            }
+            Self::DuplicateZ => {
+                "Two Z reports of a till carry one number, as after a folder was put back. Both are kept; tell whoever does the books."
+            }
+            Self::RefundsWithoutSale => {
+                "Look at the store's parked events and missing receipts: the sales may be among them. If nothing is missing and the backlog is empty, ask who gave money back for sales that were never made there."
             }
             Self::Parked => "breakwater-server parked list and parked show NO name the reason and keep the bytes.",
             Self::Clock => "Set the store's clock. Sales keep the time that it showed.",
@@ -148,8 +178,12 @@ impl AlertKind {
             Self::WentBack => "went_back",
             Self::Fork => "fork",
             Self::Prices => "prices",
+            Self::OverRefunds => "over_refunds",
             Self::ReceiptGaps => "receipt_gaps",
+            Self::ZGaps => "z_gaps",
             Self::DuplicateReceipts => "duplicate_receipts",
+            Self::DuplicateZ => "duplicate_z",
+            Self::RefundsWithoutSale => "refunds_without_sale",
             Self::Parked => "parked",
             Self::Clock => "clock",
         }
@@ -190,15 +224,17 @@ pub struct ReceiptGap {
     pub last_no: i64,
 }
 
-/// A receipt number that an earlier sale of the till has too.
+/// A receipt number that an earlier sale or refund of the till has too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuplicateReceipt {
     /// The till.
     pub till_id: String,
     /// The number.
     pub receipt_no: i64,
-    /// The later sale.
-    pub sale_id: SaleId,
+    /// The later sale, if it is one.
+    pub sale_id: Option<SaleId>,
+    /// The later refund, if it is one.
+    pub refund_id: Option<RefundId>,
 }
 
 /// An applied sale with its place.
@@ -254,6 +290,12 @@ pub struct DayTotals {
     pub tax_minor: i64,
     /// Without the tax.
     pub net_minor: i64,
+    /// Refunds.
+    pub refunds: i64,
+    /// What went back, tax included.
+    pub refund_gross_minor: i64,
+    /// The tax in it.
+    pub refund_tax_minor: i64,
 }
 
 /// What was sold on the newest business date, over all stores.
@@ -267,6 +309,10 @@ pub struct LatestDay {
     pub sales: i64,
     /// What customers paid, tax included.
     pub gross_minor: i64,
+    /// Refunds.
+    pub refunds: i64,
+    /// What went back, tax included.
+    pub refund_gross_minor: i64,
 }
 
 /// Which parked events: at most `limit` of them, behind number `after`.

@@ -11,10 +11,11 @@
 //! - Nothing on the path of a sale grows with history, but the depth of an index.
 //!
 //! Layout: [`Job`] is a message with its hashes computed and its events decoded. [`Ledger`] applies groups; [`Registry`]
-//! keeps stores, claim codes and secrets; [`Books`] reads. [`SqliteLedger`] and [`SqliteReader`] are their home in
+//! keeps stores, claim codes and secrets; [`Books`] and [`CounterBooks`] read. [`SqliteLedger`] and [`SqliteReader`] are their home in
 //! SQLite. The module knows no network and no clock: time comes in as an argument.
 
 mod books;
+mod counter_books;
 mod job;
 mod prices;
 mod registry;
@@ -26,6 +27,7 @@ pub use books::{
     Alert, AlertKind, Books, DIFFERENCES_MAX, DayTotals, Difference, DuplicateReceipt, EpochRow, HealthRow, LatestDay,
     ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
 };
+pub use counter_books::{CounterBooks, OverRefund, RefundLineRow, RefundRow, ReportRow, ShiftRow, StorePage, ZNumbers};
 pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
 pub use prices::{PriceBookRow, PriceBooks, PriceDifference};
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
@@ -37,6 +39,11 @@ pub trait Ledger: Send {
     /// `now_ms` is when they arrived. An error means that nothing of it was applied.
     fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError>;
 
+    /// Looks at the next events behind number `after` that are parked because an older program did not know their kind, a
+    /// bounded number, and applies in one database transaction those that this program can. Those that it cannot stay
+    /// parked, with the reason that it has. `now_ms` is when.
+    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError>;
+
     /// Does the housekeeping that is due, outside any group: short when little is due.
     fn tidy(&mut self) -> Result<(), LedgerError>;
 
@@ -44,6 +51,47 @@ pub trait Ledger: Send {
     fn end(&mut self) -> Result<(), LedgerError> {
         Ok(())
     }
+}
+
+/// What one step over the parked events did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkedStep {
+    /// Events looked at.
+    pub looked_at: usize,
+    /// Those of them that are applied.
+    pub applied: usize,
+    /// Behind which event number to go on; none if there is nothing more.
+    pub next: Option<i64>,
+}
+
+/// How far the parked events are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ParkedProgress {
+    /// Events looked at.
+    pub looked_at: u64,
+    /// Those of them that are applied.
+    pub applied: u64,
+}
+
+/// Applies all events that are parked because an older program did not know their kind, step by step. `now_ms` tells the
+/// time of each step, and `each_step` hears how far it is. May be ended at any place and done again: what is applied is not
+/// parked any more.
+pub fn apply_all_parked<L: Ledger + ?Sized>(
+    ledger: &mut L,
+    mut now_ms: impl FnMut() -> i64,
+    mut each_step: impl FnMut(ParkedProgress),
+) -> Result<ParkedProgress, LedgerError> {
+    let mut progress = ParkedProgress::default();
+    let mut after = Some(0);
+    while let Some(behind) = after {
+        let step = ledger.apply_parked(behind, now_ms())?;
+        ledger.tidy()?;
+        progress.looked_at += step.looked_at as u64;
+        progress.applied += step.applied as u64;
+        after = step.next;
+        each_step(progress);
+    }
+    Ok(progress)
 }
 
 /// The ledger's database failed, or is not one.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, clippy::panic, reason = "each test file uses a part of this, and tests may panic")]
 
+pub mod counter;
+
 use pos_model::{
     BusinessDate, ChainHash, Currency, Epoch, EventId, ItemId, Money, Quantity, SaleId, Seq, Sku, Stamp, StoreId, Tag,
     TillId,
@@ -12,12 +14,12 @@ use protocol::latest::{
     encode_event,
 };
 use sync_core::server::{BatchOutcome, HelloOutcome, Outcome};
-use sync_server::ledger::{Books, Job, Ledger, Registry, SqliteLedger, SqliteSettings};
+use sync_server::ledger::{Books, CounterBooks, Job, Ledger, Registry, SqliteLedger, SqliteSettings};
 use uuid::Uuid;
 
 /// All that a home of the ledger offers.
-pub trait Home: Ledger + Books + Registry {}
-impl<T: Ledger + Books + Registry> Home for T {}
+pub trait Home: Ledger + Books + CounterBooks + Registry {}
+impl<T: Ledger + Books + CounterBooks + Registry> Home for T {}
 
 /// Runs a case against each home of the ledger.
 pub fn each_home(case: impl Fn(&mut dyn Home)) {

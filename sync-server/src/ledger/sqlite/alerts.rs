@@ -67,7 +67,7 @@ pub(super) fn of_state(store: &StoreRow) -> Vec<Alert> {
 type Describe = fn(&Found) -> Alert;
 
 /// Event and receipt numbers are not negative, so that the difference of two fits wherever they do.
-const QUERIES: [(&str, Describe); 8] = [
+const QUERIES: [(&str, Describe); 12] = [
     (
         // A cross join begins with the losses, which are few; the planner would look at every epoch there is.
         "SELECT store_no, to_seq - from_seq + 1 FROM losses CROSS JOIN streams USING (stream_no)
@@ -130,6 +130,14 @@ const QUERIES: [(&str, Describe); 8] = [
         },
     ),
     (
+        "SELECT store_no, count(*) FROM refunded_sales WHERE is_over = 1 AND ifnull(store_no = ?1, true)
+        GROUP BY store_no ORDER BY store_no",
+        |found| {
+            let text = format!("more came back than was sold of {}", plural(found.sum, "sale", "sales"));
+            Alert { kind: AlertKind::OverRefunds, count: found.sum, text }
+        },
+    ),
+    (
         // A row for each till. Its gaps lie side by side, so that together they are no longer than its largest number.
         "SELECT store_no, sum(first_no - 1 - ifnull((SELECT max(before.last_no) FROM receipt_runs AS before
                 WHERE before.store_no = runs.store_no AND before.till_id = runs.till_id
@@ -143,11 +151,40 @@ const QUERIES: [(&str, Describe); 8] = [
         },
     ),
     (
+        // As with receipts.
+        "SELECT store_no, sum(first_no - 1 - ifnull((SELECT max(before.last_no) FROM z_runs AS before
+                WHERE before.store_no = runs.store_no AND before.till_id = runs.till_id
+                    AND before.first_no < runs.first_no), 0))
+        FROM z_runs AS runs WHERE first_no > 1 AND ifnull(store_no = ?1, true)
+        GROUP BY store_no, till_id ORDER BY store_no, till_id",
+        |found| {
+            let reports = plural(found.sum, "Z report is", "Z reports are");
+            let text = format!("{reports} missing at {}", plural(found.rows, "till", "tills"));
+            Alert { kind: AlertKind::ZGaps, count: found.sum, text }
+        },
+    ),
+    (
         "SELECT store_no, count(*) FROM duplicate_receipts WHERE ifnull(store_no = ?1, true)
         GROUP BY store_no ORDER BY store_no",
         |found| {
             let text = format!("{} given twice", plural(found.sum, "receipt number was", "receipt numbers were"));
             Alert { kind: AlertKind::DuplicateReceipts, count: found.sum, text }
+        },
+    ),
+    (
+        "SELECT store_no, count(*) FROM duplicate_z WHERE ifnull(store_no = ?1, true)
+        GROUP BY store_no ORDER BY store_no",
+        |found| {
+            let text = format!("{} given twice", plural(found.sum, "Z number was", "Z numbers were"));
+            Alert { kind: AlertKind::DuplicateZ, count: found.sum, text }
+        },
+    ),
+    (
+        "SELECT store_no, refunds_waiting FROM store_state WHERE refunds_waiting > 0 AND ifnull(store_no = ?1, true)",
+        |found| {
+            let sales = plural(found.sum, "sale was refunded that is", "sales were refunded that are");
+            let text = format!("{sales} not in the ledger");
+            Alert { kind: AlertKind::RefundsWithoutSale, count: found.sum, text }
         },
     ),
 ];

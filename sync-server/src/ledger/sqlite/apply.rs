@@ -5,7 +5,7 @@
 //! group is done again carefully: message by message under savepoints, and a batch that still fails event by event, so
 //! that only the guilty event is parked. A failure of the database itself ends either way at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pos_model::StoreId;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -24,6 +24,8 @@ pub(super) struct Group<'c, 'g> {
     pub(super) now_ms: i64,
     pub(super) next_event_no: i64,
     pub(super) care: Care,
+    /// Stores that have refunds of which the sale is not applied: each sale of these is looked up among them.
+    pub(super) stores_waiting: HashSet<i64>,
     /// Reused for the JSON of tenders and options.
     pub(super) text: String,
 }
@@ -57,12 +59,8 @@ pub(super) fn apply(connection: &mut Connection, group: &[Job], now_ms: i64) -> 
 fn attempt(connection: &mut Connection, jobs: &[Job], now_ms: i64, care: Care) -> Result<Vec<Outcome>, Fault> {
     let transaction = Transaction::new(connection, TransactionBehavior::Immediate).during("begin group")?;
     let outcomes = {
-        let mut rows = Rows::prepare(&transaction)?;
-        let stores = store_numbers(&mut rows, jobs, now_ms)?;
-        let next_event_no = rows.next_event_no()?;
-        let effects = Effects::default();
-        let mut group =
-            Group { connection: &transaction, rows, effects, now_ms, next_event_no, care, text: String::new() };
+        let mut group = Group::begin(&transaction, now_ms, care)?;
+        let stores = store_numbers(&mut group.rows, jobs, now_ms)?;
         let outcomes = jobs.iter().map(|job| {
             let store_no = stores.get(&job.store).copied().expect("every store of the group was numbered");
             group.message(store_no, &job.message)
@@ -87,7 +85,15 @@ fn store_numbers<'g>(rows: &mut Rows<'_>, jobs: &'g [Job], now_ms: i64) -> Resul
     Ok(stores)
 }
 
-impl<'g> Group<'_, 'g> {
+impl<'c, 'g> Group<'c, 'g> {
+    pub(super) fn begin(connection: &'c Connection, now_ms: i64, care: Care) -> Result<Self, Fault> {
+        let mut rows = Rows::prepare(connection)?;
+        let next_event_no = rows.next_event_no()?;
+        let stores_waiting = rows.stores_waiting()?;
+        let (effects, text) = (Effects::default(), String::new());
+        Ok(Self { connection, rows, effects, now_ms, next_event_no, care, stores_waiting, text })
+    }
+
     fn message(&mut self, store_no: i64, message: &'g Message) -> Result<Outcome, Fault> {
         if self.care == Care::FullSpeed {
             return self.one(store_no, message);
@@ -131,6 +137,7 @@ impl<'g> Group<'_, 'g> {
     /// Writes what the messages so far have gathered.
     pub(super) fn write_effects(&mut self) -> Result<(), Fault> {
         let mut effects = std::mem::take(&mut self.effects);
-        effects.write(&mut self.rows)
+        effects.write(&mut self.rows)?;
+        effects.counter.write(self.connection, &mut self.stores_waiting)
     }
 }

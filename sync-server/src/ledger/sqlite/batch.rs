@@ -2,38 +2,22 @@
 
 use std::ops::Range;
 
-use pos_model::{ChainHash, Epoch, Seq};
-use protocol::latest::{DecodeError, EpochOpened, Event, EventBody, Mark, OpenReason, SaleCompleted, decode_event};
+use pos_model::{ChainHash, Seq};
+use protocol::latest::Mark;
 use sync_core::server::{BatchOutcome, Held, Verdict, judge};
 
-use super::apply::{Care, Group};
+use super::apply::Group;
 use super::fault::Fault;
 use super::frames;
-use super::receipts;
-use super::rows::{BatchRow, Parking, Rows, SalePlace, SaleRow, StreamRow};
+use super::record::Place;
+use super::rows::{BatchRow, Parking, Rows, StreamRow};
 use crate::ledger::{LedgerError, ReceivedBatch};
-
-/// Lines are numbered `1024 * event_no + position`. An event of the largest size holds some 600 lines.
-pub(super) const LINES_MAX: i64 = 1024;
 
 /// Why an event of another history is parked.
 const FORK: Parking<'_> = Parking { reason: "fork", detail: "another event is at this place" };
 
 /// Why an event of a lost place is parked.
 const FOUND: Parking<'_> = Parking { reason: "found", detail: "it had been written down as lost" };
-
-/// An event, if this program understands it.
-type Received = Result<Event, DecodeError>;
-
-/// Where an event of the followed history stands.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    store_no: i64,
-    stream_no: i64,
-    epoch: Epoch,
-    seq: Seq,
-    hash: ChainHash,
-}
 
 /// What the tables hold of a stream.
 struct HeldRows<'r, 'c> {
@@ -134,127 +118,13 @@ impl<'g> Group<'_, 'g> {
         let mut parked = Vec::new();
         for (index, received) in batch.events.iter().enumerate().skip(skip) {
             let (seq, hash) = (shape.seq(index), batch.hashes[index]);
-            let place = Place { store_no, stream_no, epoch: batch.epoch, seq, hash };
+            let place = Place { event_no: self.next_event_no, store_no, stream_no, epoch: batch.epoch, seq, hash };
             if !self.take_in(place, received)? {
                 parked.push(seq);
             }
         }
         let applied = (row.events - parked.len()) as u64;
         Ok(BatchOutcome { through: end, cursor: end, applied, parked, forked: false, rewind: false })
-    }
-
-    /// Applies an event, or parks it; says which.
-    fn take_in(&mut self, place: Place, received: &'g Received) -> Result<bool, Fault> {
-        if self.care != Care::Events {
-            return self.record(place, received);
-        }
-        match self.in_savepoint(|group| group.record(place, received)) {
-            Err(Fault::Content(detail)) => self
-                .in_savepoint(|group| group.park(place, received, Parking { reason: "does_not_fit", detail: &detail }))
-                .map(|()| false),
-            taken => taken,
-        }
-    }
-
-    fn record(&mut self, place: Place, received: &'g Received) -> Result<bool, Fault> {
-        let refused = match received {
-            Ok(Event { body: EventBody::SaleCompleted(sale), .. }) => self.sale(place, sale)?,
-            Ok(Event { body: EventBody::EpochOpened(opened), at, .. }) => self.epoch(place, opened, at.utc_ms)?,
-            Ok(Event { body, .. }) => Some(("unknown_kind", format!("kind {:?}", body.kind()))),
-            Err(DecodeError::UnknownKind(kind)) => Some(("unknown_kind", format!("kind {kind:?}"))),
-            Err(DecodeError::Malformed(detail)) => Some(("malformed", detail.clone())),
-        };
-        match refused {
-            None => {
-                self.rows.add_event(self.next_event_no, &place.hash)?;
-                self.next_event_no += 1;
-                self.effects.applied_event(place.store_no);
-                Ok(true)
-            }
-            Some((reason, detail)) => self.park(place, received, Parking { reason, detail: &detail }).map(|()| false),
-        }
-    }
-
-    fn sale(&mut self, place: Place, sale: &'g SaleCompleted) -> Result<Option<(&'static str, String)>, Fault> {
-        let Some(lines) = i64::try_from(sale.lines.len()).ok().filter(|lines| *lines < LINES_MAX) else {
-            return Ok(Some(("malformed", format!("a sale of {} lines", sale.lines.len()))));
-        };
-        let Some(receipt_no) = receipts::believed(sale.receipt_no) else {
-            return Ok(Some(("malformed", format!("receipt number {}", sale.receipt_no))));
-        };
-        let event_no = self.next_event_no;
-        let Place { store_no, stream_no, seq, .. } = place;
-        let row = SaleRow { event_no, store_no, stream_no, seq, receipt_no, lines, sale };
-        if !self.rows.add_sale(&row, &mut self.text)? {
-            return self.sale_id_known(store_no, sale).map(Some);
-        }
-        self.rows.add_lines(event_no, &sale.lines, &mut self.text)?;
-        self.effects.sale(&row, self.now_ms)?;
-        Ok(None)
-    }
-
-    /// A sale of this id is in the ledger already, at another place: a till posted it again to an agent that had been
-    /// restored, or two sales share an id.
-    fn sale_id_known(&mut self, store_no: i64, sale: &SaleCompleted) -> Result<(&'static str, String), Fault> {
-        let SalePlace { store, store_no: held_at, epoch, seq, event_no } = self.rows.sale_place(&sale.sale_id)?;
-        let same = match self.held_event(event_no)? {
-            Some(Event { body: EventBody::SaleCompleted(held), .. }) => held_at == store_no && is_repeated(&held, sale),
-            _ => false,
-        };
-        let (reason, what) =
-            if same { ("sale_id_known", "the same sale") } else { ("sale_id_conflict", "another sale") };
-        Ok((reason, format!("{what} with id {} is event {epoch}/{seq} of store {store}", sale.sale_id)))
-    }
-
-    /// An event that is held, if it can be understood.
-    fn held_event(&mut self, event_no: i64) -> Result<Option<Event>, Fault> {
-        let bytes = frames::event_bytes(self.connection, event_no)?;
-        Ok(bytes.and_then(|bytes| decode_event(&bytes).ok()))
-    }
-
-    fn epoch(
-        &mut self,
-        place: Place,
-        opened: &EpochOpened,
-        at_ms: i64,
-    ) -> Result<Option<(&'static str, String)>, Fault> {
-        if opened.epoch != place.epoch {
-            return Ok(Some(("malformed", format!("it opens epoch {}", opened.epoch))));
-        }
-        let why = match opened.reason {
-            OpenReason::Start => "start",
-            OpenReason::Fork => "fork",
-            OpenReason::Other => "other",
-        };
-        self.rows.open_stream(place.stream_no, at_ms, why, opened.previous.as_ref())?;
-        if let Some(previous) = &opened.previous
-            && !self.rows.continue_stream(place.store_no, previous)?
-        {
-            // The epoch before was never heard of; its events may come yet.
-            let before = Mark { seq: Seq::ZERO, hash: ChainHash::GENESIS };
-            self.rows.add_stream(place.store_no, previous.epoch, before, ChainHash::GENESIS, self.now_ms)?;
-            self.rows.continue_stream(place.store_no, previous)?;
-        }
-        Ok(None)
-    }
-
-    /// Parks an event that has its place in the history.
-    fn park(&mut self, place: Place, received: &Received, parking: Parking<'_>) -> Result<(), Fault> {
-        let event_no = self.next_event_no;
-        self.rows.add_event(event_no, &place.hash)?;
-        self.next_event_no += 1;
-        let Place { store_no, stream_no, seq, hash, .. } = place;
-        self.rows.park(store_no, stream_no, seq, &hash, self.now_ms, parking, Some(event_no), None)?;
-        self.effects.parked(store_no, 1);
-        self.receipt_of_parked(store_no, received)
-    }
-
-    /// The number of a parked sale is on a printed receipt too: a store that was put back goes on above it.
-    fn receipt_of_parked(&mut self, store_no: i64, received: &Received) -> Result<(), Fault> {
-        if let Ok(Event { body: EventBody::SaleCompleted(sale), .. }) = received {
-            self.known_receipt(store_no, &sale.till_id, sale.receipt_no)?;
-        }
-        Ok(())
     }
 
     /// Keeps what lies at lost places among the first `known` events, which otherwise are there.
@@ -321,14 +191,4 @@ impl<'g> Group<'_, 'g> {
         }
         Ok(parked)
     }
-}
-
-/// Whether a store has sold the same again: all is alike that the till says, and only what the agent adds may differ.
-fn is_repeated(held: &SaleCompleted, sale: &SaleCompleted) -> bool {
-    held.till_id == sale.till_id
-        && held.currency == sale.currency
-        && held.channel == sale.channel
-        && held.lines == sale.lines
-        && held.tenders == sale.tenders
-        && held.totals == sale.totals
 }

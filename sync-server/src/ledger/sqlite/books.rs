@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use pos_model::{BusinessDate, Epoch, SaleId, Seq, StoreId};
+use pos_model::{BusinessDate, Epoch, RefundId, SaleId, Seq, StoreId};
 use protocol::latest::{EventBody, SaleCompleted, decode_event};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use uuid::Uuid;
 
 use super::fault::{During, read_all};
 use super::rows::hash_of;
@@ -68,14 +69,17 @@ impl<C: Connected> Books for C {
 
     fn duplicate_receipts(&self, store: &StoreId, limit: u32) -> Result<Vec<DuplicateReceipt>, LedgerError> {
         let doing = "read duplicate receipts";
-        let query = "SELECT duplicate_receipts.till_id, duplicate_receipts.receipt_no, sale_id
-            FROM duplicate_receipts JOIN sales USING (event_no)
+        let query = "SELECT duplicate_receipts.till_id, duplicate_receipts.receipt_no, sales.sale_id, refunds.refund_id
+            FROM duplicate_receipts LEFT JOIN sales USING (event_no) LEFT JOIN refunds USING (event_no)
             WHERE duplicate_receipts.store_no = (SELECT store_no FROM stores WHERE store_id = ?1)
-            ORDER BY 1, 2 LIMIT ?2";
+            ORDER BY 1, 2, event_no LIMIT ?2";
         let mut statement = self.connection().prepare_cached(query).during(doing)?;
         read_all(&mut statement, params![store.as_str(), limit], doing, |row| {
-            let (till_id, receipt_no, sale_id): (String, i64, [u8; 16]) = row.try_into().during(doing)?;
-            Ok(DuplicateReceipt { till_id, receipt_no, sale_id: SaleId::new(uuid::Uuid::from_bytes(sale_id)) })
+            let (till_id, receipt_no, sale_id, refund_id): (_, _, Option<[u8; 16]>, Option<[u8; 16]>) =
+                row.try_into().during(doing)?;
+            let sale_id = sale_id.map(|id| SaleId::new(Uuid::from_bytes(id)));
+            let refund_id = refund_id.map(|id| RefundId::new(Uuid::from_bytes(id)));
+            Ok(DuplicateReceipt { till_id, receipt_no, sale_id, refund_id })
         })
     }
 
@@ -115,7 +119,7 @@ impl<C: Connected> Books for C {
         let doing = "read totals";
         let mut query =
             "SELECT store_id, business_date, currency, sales, lines, quantity_micro, gross_minor, tax_minor,
-                net_minor FROM day_totals JOIN stores USING (store_no) WHERE true"
+                net_minor, refunds, refund_gross_minor, refund_tax_minor FROM day_totals JOIN stores USING (store_no) WHERE true"
                 .to_owned();
         let mut values = Vec::new();
         let mut narrow = |condition: &str, value: Value| {
@@ -148,6 +152,9 @@ impl<C: Connected> Books for C {
                 gross_minor: row.get(6)?,
                 tax_minor: row.get(7)?,
                 net_minor: row.get(8)?,
+                refunds: row.get(9)?,
+                refund_gross_minor: row.get(10)?,
+                refund_tax_minor: row.get(11)?,
             })
         });
         rows.during(doing)?.collect::<rusqlite::Result<_>>().during(doing)
@@ -166,11 +173,12 @@ impl<C: Connected> Books for C {
     fn latest_day(&self, now_ms: i64) -> Result<Vec<LatestDay>, LedgerError> {
         let doing = "read the newest business day";
         let Some(business_date) = self.newest_date(now_ms)? else { return Ok(Vec::new()) };
-        let query = "SELECT currency, sales, gross_minor FROM day_totals WHERE business_date = ?1";
+        let query = "SELECT currency, sales, gross_minor, refunds, refund_gross_minor FROM day_totals
+            WHERE business_date = ?1";
         let mut statement = self.connection().prepare_cached(query).during(doing)?;
         let days = read_all(&mut statement, [business_date.days()], doing, |row| {
-            let (currency, sales, gross_minor) = row.try_into().during(doing)?;
-            Ok(LatestDay { business_date, currency, sales, gross_minor })
+            let (currency, sales, gross_minor, refunds, refund_gross_minor) = row.try_into().during(doing)?;
+            Ok(LatestDay { business_date, currency, sales, gross_minor, refunds, refund_gross_minor })
         })?;
         Ok(by_currency(days))
     }
@@ -212,6 +220,8 @@ fn by_currency(days: Vec<LatestDay>) -> Vec<LatestDay> {
             Some(sum) => {
                 sum.sales = sum.sales.saturating_add(day.sales);
                 sum.gross_minor = sum.gross_minor.saturating_add(day.gross_minor);
+                sum.refunds = sum.refunds.saturating_add(day.refunds);
+                sum.refund_gross_minor = sum.refund_gross_minor.saturating_add(day.refund_gross_minor);
             }
             None => {
                 sums.insert(day.currency.clone(), day);

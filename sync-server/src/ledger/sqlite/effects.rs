@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
-use pos_model::Currency;
+use pos_model::{Currency, TillId};
 use rusqlite::params;
 
+use super::counter::CounterEffects;
 use super::fault::{During, Fault};
-use super::receipts;
+use super::numbers;
 use super::rows::{Rows, SaleRow};
 
 #[derive(Debug, Default)]
@@ -17,19 +18,21 @@ pub(super) struct Effects<'g> {
     stores: Table<i64, StoreCounts>,
     totals: Table<(i64, i32, Currency), Totals>,
     used: Table<(i64, i32, &'g str), i64>,
-    /// Receipt number and event of each sale, by store and till.
+    /// Receipt number and event of each sale and refund, by store and till.
     receipts: Table<(i64, &'g str), Vec<(i64, i64)>>,
+    /// Those of what else happens at the counter.
+    pub(super) counter: CounterEffects<'g>,
 }
 
-type Table<K, V> = HashMap<K, V, Seed>;
+pub(super) type Table<K, V> = HashMap<K, V, Seed>;
 
 /// Several keys are looked up for each sale, so the hash is a few multiplications and no more. It starts from a random
 /// number of the process, so that nobody can choose names of items that collide.
 #[derive(Debug, Clone)]
-struct Seed(u64);
+pub(super) struct Seed(u64);
 
 #[derive(Debug)]
-struct Mixer(u64);
+pub(super) struct Mixer(u64);
 
 impl Default for Seed {
     fn default() -> Self {
@@ -139,12 +142,27 @@ impl<'g> Effects<'g> {
         add(&mut totals.tax_minor, sale.totals.tax_minor.minor())?;
         add(&mut totals.net_minor, sale.totals.net_minor.minor())?;
         for consumption in sale.lines.iter().flat_map(|line| &line.consumption) {
-            let used = self.used.entry((row.stream_no, date, consumption.item_id.as_str())).or_default();
-            add(used, consumption.quantity.micro())?;
+            self.used((row.stream_no, date, consumption.item_id.as_str()), consumption.quantity.micro())?;
         }
-        let receipts = self.receipts.entry((row.store_no, sale.till_id.as_str())).or_default();
-        receipts.push((row.receipt_no, row.event_no));
+        self.receipt(row.store_no, &sale.till_id, row.receipt_no, row.event_no);
         Ok(())
+    }
+
+    /// Counts stock as used: of a stream, business date and item.
+    pub(super) fn used(&mut self, key: (i64, i32, &'g str), micro: i64) -> Result<(), Fault> {
+        add(self.used.entry(key).or_default(), micro)
+    }
+
+    /// Counts a number that a till has given, on the receipt of a sale or a refund.
+    pub(super) fn receipt(&mut self, store_no: i64, till_id: &'g TillId, receipt_no: i64, event_no: i64) {
+        self.receipts.entry((store_no, till_id.as_str())).or_default().push((receipt_no, event_no));
+    }
+
+    /// An event that was parked is applied.
+    pub(super) fn unparked(&mut self, store_no: i64) {
+        let counts = self.stores.entry(store_no).or_default();
+        counts.events += 1;
+        counts.parked -= 1;
     }
 
     pub(super) fn write(&mut self, rows: &mut Rows<'_>) -> Result<(), Fault> {
@@ -175,18 +193,18 @@ impl<'g> Effects<'g> {
             rows.add_used.execute(params![stream_no, date, item_id, used]).during("add to the stock used")?;
         }
         for ((store_no, till_id), numbers) in sorted(&mut self.receipts) {
-            receipts::note(rows, store_no, till_id, numbers)?;
+            numbers::note(&mut rows.receipt_runs(), store_no, till_id, numbers)?;
         }
         Ok(())
     }
 }
 
-fn add(sum: &mut i64, more: i64) -> Result<(), Fault> {
+pub(super) fn add(sum: &mut i64, more: i64) -> Result<(), Fault> {
     *sum = sum.checked_add(more).ok_or_else(|| Fault::Content("a sum does not fit in 64 bits".to_owned()))?;
     Ok(())
 }
 
-fn sorted<K: Ord + Hash + Eq, V>(map: &mut Table<K, V>) -> Vec<(K, V)> {
+pub(super) fn sorted<K: Ord + Hash + Eq, V>(map: &mut Table<K, V>) -> Vec<(K, V)> {
     let mut entries: Vec<_> = map.drain().collect();
     entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     entries

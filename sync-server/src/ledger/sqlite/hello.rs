@@ -7,7 +7,7 @@ use sync_core::server::HelloOutcome;
 
 use super::apply::Group;
 use super::fault::{During, Fault, read_all};
-use super::receipts;
+use super::numbers;
 use super::rows::StreamRow;
 use crate::ledger::LedgerError;
 
@@ -143,7 +143,7 @@ impl<'g> Group<'_, 'g> {
 
     /// Keeps a receipt number that a store has given, whatever becomes of its sale.
     pub(super) fn known_receipt(&mut self, store_no: i64, till_id: &TillId, receipt_no: u64) -> Result<(), Fault> {
-        if let Some(number) = receipts::believed(receipt_no) {
+        if let Some(number) = numbers::believed(receipt_no) {
             self.rows.report_receipt(store_no, till_id, number)?;
         }
         Ok(())

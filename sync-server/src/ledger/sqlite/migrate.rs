@@ -7,8 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::fault::During;
 use crate::ledger::LedgerError;
 
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_ledger.sql"), include_str!("../migrations/0002_price_books.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_ledger.sql"),
+    include_str!("../migrations/0002_price_books.sql"),
+    include_str!("../migrations/0003_counter.sql"),
+];
 
 /// Marks the file as a ledger of Breakwater, for `file` and for ourselves: "BWld".
 const APPLICATION_ID: i64 = 0x4257_6c64;

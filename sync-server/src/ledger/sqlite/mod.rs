@@ -4,6 +4,7 @@ mod alerts;
 mod apply;
 mod batch;
 mod books;
+mod counter;
 mod effects;
 mod fault;
 mod fleet;
@@ -12,8 +13,10 @@ mod hello;
 mod history;
 mod log;
 mod migrate;
+mod numbers;
+mod parked;
 mod prices;
-mod receipts;
+mod record;
 mod registry;
 mod rows;
 mod verify;
@@ -27,7 +30,7 @@ use sync_core::server::Outcome;
 
 use self::fault::During;
 use self::log::LogBound;
-use super::{Job, Ledger, LedgerError};
+use super::{Job, Ledger, LedgerError, ParkedStep};
 
 /// How the file is treated. Durability is not a setting: every commit is synced (`synchronous=FULL`).
 #[derive(Debug, Clone)]
@@ -131,6 +134,10 @@ impl SqliteLedger {
 impl Ledger for SqliteLedger {
     fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError> {
         apply::apply(&mut self.connection, group, now_ms)
+    }
+
+    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
+        parked::apply(&mut self.connection, after, now_ms)
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {

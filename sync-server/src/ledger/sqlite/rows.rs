@@ -1,5 +1,6 @@
 //! The statements of a group, prepared once and kept, and the rows that they write and read.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use pos_model::{ChainHash, Epoch, SaleId, Seq, StoreId, TillId};
@@ -8,15 +9,29 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::fault::{During, is_known_key};
+use super::numbers::Runs;
 use crate::ledger::LedgerError;
 
-/// Where a sale is held.
-pub(super) struct SalePlace {
+/// Where a fact with an id is held, such as a sale.
+pub(super) struct FactPlace {
     pub(super) store: String,
     pub(super) store_no: i64,
     pub(super) epoch: Epoch,
     pub(super) seq: Seq,
     pub(super) event_no: i64,
+}
+
+impl FactPlace {
+    /// From store, epoch, number there, number of the event and number of the store.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            store: row.get(0)?,
+            epoch: Epoch::from_sql(row.get(1)?),
+            seq: Seq::from_sql(row.get(2)?),
+            event_no: row.get(3)?,
+            store_no: row.get(4)?,
+        })
+    }
 }
 
 /// A stream as the path of a batch needs it.
@@ -80,6 +95,7 @@ statements! {
     find_store: "SELECT store_no FROM stores WHERE store_id = ?1";
     add_store: "INSERT INTO stores (store_id, name, status, added_at_ms) VALUES (?1, '', 'active', ?2)";
     add_state: "INSERT INTO store_state (store_no, last_contact_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    stores_waiting: "SELECT store_no FROM store_state WHERE refunds_waiting > 0";
     last_event_no: "SELECT ifnull(max(event_no), 0) FROM events";
     find_stream: "SELECT stream_no, applied_seq, applied_hash, base_hash FROM streams WHERE store_no = ?1 AND epoch = ?2";
     add_stream: "INSERT INTO streams (store_no, epoch, applied_seq, applied_hash, base_hash, first_seen_ms)
@@ -102,8 +118,9 @@ statements! {
     add_line: "INSERT INTO sale_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     sale_place: "SELECT stores.store_id, streams.epoch, sales.seq, event_no, sales.store_no FROM sales JOIN stores USING (store_no)
         JOIN streams USING (stream_no) WHERE sale_id = ?1";
-    park: "INSERT INTO parked (store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
+    park: "INSERT INTO parked (parked_no, store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
+        VALUES (1 + max(ifnull((SELECT max(parked_no) FROM parked), 0),
+            ifnull((SELECT max(parked_no) FROM parked_applied), 0)), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
     lost: "SELECT max(from_seq, ?2), min(to_seq, ?3) FROM losses
         WHERE stream_no = ?1 AND from_seq <= ?3 AND to_seq >= ?2 ORDER BY from_seq LIMIT 1";
     found: "SELECT hash FROM parked WHERE stream_no = ?1 AND seq = ?2 AND reason = 'found' ORDER BY parked_no LIMIT 1";
@@ -123,7 +140,8 @@ statements! {
     count_store: "UPDATE store_state SET last_contact_ms = max(last_contact_ms, ?2),
         applied_events = applied_events + ?3, applied_sales = applied_sales + ?4, parked_events = parked_events + ?5,
         forked_events = forked_events + ?6, last_sale_at_ms = ifnull(?7, last_sale_at_ms) WHERE store_no = ?1";
-    add_totals: "INSERT INTO day_totals VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
+    add_totals: "INSERT INTO day_totals (store_no, business_date, currency, sales, lines, quantity_micro, gross_minor,
+        tax_minor, net_minor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
         sales = sales + excluded.sales, lines = lines + excluded.lines,
         quantity_micro = quantity_micro + excluded.quantity_micro, gross_minor = gross_minor + excluded.gross_minor,
         tax_minor = tax_minor + excluded.tax_minor, net_minor = net_minor + excluded.net_minor";
@@ -137,7 +155,24 @@ statements! {
     add_duplicate_receipt: "INSERT INTO duplicate_receipts VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 }
 
-impl Rows<'_> {
+impl<'c> Rows<'c> {
+    /// The statements on the runs of receipt numbers.
+    pub(super) fn receipt_runs(&mut self) -> Runs<'_, 'c> {
+        Runs {
+            at: &mut self.receipt_runs_at,
+            put: &mut self.put_receipt_run,
+            drop: &mut self.drop_receipt_run,
+            add_duplicate: &mut self.add_duplicate_receipt,
+        }
+    }
+
+    /// The stores that have refunds of which the sale is not applied: few, and none as a rule.
+    pub(super) fn stores_waiting(&mut self) -> Result<HashSet<i64>, LedgerError> {
+        let doing = "read the stores with refunds of unknown sales";
+        let rows = self.stores_waiting.query_map([], |row| row.get(0)).during(doing)?;
+        rows.collect::<rusqlite::Result<_>>().during(doing)
+    }
+
     /// The number of a store; a new one if it is not known.
     pub(super) fn store_no(&mut self, store: &StoreId, now_ms: i64) -> Result<i64, LedgerError> {
         let doing = "find store";
@@ -308,18 +343,8 @@ impl Rows<'_> {
     }
 
     /// Where the sale with this id is: store, epoch, number there, number of its event.
-    pub(super) fn sale_place(&mut self, sale_id: &SaleId) -> Result<SalePlace, LedgerError> {
-        self.sale_place
-            .query_row([sale_id.as_bytes()], |row| {
-                Ok(SalePlace {
-                    store: row.get(0)?,
-                    epoch: Epoch::from_sql(row.get(1)?),
-                    seq: Seq::from_sql(row.get(2)?),
-                    event_no: row.get(3)?,
-                    store_no: row.get(4)?,
-                })
-            })
-            .during("read the sale with this id")
+    pub(super) fn sale_place(&mut self, sale_id: &SaleId) -> Result<FactPlace, LedgerError> {
+        self.sale_place.query_row([sale_id.as_bytes()], FactPlace::read).during("read the sale with this id")
     }
 
     /// Parks an event; says whether it was not parked before.
@@ -378,7 +403,7 @@ pub(super) fn hash_of(value: ValueRef<'_>) -> Result<ChainHash, LedgerError> {
 }
 
 /// `[["cash",500],["card",120]]`. Kinds are made of letters that need no escape.
-fn tenders_as_json(tenders: &[Tender], text: &mut String) {
+pub(super) fn tenders_as_json(tenders: &[Tender], text: &mut String) {
     text.clear();
     text.push('[');
     for (index, tender) in tenders.iter().enumerate() {

@@ -2,6 +2,8 @@
 //! the ledger holds. It reads one state of the database, however long it takes, and keeps the counters in memory: some
 //! hundred bytes for each store, business date and item.
 
+mod counter;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
@@ -9,6 +11,7 @@ use pos_model::{BusinessDate, ChainHash, Epoch};
 use protocol::latest::{EventBody, SaleCompleted, decode_event};
 use rusqlite::{Connection, OptionalExtension, Statement};
 
+use self::counter::{Counter, CounterWalker};
 use super::fault::During;
 use super::frames;
 use super::rows::hash_of;
@@ -33,6 +36,7 @@ struct Computed {
     sales_of_store: BTreeMap<i64, i128>,
     /// Where each stream's history ends: its last number and the hash there.
     ends: BTreeMap<i64, (i64, ChainHash)>,
+    counter: Counter,
 }
 
 const DOING: &str = "verify the books";
@@ -44,6 +48,7 @@ pub(super) fn verify(connection: &Connection) -> Result<VerifyReport, LedgerErro
     compare_totals(connection, &computed, &mut report)?;
     compare_used(connection, &computed, &mut report)?;
     compare_stores(connection, &computed, &mut report)?;
+    computed.counter.compare(connection, &mut report)?;
     compare_cursors(connection, &computed, &mut report)?;
     Ok(report)
 }
@@ -57,6 +62,7 @@ fn walk_batches(connection: &Connection, report: &mut VerifyReport) -> Result<Co
         FROM batches JOIN streams USING (stream_no) ORDER BY first_event_no";
     let mut batches = connection.prepare(query).during(DOING)?;
     let mut events = Walker::prepare(connection)?;
+    let mut counter = CounterWalker::prepare(connection)?;
     let mut rows = batches.query([]).during(DOING)?;
     while let Some(row) = rows.next().during(DOING)? {
         let number = |column: usize| row.get::<_, i64>(column).during(DOING);
@@ -81,11 +87,14 @@ fn walk_batches(connection: &Connection, report: &mut VerifyReport) -> Result<Co
             report.events += 1;
             let stored = events.hash(event_no)?;
             report.compare(stored.unwrap_or(ChainHash::GENESIS), hash, || format!("hash of event {epoch}/{seq}"));
-            if let Ok(EventBody::SaleCompleted(sale)) = decode_event(bytes).map(|event| event.body)
-                && events.compare_sale(event_no, &sale, report)?
-            {
-                report.sales += 1;
-                computed.add(number(8)?, stream_no, &sale);
+            let Ok(event) = decode_event(bytes) else { continue };
+            if let EventBody::SaleCompleted(sale) = &event.body {
+                if events.compare_sale(event_no, sale, report)? {
+                    report.sales += 1;
+                    computed.add(number(8)?, stream_no, sale);
+                }
+            } else if counter.compare(event_no, &event.body, report)? {
+                computed.counter.add(number(8)?, stream_no, &event.body, &mut computed.used);
             }
         }
         computed.ends.insert(stream_no, (first_seq + count - 1, hash));
@@ -160,6 +169,7 @@ impl Computed {
     fn add(&mut self, store_no: i64, stream_no: i64, sale: &SaleCompleted) {
         let date = sale.business_date.days();
         *self.sales_of_store.entry(store_no).or_default() += 1;
+        self.counter.receipt(store_no, sale.till_id.as_str(), sale.receipt_no);
         let totals = self.totals.entry((store_no, date, sale.currency.to_string())).or_default();
         totals.sales += 1;
         totals.lines += sale.lines.len() as i128;
