@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 use pos_model::Tag;
 use till::stock::CoverRule;
 
-use crate::db::{RETENTION_MS_MIN, Rules};
+use crate::db::{PaperPlan, RETENTION_MS_MIN, Rules};
 
 pub(crate) use parse::is_loopback;
 pub use parse::{MqttUrl, duration, http_url};
@@ -64,6 +64,12 @@ pub struct StoreConfig {
     pub region: Option<Tag>,
     /// The groups that the store is in, for prices and promotions of a part of the chain.
     pub groups: Vec<Tag>,
+    /// What stands above receipts and labels.
+    pub name: String,
+    /// What follows it on receipts: address, tax number, telephone.
+    pub header: Vec<String>,
+    /// Words at the end of a receipt.
+    pub footer: Vec<String>,
 }
 
 /// How customers pay other than by cash.
@@ -142,6 +148,18 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// What the store prints, and in whose name.
+    pub(crate) fn paper_plan(&self) -> PaperPlan {
+        let roles = self.printers.iter().flat_map(|printer| &printer.roles);
+        PaperPlan {
+            shop_name: self.store.name.clone(),
+            shop_lines: self.store.header.clone(),
+            footer: self.store.footer.clone(),
+            roles: roles.map(ToString::to_string).collect(),
+            is_training: false,
+        }
+    }
+
     /// Loads and checks everything.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
         let (mut values, mut warnings) = sources.values()?;
@@ -151,6 +169,9 @@ impl Config {
         let cut_off = values.text("store.day_cut_off", parse::day_cut_off);
         let region = values.optional("store.region", parse::tag);
         let groups = values.optional("store.groups", parse::tags);
+        let name = values.optional("store.name", parse::paper_line);
+        let header = values.optional("store.receipt_header", parse::paper_lines);
+        let footer = values.optional("store.receipt_footer", parse::paper_lines);
         let listen = values.text("http.listen", parse::socket_address);
         let terminals = terminals::terminals(&mut values, &mut warnings);
         let attempts_for = values.optional("payment.require_attempts", parse::tags);
@@ -177,6 +198,9 @@ impl Config {
                     time_zone: time_zone?,
                     region: region?,
                     groups: groups?.unwrap_or_default(),
+                    name: name?.unwrap_or_default(),
+                    header: header?.unwrap_or_default(),
+                    footer: footer?.unwrap_or_default(),
                 },
                 listen: listen?,
                 payment: PaymentConfig {
@@ -277,8 +301,8 @@ mod tests {
     #[test]
     fn every_key_has_its_variable() {
         let defaults = sources::flatten(&DEFAULT_TOML.parse().expect("TOML"));
-        // Tables that may come several times stand in the file alone.
-        let single = defaults.iter().filter(|(_, value)| !value.is_array());
+        // Tables that may come several times stand in the file alone, but for printers, of which a variable may name a list.
+        let single = defaults.iter().filter(|(key, value)| !value.is_array() || *key == "printer");
         let keys: BTreeSet<&str> = single.map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, env_vars::KEYS.iter().map(|(key, _)| *key).collect());
         for (key, variable) in env_vars::KEYS {

@@ -39,6 +39,7 @@ pub mod status;
 pub mod stock_watch;
 pub mod telemetry;
 pub mod template_command;
+mod training;
 pub mod trust;
 pub mod uplink;
 pub mod writer;

@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::changes::Changes;
 use crate::clock::{Clock, NoRandomness, StoreClock, SystemClock, random_epoch, random_event_id};
 use crate::config::Config;
-use crate::db::{self, Head, Store};
+use crate::db::{self, Head, PaperPlan, Store};
 use crate::doors::Doors;
 use crate::folder::{Folder, FolderError};
 use crate::http::listener::Bounded;
@@ -33,7 +33,7 @@ use crate::status::Status;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
 use crate::writer::{AGENT_VERSION, WriteError, Writer, WriterThread};
-use crate::{clock_watch, day_start, housekeeping, owner, stock_watch, telemetry};
+use crate::{clock_watch, day_start, housekeeping, owner, stock_watch, telemetry, training};
 
 /// How long requests may take to finish when the agent ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -58,6 +58,8 @@ pub enum RunError {
     Payments(#[source] PaymentsError),
     #[error("read the print jobs")]
     Printing(#[source] WriteError),
+    #[error("empty the folder for training")]
+    Training(#[source] std::io::Error),
     #[error("leave the owner's token in the data folder")]
     OwnerToken(#[source] std::io::Error),
     #[error("read who may come in")]
@@ -113,14 +115,16 @@ pub async fn run_with_clock(
     let clock = StoreClock::new(clock, config.store.time_zone.clone());
     let rules = config.store.rules;
     let books = folder.books();
+    let paper = config.paper_plan();
     let opening = {
         let (books, clock) = (books.clone(), clock.clone());
-        tokio::task::spawn_blocking(move || open_books(&books, rules, &clock))
+        let paper = paper.clone();
+        tokio::task::spawn_blocking(move || open_books(&books, rules, paper, &clock))
     };
     let (store, opened) = opening.await.map_err(|error| RunError::Ended(error.to_string()))??;
     let currency = store.currency();
     let changes = Changes::new(opened.place.epoch);
-    let (writer, thread) = Writer::start(store, opened, clock, changes.clone()).map_err(RunError::Writer)?;
+    let (writer, thread) = Writer::start(store, opened, clock.clone(), changes.clone()).map_err(RunError::Writer)?;
     let readers = Readers::new(&books);
 
     let (ending, ended) = watch::channel(false);
@@ -160,35 +164,56 @@ pub async fn run_with_clock(
     owner::leave(&config.data_dir, &owner_token).map_err(RunError::OwnerToken)?;
     let doors = Doors::new(config.tills, owner_token.hash(), writer.clone(), readers.clone());
 
+    let doors = doors.await.map_err(RunError::Doors)?;
+    let counter = Counter {
+        book,
+        cut_off: rules.cut_off,
+        region: config.store.region.clone(),
+        groups: config.store.groups.clone(),
+    };
+    let around = training::Surroundings {
+        config: &config,
+        clock,
+        counter: counter.clone(),
+        doors: doors.clone(),
+        paper,
+        ended: ended.clone(),
+    };
+    let (training, training_writer, training_thread) = training::start(around, &mut tasks).await?;
     let parts = ApiParts {
         writer: writer.clone(),
         readers: readers.clone(),
         status,
-        counter: Counter {
-            book,
-            cut_off: rules.cut_off,
-            region: config.store.region.clone(),
-            groups: config.store.groups.clone(),
-        },
+        counter,
         cover_rule: config.stock,
         payments,
         changes,
         printing,
-        doors: doors.await.map_err(RunError::Doors)?,
+        doors,
         pins: PinDesk::new(writer.clone()),
+        is_training: false,
         shutdown: ended.clone(),
     };
-    let server = tokio::spawn(serve(listener, router(parts), ended));
+    let server =
+        tokio::spawn(serve(listener, Router::new().nest("/training", router(training)).merge(router(parts)), ended));
     folder.announce(address).map_err(RunError::Folder)?;
     telemetry::started(address, opened.place.epoch, identity.as_ref().map(|identity| &identity.store_id));
 
-    let drain = Drain { folder, ending, tasks, server, writer: writer.clone(), thread };
+    let writers = vec![(training_writer, training_thread), (writer.clone(), thread)];
+    let drain = Drain { folder, ending, tasks, server, writer: writer.clone(), writers };
     let done = tokio::spawn(drain.when(shutdown));
     Ok(Running { address, opened, is_enrolled: identity.is_some(), writer, readers, done })
 }
 
-fn open_books(path: &std::path::Path, rules: db::Rules, clock: &StoreClock) -> Result<(Store, Head), RunError> {
+/// Opens books and an epoch in them.
+pub(crate) fn open_books(
+    path: &std::path::Path,
+    rules: db::Rules,
+    paper: PaperPlan,
+    clock: &StoreClock,
+) -> Result<(Store, Head), RunError> {
     let mut store = Store::open(path, rules).map_err(RunError::Books)?;
+    store.set_paper(paper);
     let now = clock.now();
     let epoch = random_epoch().map_err(RunError::Randomness)?;
     let event_id = random_event_id(now.utc_ms).map_err(RunError::Randomness)?;
@@ -222,7 +247,8 @@ struct Drain {
     tasks: JoinSet<()>,
     server: JoinHandle<std::io::Result<()>>,
     writer: Writer,
-    thread: WriterThread,
+    /// The books that are closed at the end.
+    writers: Vec<(Writer, WriterThread)>,
 }
 
 impl Drain {
@@ -245,9 +271,10 @@ impl Drain {
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         self.tasks.shutdown().await;
-        self.writer.close().await;
-        let thread = self.thread;
-        let _ = tokio::task::spawn_blocking(|| thread.join()).await;
+        for (writer, thread) in self.writers {
+            writer.close().await;
+            let _ = tokio::task::spawn_blocking(|| thread.join()).await;
+        }
         self.folder.withdraw();
         telemetry::stopped();
         outcome

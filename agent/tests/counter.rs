@@ -9,7 +9,13 @@ mod baskets;
 mod clock;
 #[path = "counter/kit.rs"]
 mod kit;
+#[path = "counter/paper.rs"]
+mod paper;
+#[path = "counter/people.rs"]
+mod people;
 #[path = "counter/refunds.rs"]
 mod refunds;
 #[path = "counter/shifts.rs"]
 mod shifts;
+#[path = "counter/state.rs"]
+mod state;

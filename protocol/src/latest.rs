@@ -26,6 +26,7 @@ pub use crate::v1::shift::{
 };
 pub use crate::v1::shift_api;
 pub use crate::v1::sold_out;
+pub use crate::v1::state;
 pub use crate::v1::stock::{CountedItem, MovedItem, SoldOutChanged, StockCounted, StockMoved, StockMovement};
 pub use crate::v1::stock_api;
 pub use crate::v1::sync::{

@@ -75,6 +75,29 @@ pub(super) fn low_cover_minutes(text: &str) -> Result<u32, String> {
 }
 
 /// Tags with commas between them.
+/// The longest line of paper that anybody has, in characters.
+const PAPER_LINE_CHARS_MAX: usize = 64;
+
+/// Lines of paper that a configuration may add to each receipt.
+const PAPER_LINES_MAX: usize = 12;
+
+/// A line that is printed.
+pub(super) fn paper_line(text: &str) -> Result<String, String> {
+    if text.chars().count() > PAPER_LINE_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(format!("{text:?} is not a line of at most {PAPER_LINE_CHARS_MAX} printable characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Lines that are printed.
+pub(super) fn paper_lines(text: &str) -> Result<Vec<String>, String> {
+    let lines: Vec<String> = text.lines().map(paper_line).collect::<Result<_, _>>()?;
+    if lines.len() > PAPER_LINES_MAX {
+        return Err(format!("has {} lines, at most {PAPER_LINES_MAX} are possible", lines.len()));
+    }
+    Ok(lines)
+}
+
 pub(super) fn tags(text: &str) -> Result<Vec<Tag>, String> {
     text.split(',').map(|one| tag(one.trim())).collect()
 }

@@ -24,6 +24,7 @@ mod routes;
 pub(crate) mod said;
 mod shifts;
 mod sold_out;
+mod state;
 pub(crate) mod stock;
 mod to_wire;
 

@@ -21,8 +21,8 @@ use utoipa::OpenApi;
 use super::orders::{self, Counter};
 use super::problem::ApiError;
 use super::{
-    baskets, caller, events, from_wire, kitchen, pairing, payments, people, print, refunds, shifts, sold_out, stock,
-    to_wire,
+    baskets, caller, events, from_wire, kitchen, pairing, payments, people, print, refunds, shifts, sold_out, state,
+    stock, to_wire,
 };
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
@@ -63,6 +63,8 @@ pub struct ApiParts {
     pub doors: Doors,
     /// Where PINs are compared.
     pub pins: PinDesk,
+    /// Whether these are the books for training.
+    pub is_training: bool,
     /// Turns true when the agent ends, so that open streams end as well.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -72,7 +74,9 @@ pub struct ApiParts {
     info(
         title = "Breakwater agent",
         description = "The local API of a store's agent. Amounts are integers in minor units. \
-            Every error is application/problem+json with a message_key.",
+            Every error is application/problem+json with a message_key. \
+            The same API stands once more under /training, on books that begin empty with each start of the agent and \
+            go nowhere.",
         license(name = "Apache-2.0")
     ),
     paths(
@@ -109,6 +113,7 @@ fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
         (print::routes(), print::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
+        (state::routes(), state::Document::openapi()),
         (stock::routes(), stock::Document::openapi()),
         (sold_out::routes(), sold_out::Document::openapi()),
         (people::routes(), people::Document::openapi()),

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use agent::db::Reader;
+use agent::folder;
 use pos_model::Currency;
 use pricing::book::PriceBook;
 use protocol::latest::local_api::{SaleReceipt, SyncState};
@@ -62,6 +64,20 @@ impl Store {
     /// A store that sells by [`book`].
     pub(crate) async fn open_with_book() -> Self {
         let store = Self::open().await;
+        store.load_book().await;
+        store
+    }
+
+    /// The bodies of the events that are held.
+    pub(crate) fn outbox(&self) -> Vec<Value> {
+        let reader = Reader::open(&folder::books(&self.folder.path().join("data"))).expect("opens");
+        let rows = reader.view().events(None, false, 1000).expect("reads");
+        rows.iter().map(|row| serde_json::to_value(row.event().expect("decodes").body).expect("encodes")).collect()
+    }
+
+    /// Loads [`book`], and waits until the store sells by it.
+    pub(crate) async fn load_book(&self) {
+        let store = self;
         let book = PriceBook::from_json(book().to_string().as_bytes()).expect("a book");
         assert_eq!(book.currency, Currency::CNY);
         agent::price_book::deliver(&book, &store.folder.path().join("data")).expect("delivers");
@@ -69,7 +85,7 @@ impl Store {
         loop {
             let state: SyncState = store.read("/v1/sync").await;
             if state.price_book.is_some() {
-                return store;
+                return;
             }
             assert!(tokio::time::Instant::now() < deadline, "{state:?}");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -15,6 +15,7 @@ pub mod sale;
 pub mod shift;
 pub mod shift_api;
 pub mod sold_out;
+pub mod state;
 pub mod stock;
 pub mod stock_api;
 pub mod sync;

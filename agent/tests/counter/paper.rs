@@ -1,0 +1,108 @@
+//! What is printed of what happens at the counter. The printers here are files, which print whatever they get.
+
+use std::sync::Arc;
+
+use agent::clock::SystemClock;
+use serde_json::{Value, json};
+
+use crate::api_support::{PATIENCE, Store};
+use crate::kit::{cash, id, sale_of};
+
+/// A store with a printer for everything.
+async fn store_with_printer() -> Store {
+    let folder = tempfile::tempdir().expect("a folder");
+    let device = folder.path().join("printer");
+    std::fs::write(&device, b"").expect("writes");
+    let printers = format!(
+        "[{{ name = \"all\", address = \"file:{}\", profile = \"80mm\", roles = [\"receipt\", \"report\", \"label\", \"kitchen\"] }}]",
+        device.display()
+    );
+    let settings = [
+        ("printer", printers.as_str()),
+        ("store.name", "Harbour Tea"),
+        ("store.receipt_header", "12 Quay Street"),
+        ("store.receipt_footer", "Thank you"),
+    ];
+    let store = Store::open_with(folder, Arc::new(SystemClock), &settings).await;
+    store.load_book().await;
+    store
+}
+
+async fn jobs(store: &Store) -> Vec<Value> {
+    store.read("/v1/print-jobs").await
+}
+
+/// The kinds of paper in the queue, the oldest first.
+async fn kinds(store: &Store) -> Vec<String> {
+    let mut jobs = jobs(store).await;
+    jobs.sort_by_key(|job| job["job_id"].as_i64());
+    jobs.iter().map(|job| job["kind"].as_str().expect("text").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_sale_a_refund_and_a_report_put_their_paper_into_the_queue() {
+    let store = store_with_printer().await;
+    let shift = store.open_shift("T1", 0).await;
+    let order = json!({"sale_id": id(), "till_id": "T1", "tenders": cash(4000),
+        "order": {"lines": [{"sku": "tea-l", "quantity": 2, "options": ["pearls"], "note": "extra hot"}], "takeaway": true}});
+    // 2 x (1800 + 300) = 4200.
+    let mut order = order;
+    order["tenders"] = cash(5000);
+    let sold = store.sell(&order).await;
+    assert_eq!(kinds(&store).await, ["cup_label", "cup_label", "kitchen_ticket", "receipt"]);
+    let back = json!({"refund_id": id(), "till_id": "T1", "sale_id": sold.sale_id.to_string(),
+        "lines": [{"line": 0, "count": 1}], "reason": "wrong_drink"});
+    store.act("/v1/refunds", &back).await;
+    store.close_shift("T1", &shift, 2100).await;
+    assert_eq!(kinds(&store).await[4..], ["refund", "report"]);
+    for job in jobs(&store).await {
+        let preview = store.get(&format!("/v1/print-jobs/{}/preview.png", job["job_id"])).await;
+        assert_eq!(preview.status(), 200, "{job}");
+        let png = preview.bytes().await.expect("a picture");
+        assert!(png.starts_with(b"\x89PNG"), "{job}");
+        if let Ok(folder) = std::env::var("BREAKWATER_PREVIEWS") {
+            let name = format!("{folder}/{}-{}.png", job["job_id"], job["kind"].as_str().expect("text"));
+            std::fs::write(name, &png).expect("writes");
+        }
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while jobs(&store).await.iter().any(|job| job["state"] != "printed") {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", jobs(&store).await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Others: a paid order stayed editable, and what was printed again looked like the first.
+#[tokio::test]
+async fn t17_a_receipt_that_is_printed_again_says_so_and_is_marked() {
+    let store = store_with_printer().await;
+    store.sell(&sale_of("T1", 1, cash(1800))).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let job = loop {
+        let job = jobs(&store).await.swap_remove(0);
+        if job["state"] == "printed" {
+            break job;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{job}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let again = json!({"command_id": id(), "till_id": "T1"});
+    let copy = store.act(&format!("/v1/print-jobs/{}/reprint", job["job_id"]), &again).await;
+    assert_eq!((&copy["copy"], &copy["original"]), (&json!(1), &job["job_id"]));
+}
+
+/// Others: the receipt was printed, and the order never existed. Here the paper is put in with the sale.
+#[tokio::test]
+async fn t01_paper_outlives_a_restart_with_its_sale() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Nothing listens there: the job waits.
+    let printers = "[{ name = \"away\", address = \"tcp://127.0.0.1:9\", roles = [\"receipt\"] }]";
+    let store = Store::open_with(folder, Arc::new(SystemClock), &[("printer", printers)]).await;
+    let sold = store.buy("T1", 1).await;
+    let folder = store.close().await;
+    let store = Store::open_with(folder, Arc::new(SystemClock), &[("printer", printers)]).await;
+    let waiting = jobs(&store).await;
+    assert_eq!(waiting[0]["subject"], json!(sold.sale_id.to_string()));
+    let sale: Value = store.read(&format!("/v1/sales/{}", sold.sale_id)).await;
+    assert_eq!(sale["receipt_no"], json!(sold.receipt_no));
+}
