@@ -3,7 +3,7 @@
 use std::fmt;
 
 use pos_model::{ApprovalId, CommandId, OperatorId, Tag, TillId};
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -55,39 +55,18 @@ impl fmt::Debug for Pin {
 
 impl<'de> Deserialize<'de> for Pin {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Digits;
-
-        // Every form has an answer of ours, because serde's own would repeat what was sent.
-        impl Visitor<'_> for Digits {
-            type Value = Pin;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("4 to 12 digits in quotes")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Pin, E> {
-                Pin::new(text).map_err(E::custom)
-            }
-
-            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Pin, E> {
-                Err(E::custom(NotAPin))
-            }
-
-            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Pin, E> {
-                Err(E::custom("a PIN stands in quotes"))
-            }
-
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Pin, E> {
-                Err(E::custom("a PIN stands in quotes"))
-            }
-
-            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Pin, E> {
-                Err(E::custom("a PIN stands in quotes"))
-            }
+        // Whatever else was sent is let go unread: asked for text alone, a parser refuses a number and repeats it.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Sent {
+            Text(String),
+            Other(de::IgnoredAny),
         }
 
-        // Asked for text alone, a JSON number would be refused by the parser, which repeats it.
-        deserializer.deserialize_any(Digits)
+        match Sent::deserialize(deserializer)? {
+            Sent::Text(text) => Self::new(text).map_err(de::Error::custom),
+            Sent::Other(_) => Err(de::Error::custom("a PIN is 4 to 12 digits in quotes")),
+        }
     }
 }
 
