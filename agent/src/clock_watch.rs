@@ -45,9 +45,25 @@ impl Clocks {
     }
 }
 
-/// Watches the clock until the agent ends. `opened` is the opening of this run.
-pub async fn run(writer: Writer, readers: Readers, opened: Place, mut shutdown: watch::Receiver<bool>) {
-    let mut clocks = Clocks { wall_ms: writer.clock().now().utc_ms, running: Instant::now() };
+/// Watches the clock until the agent ends. `opened` is the opening of this run. The clocks are compared from the call on,
+/// not from when the task first runs: what happens between the two is a jump as well.
+pub fn run(
+    writer: Writer,
+    readers: Readers,
+    opened: Place,
+    shutdown: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send {
+    let clocks = Clocks { wall_ms: writer.clock().now().utc_ms, running: Instant::now() };
+    look_out(clocks, writer, readers, opened, shutdown)
+}
+
+async fn look_out(
+    mut clocks: Clocks,
+    writer: Writer,
+    readers: Readers,
+    opened: Place,
+    mut shutdown: watch::Receiver<bool>,
+) {
     match readers.read(move |view| view.recorded_around(opened)).await {
         Ok(Some((before_ms, opened_ms))) if before_ms.saturating_sub(opened_ms) >= JUMP_MS_LEAST => {
             let back_ms = before_ms - opened_ms;

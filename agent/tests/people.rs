@@ -73,10 +73,10 @@ async fn an_operator_signs_on_once_and_off() {
     let operators: Vec<OperatorView> = store.read("/v1/operators").await;
     let li = operators.iter().find(|operator| operator.operator_id.as_str() == "li").expect("is there");
     assert_eq!(li.till_ids, ["T1".parse().expect("valid")]);
-    problem(store.post(sale("T1").to_string()).await, 403, "operator.needed").await;
-    let mut by_li = sale("T1");
-    by_li["operator_id"] = json!("li");
-    assert_eq!(store.sell(&by_li).await.till_id.as_str(), "T1", "on loopback no till is asked for a token");
+    let mut sold = sale("T1");
+    problem(store.post(sold.to_string()).await, 403, "operator.needed").await;
+    sold["operator_id"] = json!("li");
+    assert_eq!(store.sell(&sold).await.till_id.as_str(), "T1", "on loopback no till is asked for a token");
     let off = json!({ "command_id": id(), "till_id": "T1", "operator_id": "li" });
     for _ in 0..2 {
         let response = store.post_to("/v1/operators/sign-off", off.to_string()).await;

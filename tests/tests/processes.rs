@@ -11,6 +11,7 @@ mod processes {
     mod clients;
     mod coffee;
     mod counter;
+    mod day;
     mod disk_full;
     mod duplicates;
     mod hostile;
