@@ -23,7 +23,6 @@ pub mod folder;
 pub mod housekeeping;
 pub mod http;
 pub mod identity;
-pub mod kitchen_print;
 pub mod owner;
 pub mod owner_client;
 pub mod pair_codes;

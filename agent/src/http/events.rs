@@ -75,11 +75,7 @@ async fn feed(
                 }
             }
         }
-        None if comes_back => {
-            if !reset(&listener, version).await {
-                return;
-            }
-        }
+        None if comes_back && !reset(&listener, version).await => return,
         None => {}
     }
     loop {

@@ -193,8 +193,10 @@ mod tests {
 
     #[test]
     fn what_goes_back_or_why_nothing_does() {
+        /// Line, units, gross and quantity.
+        type Back<'a> = (usize, &'a [u32], i64, &'a str);
         #[track_caller]
-        fn check(wanted: &[(usize, Wanted)], expected: Result<&[(usize, &[u32], i64, &str)], &str>) {
+        fn check(wanted: &[(usize, Wanted)], expected: Result<&[Back<'_>], &str>) {
             // Two cups at different prices, half a kilogram, three cups of which one came back.
             let sale = [sold("2", 2100, &[1400, 700], &[]), sold("0.5", 999, &[], &[]), sold("3", 1000, &[], &[0])];
             let found = give_back(&sale, wanted);

@@ -3,6 +3,7 @@
 
 pub mod backlog;
 pub mod bare;
+pub mod counter;
 pub mod drain;
 pub mod edge;
 pub mod footprint;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tests::bench::{Report, drain, edge, footprint, price, sales};
+use tests::bench::{Report, counter, drain, edge, footprint, price, sales};
 use tests::process::build_programs;
 
 /// Measures Breakwater against the bare limit of the same machine, in the same run.
@@ -30,6 +30,24 @@ enum Case {
         /// Read, seal and confirm a backlog at the same time
         #[arg(long)]
         syncing: bool,
+    },
+    /// Sales over HTTP at several tills, while a backlog drains and a Z report is made, beside HTTP alone
+    Counter {
+        /// Seconds of selling in each round
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Tills that sell at once
+        #[arg(long, default_value_t = 8)]
+        tills: usize,
+        /// Rounds; the figures are medians
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Sales that wait for the centre when a round begins
+        #[arg(long, default_value_t = 200_000)]
+        backlog: u64,
+        /// Sales of the shift that is closed in the middle of a round
+        #[arg(long, default_value_t = 5_000)]
+        z_sales: u64,
     },
     /// A backlog drained into the central ledger, beside bare prepared inserts of the same rows
     Drain {
@@ -104,6 +122,10 @@ fn run(case: Case) -> anyhow::Result<Report> {
     match case {
         Case::Edge { seconds, tills, rounds, syncing } => {
             edge::run(&edge::Settings { tills, seconds, rounds, syncing }, &sales::command)
+        }
+        Case::Counter { seconds, tills, rounds, backlog, z_sales } => {
+            build_programs()?;
+            counter::run(&counter::Settings { tills, seconds, rounds, backlog, z_sales }, &sales::command)
         }
         Case::Drain { stores, batch, sales, seconds, rounds, seed, .. } => {
             build_programs()?;
