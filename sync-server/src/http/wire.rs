@@ -372,8 +372,10 @@ pub struct TenderJson {
     /// How much was handed over.
     pub amount_minor: i64,
     /// The attempt at a payment terminal that was approved for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt_id: Option<String>,
     /// What the terminal calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
 
