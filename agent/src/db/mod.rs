@@ -66,6 +66,8 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trim;
+#[cfg(test)]
+mod upgrade_tests;
 mod uplink;
 mod verify;
 mod view;

@@ -11,7 +11,7 @@ use super::error::{Doing, Error};
 pub const SCHEMA_VERSION: i64 = 8;
 
 /// In order, never edited after release. The last one's place is [`SCHEMA_VERSION`].
-const MIGRATIONS: [&str; 8] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_price_books.sql"),
     include_str!("migrations/0003_counter.sql"),
@@ -128,11 +128,16 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
         let transaction = connection.transaction().doing("begin a migration")?;
         transaction.execute_batch(migration).doing("migrate the database")?;
         done += 1;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).doing("mark the database as ours")?;
-        transaction.pragma_update(None, "user_version", done).doing("note the database's version")?;
+        mark_as(&transaction, done)?;
         transaction.commit().doing("commit a migration")?;
     }
     Ok(())
+}
+
+/// Marks a database as ours, and of a version.
+pub(super) fn mark_as(connection: &Connection, version: i64) -> Result<(), Error> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID).doing("mark the database as ours")?;
+    connection.pragma_update(None, "user_version", version).doing("note the database's version")
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Describes what [`identify`] does, for every operation that it guards.
+/// Describes what [`identify`] does, and what may become of any request, for every operation that it guards.
 pub(super) fn describe(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         if PUBLIC.contains(&path.as_str()) {
@@ -95,7 +95,10 @@ pub(super) fn describe(document: &mut OpenApi) {
             add(operation, "401", "The request names no token, where one is needed, or one that opens nothing");
             if operation.request_body.is_some() {
                 add(operation, "403", "The token is another till's, or who asks may not do this");
+                add(operation, "413", "Too large");
+                add(operation, "415", "Not JSON");
             }
+            add(operation, "503", "Too many wait, the disk is full or has failed, or the agent ends");
             let token = SecurityRequirement::new::<_, [&str; 0], &str>("token", []);
             operation.security = Some(vec![SecurityRequirement::default(), token]);
         }

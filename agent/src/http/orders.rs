@@ -115,6 +115,8 @@ fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Option<(Arc<ActiveBoo
             example = json!({"price_book_version": "tea-1", "currency": "CNY", "gross_minor": 1500, "tax_minor": 0, "lines": [], "problems": [],
                 "sold_out": [{"line": 1, "what": "option", "code": "pearls", "name": "Pearls", "left": 0}]})),
         (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It breaks a rule, or there is no price book", body = Problem, content_type = "application/problem+json"),
     )
 )]
