@@ -98,6 +98,9 @@ pub(super) fn describe(document: &mut OpenApi) {
                 add(operation, "413", "Too large");
                 add(operation, "415", "Not JSON");
             }
+            if operation.parameters.is_some() {
+                add(operation, "400", "A part of the path or of the query cannot be understood");
+            }
             add(operation, "503", "Too many wait, the disk is full or has failed, or the agent ends");
             let token = SecurityRequirement::new::<_, [&str; 0], &str>("token", []);
             operation.security = Some(vec![SecurityRequirement::default(), token]);
