@@ -226,6 +226,53 @@ async fn t32_a_basket_is_sent_in_parts_voided_and_paid_and_nothing_is_made_twice
 }
 
 #[tokio::test]
+async fn what_comes_back_is_not_made_any_more() {
+    let store = open_with_book().await;
+    let sold = store.sell(&order(json!([{ "sku": "tea", "quantity": 3 }, { "sku": "toast" }]))).await;
+    let states = async || -> Vec<String> {
+        let order: CupsView = store.read(&format!("/v1/kitchen/orders/{}", sold.sale_id)).await;
+        order.cups.iter().map(|cup| format!("{} {:?}", cup.sku, cup.state)).collect()
+    };
+    let first = store.read::<CupsView>("/v1/kitchen").await.cups[0].cup_id;
+    store.tell::<CupsView>("/v1/kitchen/hand-over", &with_id(json!({ "cup_id": first }))).await;
+    let refund = async |lines: Value| {
+        let refund = json!({
+            "refund_id": id(), "till_id": "T2", "sale_id": sold.sale_id, "lines": lines, "reason": "wrong_drink",
+        });
+        store.tell::<Value>("/v1/refunds", &refund).await;
+    };
+    // One tea comes back. It may be the one that the customer has: two are still waited for.
+    refund(json!([{ "line": 0, "count": 1 }])).await;
+    assert_eq!(states().await, ["tea Handed", "tea Queued", "tea Queued", "toast Queued"]);
+    refund(json!([{ "line": 0, "count": 1 }])).await;
+    assert_eq!(states().await, ["tea Handed", "tea Queued", "tea Voided", "toast Queued"]);
+    refund(json!([{ "line": 0 }])).await;
+    assert_eq!(states().await, ["tea Handed", "tea Voided", "tea Voided", "toast Queued"]);
+}
+
+#[tokio::test]
+async fn a_sale_that_is_voided_leaves_the_stations() {
+    let store = open_with_book().await;
+    let basket = id();
+    let open = json!({ "basket_id": basket, "changes": [
+        { "change": "add_line", "line_id": id(), "sku": "toast", "quantity": 1 },
+        { "change": "add_line", "line_id": id(), "sku": "tea", "quantity": 2 }, { "change": "send" }
+    ] });
+    store.tell::<Value>("/v1/baskets", &with_id(open)).await;
+    let sale = json!({
+        "sale_id": id(), "till_id": "T2", "basket_id": basket, "tenders": [{ "kind": "cash", "amount_minor": 10_000 }],
+    });
+    let sold = store.sell(&sale).await;
+    let void =
+        json!({ "refund_id": id(), "till_id": "T2", "sale_id": sold.sale_id, "void": true, "reason": "mistake" });
+    store.tell::<Value>("/v1/refunds", &void).await;
+    let order: CupsView = store.read(&format!("/v1/kitchen/orders/{basket}")).await;
+    let states: Vec<String> = order.cups.iter().map(|cup| format!("{} {:?}", cup.sku, cup.state)).collect();
+    assert_eq!(states, ["toast Voided", "tea Voided", "tea Voided"]);
+    assert_eq!(store.read::<CallScreen>("/v1/kitchen/call-screen").await.making, []);
+}
+
+#[tokio::test]
 async fn what_the_kitchen_refuses() {
     let store = open_with_book().await;
     for path in ["/v1/kitchen/bump", "/v1/kitchen/recall", "/v1/kitchen/hand-over"] {

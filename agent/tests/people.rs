@@ -147,6 +147,35 @@ async fn an_approval_is_given_by_whose_role_suffices() {
 }
 
 #[tokio::test]
+async fn t33_asking_for_money_again_needs_somebody_who_may_say_that_none_was_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("agent.toml");
+    let text = "[[terminal]]\nname = \"front\"\nkind = \"simulator\"\nscript = \"lose_answer@60s, approve\"\n";
+    std::fs::write(&file, text).expect("writes");
+    let store = Store::open_by(folder, Arc::new(SystemClock), &[], Some(file)).await;
+    add(&store, "li", RoleName::Cashier, PIN).await;
+    add(&store, "chen", RoleName::Manager, MANAGERS_PIN).await;
+    signed_on(&store, &sign_on("T1", "li", PIN)).await;
+    let sale = id();
+    let ask = || json!({ "attempt_id": id(), "till_id": "T1", "operator_id": "li", "sale_id": sale, "kind": "card", "amount_minor": 1800 });
+    let post = async |path: &str, command: &Value| store.post_to(path, command.to_string()).await;
+    assert_eq!(post("/v1/payments", &ask()).await.status(), StatusCode::OK);
+    problem(post("/v1/payments", &ask()).await, 422, "payment.other_attempt_open").await;
+    let mut again = ask();
+    again["nothing_taken"] = json!(true);
+    problem(post("/v1/payments", &again).await, 403, "approval.needed").await;
+    let approval = json!({ "command_id": id(), "till_id": "T1", "approval_id": id(), "operator_id": "chen",
+        "pin": MANAGERS_PIN, "action": "settle_payment", "subject": sale });
+    assert_eq!(post("/v1/approvals", &approval).await.status(), StatusCode::OK);
+    // What was refused is answered the same again, so this is another attempt.
+    again["attempt_id"] = json!(id());
+    again["approval_id"] = approval["approval_id"].clone();
+    assert_eq!(post("/v1/payments", &again).await.status(), StatusCode::OK);
+    assert!(marks(&store).await.iter().any(|mark| mark == "payment_asked_again"));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn operators_are_managed_by_the_owner_and_by_managers() {
     let store = Store::open().await;
     let put = async |operator_id: &str, body: Value| {

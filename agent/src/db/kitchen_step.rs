@@ -65,6 +65,12 @@ impl Store {
         Ok(voided.into_iter().map(|(row, _)| VoidedCup { id: row.id, was: row.state }).collect())
     }
 
+    /// The cups of a line for which the customer still waits.
+    pub(super) fn live_cups(&self, order_no: i64, line_id: LineId) -> Result<u32, Error> {
+        let rows = self.cup_rows("order_no = ?1 AND line_id = ?2", params![order_no, line_id.as_bytes()])?;
+        Ok(u32::try_from(rows.iter().filter(|row| row.state.is_live()).count()).unwrap_or(u32::MAX))
+    }
+
     /// Takes one step with a cup, or with the cups of an order. Within an operation.
     pub fn step_cups(&mut self, moment: &Moment, step: Step, which: &StepCups) -> Result<CupsView, Error> {
         let by = SaidBy { till_id: &which.till_id, operator_id: which.operator_id.as_ref() };

@@ -80,7 +80,7 @@ pub use notice::Notice;
 pub use paired_till::TokenHash;
 pub use paper::PaperPlan;
 pub(crate) use payment::notice_key as payment_notice_key;
-pub use payment::{ATTEMPTS_UNSETTLED_MAX, Kept, KeptAttempt};
+pub use payment::{ATTEMPTS_UNSETTLED_MAX, AskAgain, Kept, KeptAttempt};
 pub use people::{OperatorChange, PinHash, PinToCheck};
 pub use permit::{Approval, Permit};
 pub use price_book::KeptBook;

@@ -254,7 +254,7 @@ fn receipt_of_refund(refund: &RefundCompleted, sale: &SaleCompleted, plan: &Pape
 }
 
 fn line_of(line: &SaleLine) -> Line {
-    let adjusted: i64 = line.adjustments.iter().map(|change| change.amount_minor.minor()).sum();
+    let adjusted = line.adjustments.iter().fold(0, |sum: i64, change| sum.saturating_add(change.amount_minor.minor()));
     let on_top = if line.tax_on_top { line.tax_minor.minor() } else { 0 };
     Line {
         name: line.name.clone(),
@@ -279,11 +279,11 @@ fn taxes_of<'l>(lines: impl Iterator<Item = (&'l Tag, u32, i64, i64)>) -> Vec<Ta
     for (_, rate_ppm, gross, tax) in lines {
         match all.iter_mut().find(|(known, _)| *known == rate_ppm) {
             Some((_, sum)) => {
-                sum.base_minor = sum.base_minor.saturating_add(gross - tax);
+                sum.base_minor = sum.base_minor.saturating_add(gross.saturating_sub(tax));
                 sum.amount_minor = sum.amount_minor.saturating_add(tax);
             }
             None => {
-                let (base_minor, rate) = (gross - tax, percent(rate_ppm));
+                let (base_minor, rate) = (gross.saturating_sub(tax), percent(rate_ppm));
                 all.push((rate_ppm, Tax { name: "Tax".to_owned(), rate, base_minor, amount_minor: tax }));
             }
         }

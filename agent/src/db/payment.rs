@@ -4,13 +4,14 @@
 //! A sale takes an attempt in its own database transaction: the check that it pays for that tender and the note that it is
 //! used commit with the sale, or not at all. From there on nothing of the attempt changes.
 
-use pos_model::{AttemptId, Money, OperatorId, SaleId, Stamp, Tag, TillId};
+use pos_model::{ApprovalId, AttemptId, Money, OperatorId, SaleId, Stamp, Tag, TillId};
 use protocol::latest::AuditMarked;
 use protocol::latest::local_api::Change;
 use protocol::latest::payment::{PaymentState, PaymentView};
 use rusqlite::{Connection, Row, params};
 use till::Tender;
 use till::payment::{Attempt, AttemptState, PaymentRefusal, ReversalReason, may_ask};
+use till::people::Action;
 
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
@@ -32,6 +33,13 @@ pub struct KeptAttempt {
     pub used: bool,
 }
 
+/// Somebody says that an earlier attempt for the sale, which is still open, has taken nothing, and asks again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskAgain {
+    /// Who else has allowed it, where the operator's role does not suffice.
+    pub approval: Option<ApprovalId>,
+}
+
 /// What came of keeping a change of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
@@ -42,11 +50,12 @@ pub enum Kept {
 }
 
 impl Store {
-    /// Keeps a new attempt, if the terminal may be asked for it. Within a command that is carried out once.
+    /// Keeps a new attempt, if the terminal may be asked for it. Within a command that is carried out once. While another
+    /// one of the sale is open it takes `again`, and somebody who may say so.
     pub fn add_attempt(
         &mut self,
         attempt: &Attempt,
-        approver_id: Option<&OperatorId>,
+        again: Option<AskAgain>,
         moment: &mut Moment,
     ) -> Result<(), Error> {
         if find_receipt(&self.connection, attempt.sale_id)?.is_some() {
@@ -54,7 +63,7 @@ impl Store {
         }
         let others = self.view().attempts_of(attempt.sale_id)?;
         let others: Vec<&Attempt> = others.iter().map(|other| &other.attempt).collect();
-        may_ask(attempt, others.iter().copied(), approver_id).map_err(|refusal| refused(&refusal))?;
+        may_ask(attempt, others.iter().copied(), again.is_some()).map_err(|refusal| refused(&refusal))?;
         let unsettled = self.view().unsettled_attempts()?.len();
         if unsettled >= ATTEMPTS_UNSETTLED_MAX {
             return Err(refused(&PaymentRefusal::TooManyOpen { count: unsettled }));
@@ -89,10 +98,12 @@ impl Store {
             return Err(Refused::overtaken("payment.exists", text).into());
         }
         if others.iter().any(|other| other.is_open())
-            && let Some(approver_id) = approver_id
+            && let Some(AskAgain { approval }) = again
         {
-            let mark = mark("payment_asked_again", attempt, Some(approver_id.clone()), moment);
-            self.record(moment, mark)?;
+            let (operator, subject) = (attempt.operator_id.as_ref(), attempt.sale_id.to_string());
+            let action = Action::SettlePayment;
+            let permit = self.permit(moment, &attempt.till_id, operator, approval, action, &subject)?;
+            self.record(moment, mark("payment_asked_again", attempt, permit.approver, moment))?;
         }
         self.attempt_changed(attempt, false);
         Ok(())

@@ -18,6 +18,7 @@ use till::{CASH, GivenBack, RefundRefusal, SoldUnits, Wanted, give_back, tenders
 
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
+use super::kitchen_step::SaidBy;
 use super::sale::{CommandDigest, next_receipt_no};
 use super::shift::{OpenShift, check_note};
 use super::store::{Durability, Store};
@@ -100,6 +101,7 @@ impl Store {
                 refund_line(back, &sale.lines[back.line], goods.get(&back.line).copied().unwrap_or(command.goods))
             })
             .collect();
+        let left = given.iter().map(|back| (back.line, units_left(&sold[back.line], &given, back.line))).collect();
         let tax = sum(given.iter().map(|back| back.tax))?;
         let shift_id = shift.map(|shift| shift.shift_id);
         let refund = RefundCompleted {
@@ -121,7 +123,7 @@ impl Store {
             totals: SaleTotals {
                 gross_minor: due,
                 tax_minor: tax,
-                net_minor: Money::from_minor(due.minor() - tax.minor()),
+                net_minor: Money::from_minor(due.minor().saturating_sub(tax.minor())),
                 quantity: Quantity::from_micro(
                     lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.quantity.micro())),
                 ),
@@ -135,6 +137,8 @@ impl Store {
         self.amend_day(business_date)?;
         let restocked: Vec<_> = refund.lines.iter().flat_map(|line| line.restocked.clone()).collect();
         self.print_refund(moment, &refund, &sale)?;
+        let by = SaidBy { till_id: &refund.till_id, operator_id: refund.operator_id.as_ref() };
+        self.take_cups_back(moment, by, &sale, &left)?;
         self.record(moment, refund)?;
         self.restock(business_date, &restocked)?;
         self.write_refund_header(digest, &receipt, shift_id)?;
@@ -331,6 +335,12 @@ fn sold_units(line: &SaleLine, returned: &[u32]) -> SoldUnits {
         unit_gross: line.unit_gross_minor.clone(),
         returned: returned.to_vec(),
     }
+}
+
+/// How many units of a line the customer has not given back, after what is given back by this refund.
+fn units_left(sold: &SoldUnits, given: &[GivenBack], line: usize) -> u32 {
+    let back: usize = given.iter().filter(|back| back.line == line).map(|back| back.units.len()).sum();
+    u32::try_from(sold.count().saturating_sub(sold.returned.len().saturating_add(back))).unwrap_or(u32::MAX)
 }
 
 /// What the till wants back, and what became of the goods by line.

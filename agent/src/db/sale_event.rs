@@ -21,7 +21,7 @@ pub(super) struct Numbers {
 }
 
 pub(super) fn sale_completed(draft: SaleDraft, numbers: Numbers) -> SaleCompleted {
-    let net = draft.gross.minor() - draft.tax.minor();
+    let net = draft.gross.minor().saturating_sub(draft.tax.minor());
     SaleCompleted {
         sale_id: draft.sale_id,
         till_id: draft.till_id,

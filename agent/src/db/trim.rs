@@ -53,7 +53,7 @@ impl Store {
         self.atomically(Durability::Hint, |store| {
             let mut rows = i64::from(rows_max);
             // An open shift has its sales and refunds still to add up.
-            let open = oldest_in_open_shift(&store.connection)?.map_or(i64::MAX, |oldest| oldest - 1);
+            let open = oldest_in_open_shift(&store.connection)?.map_or(i64::MAX, |oldest| oldest.saturating_sub(1));
             if let Some(limit) = store.newest_of_age(retention_ms)?.map(|limit| limit.min(open)) {
                 rows -= store.trim_events(limit, rows)?;
             }

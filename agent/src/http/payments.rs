@@ -15,7 +15,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Command, Said, answer, commands};
-use crate::db::{CommandKey, KeptAttempt, Refused};
+use crate::db::{AskAgain, CommandKey, KeptAttempt, Refused};
 use crate::writer::WriteError;
 
 commands!(ReversePayment);
@@ -65,16 +65,15 @@ pub(super) struct Document;
 async fn ask(State(parts): State<ApiParts>, said: Said<AskPayment>) -> Result<Json<PaymentView>, ApiError> {
     let Said { command, key } = said;
     let attempt_id = command.attempt_id;
-    let approver_id = command.approver_id.clone();
+    let again = command.nothing_taken.then_some(AskAgain { approval: command.approval_id });
     let made = parts.payments.attempt(command, parts.writer.clock().now());
     let (attempt, order) = made.map_err(|refusal| refused(&refusal))?;
     let asking = parts.clone();
     // In a task of its own: a till that goes away does not stop half of it.
     let asked = tokio::spawn(async move {
         let kept = attempt.clone();
-        let add = move |store: &mut crate::db::Store, moment: &mut crate::db::Moment| {
-            store.add_attempt(&kept, approver_id.as_ref(), moment)
-        };
+        let add =
+            move |store: &mut crate::db::Store, moment: &mut crate::db::Moment| store.add_attempt(&kept, again, moment);
         let once = asking.writer.once(key, add).await?;
         if once == crate::db::Once::New(()) {
             asking.payments.pay(attempt, order);

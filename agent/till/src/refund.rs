@@ -22,6 +22,13 @@ pub struct SoldUnits {
     pub returned: Vec<u32>,
 }
 
+impl SoldUnits {
+    /// Into how many units it is divided. What is no whole number of units is one.
+    pub fn count(&self) -> usize {
+        sold_line(self).units.len()
+    }
+}
+
 /// Units of a line that come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {

@@ -1,6 +1,6 @@
 //! Payment at a terminal, as a till asks for it and hears of it.
 
-use pos_model::{AttemptId, CommandId, Money, OperatorId, SaleId, Tag, TillId};
+use pos_model::{ApprovalId, AttemptId, CommandId, Money, OperatorId, SaleId, Tag, TillId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,10 +36,14 @@ pub struct AskPayment {
     /// What the customer's telephone or voucher shows, where the till has read it. It goes to the terminal and is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// Who has looked at the terminal and says that an earlier attempt of the sale, which is still open, has taken nothing.
+    /// Somebody has looked at the terminal and says that an earlier attempt of the sale, which is still open, has taken
+    /// nothing. It goes into the audit trail with who said it.
+    #[serde(default)]
+    pub nothing_taken: bool,
+    /// What somebody else has allowed: `settle_payment` for this sale, where the operator may not say that themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub approver_id: Option<OperatorId>,
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
 }
 
 impl std::fmt::Debug for AskPayment {

@@ -149,12 +149,12 @@ impl fmt::Display for AttemptState {
 
 /// Whether a terminal may be asked for this attempt, beside the other attempts of the same sale.
 ///
-/// As long as one of them is open the customer may have paid with it, so there is no further one, unless a person with the
-/// authority for it has looked at the terminal and says so.
+/// As long as one of them is open the customer may have paid with it, so there is no further one, unless a person has
+/// looked at the terminal and says that nothing was taken.
 pub fn may_ask<'a>(
     wanted: &Attempt,
     others: impl IntoIterator<Item = &'a Attempt>,
-    approved_by: Option<&OperatorId>,
+    nothing_taken: bool,
 ) -> Result<(), PaymentRefusal> {
     if wanted.kind.as_str() == CASH {
         return Err(PaymentRefusal::Cash);
@@ -165,7 +165,7 @@ pub fn may_ask<'a>(
     let mut count = 0;
     for other in others {
         count += 1;
-        if other.is_open() && approved_by.is_none() {
+        if other.is_open() && !nothing_taken {
             return Err(PaymentRefusal::OtherAttemptOpen { attempt_id: other.attempt_id, state: other.state });
         }
     }

@@ -1,6 +1,6 @@
 //! One rule at a time.
 
-use pos_model::{AttemptId, Money, OperatorId};
+use pos_model::{AttemptId, Money};
 
 use super::super::{
     Answer, Attempt, AttemptState, Call, Effect, Input, Moment, Notice, Patience, Payment, ReversalReason, Standing,
@@ -262,11 +262,10 @@ fn after_a_restart_it_is_asked_about_and_not_paid_again() {
 #[test]
 fn a_further_attempt_waits_for_the_one_before() {
     let wanted = Attempt { attempt_id: id(9), ..attempt() };
-    let person = OperatorId::new("lead").expect("valid");
     let check = |other: Attempt, key: Option<&str>| {
-        let answer = may_ask(&wanted, [&other], None);
+        let answer = may_ask(&wanted, [&other], false);
         assert_eq!(answer.err().map(|refusal| refusal.message_key()), key, "{other:?}");
-        assert_eq!(may_ask(&wanted, [&other], Some(&person)), Ok(()));
+        assert_eq!(may_ask(&wanted, [&other], true), Ok(()));
     };
     for state in AttemptState::ALL {
         let open = matches!(state, AttemptState::Asked | AttemptState::Unknown);
@@ -282,15 +281,15 @@ fn what_no_terminal_is_asked_for() {
     fn check(change: impl FnOnce(&mut Attempt), key: &str) {
         let mut wanted = attempt();
         change(&mut wanted);
-        assert_eq!(may_ask(&wanted, [], None).expect_err("must be refused").message_key(), key);
+        assert_eq!(may_ask(&wanted, [], false).expect_err("must be refused").message_key(), key);
     }
     check(|attempt| attempt.kind = "cash".parse().expect("valid"), "payment.cash");
     for amount in [0, -1, i64::MIN, i64::MAX] {
         check(|attempt| attempt.amount = Money::from_minor(amount), "payment.amount");
     }
     let many = vec![Attempt { state: AttemptState::Declined, ..attempt() }; crate::limits::ATTEMPTS_MAX];
-    assert!(may_ask(&attempt(), &many[1..], None).is_ok());
-    assert_eq!(may_ask(&attempt(), &many, None).expect_err("too many").message_key(), "payment.attempt_count");
+    assert!(may_ask(&attempt(), &many[1..], false).is_ok());
+    assert_eq!(may_ask(&attempt(), &many, false).expect_err("too many").message_key(), "payment.attempt_count");
 }
 
 #[test]
