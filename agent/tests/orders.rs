@@ -185,7 +185,7 @@ async fn what_the_book_does_not_sell_is_refused() {
 }
 
 #[tokio::test]
-async fn a_sale_stays_what_it_was_when_the_book_changes() {
+async fn t30_a_sale_stays_what_it_was_when_the_book_changes() {
     let store = Store::open().await;
     store.load(&book("v1", 1800)).await;
     let mut first = order(1, json!([{ "sku": "tea-m", "quantity": 1 }]));

@@ -100,7 +100,7 @@ impl Drop for Agent {
 }
 
 #[test]
-fn what_was_answered_survives_kill_9() {
+fn t01_t13_what_was_answered_survives_kill_9() {
     let folder = tempfile::tempdir().expect("a folder");
     let data_dir = folder.path().join("data");
     let mut answered = Vec::new();

@@ -276,7 +276,7 @@ async fn a_file_is_sold_once_however_often_it_is_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_answers_double_nothing() {
+async fn t07_lost_answers_double_nothing() {
     let agent = Agent::start(Manners { loses_every: Some(3), ..Manners::default() });
     let report = run(&Files::with_orders(60).args(&agent)).await;
     assert_eq!((report.outcome(), report.sales_new), (Outcome::Done, 60), "{report}");

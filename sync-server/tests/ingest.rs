@@ -91,7 +91,7 @@ impl Running {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_commit_acknowledges_nothing_and_passes() {
+async fn t04_a_failed_commit_acknowledges_nothing_and_passes() {
     let running = start(ServerLimits::PRODUCTION).await;
     let mut store = Store::connect(running.mqtt, "S1", "secret").await.expect("let in");
     let mut a = History::open("S1", 1, None);

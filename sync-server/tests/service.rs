@@ -279,7 +279,7 @@ async fn parked_events_are_shown_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_store_is_seen_with_its_missing_receipts() {
+async fn t02_a_restored_store_is_seen_with_its_missing_receipts() {
     let folder = folder();
     let centre = Centre::start(folder.path()).await;
     let mut store = centre.store("S1").await;

@@ -49,7 +49,7 @@ fn texts(connection: &Connection, sql: &str) -> Vec<String> {
 
 /// Others: an upgrade of the schema wiped the queue, or could not read it any more.
 #[test]
-fn t37_an_upgrade_loses_nothing_of_what_waits() {
+fn t37_t38_an_upgrade_loses_nothing_of_what_waits() {
     for version in RELEASED {
         let older = books_of_version(version);
         let mut store = Store::from_connection(older, RULES).expect("migrates");

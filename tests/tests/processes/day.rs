@@ -242,7 +242,7 @@ fn check(agent: &Agent, arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_whole_day_of_two_tills() {
+fn t19_a_whole_day_of_two_tills() {
     on_processes("day", async |folder: &Path| {
         let seed = seed();
         let book: PriceBook = price_book::read(&tea_book_path(), Currency::CNY)?;

@@ -23,7 +23,7 @@ const CONNECTIONS: u64 = 4;
 const PIECES: u64 = 40;
 
 #[test]
-fn a_backlog_delivered_over_and_over() {
+fn t10_a_backlog_delivered_over_and_over() {
     on_processes("duplicates", async |folder| {
         let seed = seed();
         let site = Site::start(folder)?;

@@ -16,7 +16,7 @@ use super::site::{STORE_CONFIG, StoreApi, http_client, on_processes, said, seed,
 const IN_USE: i32 = 4;
 
 #[test]
-fn second_agent_on_the_same_folder_is_refused() {
+fn t09_second_agent_on_the_same_folder_is_refused() {
     on_processes("second-agent", async |folder| {
         let seed = seed();
         let mut first = Agent::new(&folder.join("HARBOUR"), STORE_CONFIG);
