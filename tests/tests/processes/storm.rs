@@ -130,7 +130,7 @@ pub(super) async fn all_is_quiet(site: &Site, stores: &[Store]) -> anyhow::Resul
 
 /// What customers made up from a seed buy at six tills, for as long as it takes to see so many kills.
 #[test]
-fn tills_in_a_storm() {
+fn t08_t20_tills_in_a_storm() {
     on_processes("storm", async |folder| {
         let seed = seed();
         let site = Site::start(folder)?;
