@@ -8,7 +8,7 @@ use pos_model::StoreId;
 use serde::Serialize;
 use serde::de::MapAccess;
 
-use crate::latest::{Ack, Batch, Downlink, Heartbeat, Hello, Pulse, Uplink, Welcome};
+use crate::latest::{Ack, Batch, Downlink, Heartbeat, Hello, Pulse, Turn, Uplink, Welcome};
 use crate::packing;
 use crate::tagged::{Body, Head, Tagged};
 
@@ -85,6 +85,7 @@ pub fn seal_downlink(store: &StoreId, message: &Downlink) -> Result<Vec<u8>, Sea
         Downlink::Welcome(body) => seal(store, "welcome", body),
         Downlink::Ack(body) => seal(store, "ack", body),
         Downlink::Pulse(body) => seal(store, "pulse", body),
+        Downlink::Turn(body) => seal(store, "turn", body),
     }
 }
 
@@ -184,6 +185,7 @@ impl<'de> Body<'de> for Downlink {
             "welcome" => Some(map.next_value::<Welcome>().map(Self::Welcome)),
             "ack" => Some(map.next_value::<Ack>().map(Self::Ack)),
             "pulse" => Some(map.next_value::<Pulse>().map(Self::Pulse)),
+            "turn" => Some(map.next_value::<Turn>().map(Self::Turn)),
             _ => None,
         }
     }

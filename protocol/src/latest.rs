@@ -30,6 +30,6 @@ pub use crate::v1::state;
 pub use crate::v1::stock::{CountedItem, MovedItem, SoldOutChanged, StockCounted, StockMoved, StockMovement};
 pub use crate::v1::stock_api;
 pub use crate::v1::sync::{
-    Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Uplink,
-    Welcome,
+    Ack, Batch, Credit, Cursor, Downlink, EpochReport, Heartbeat, Hello, Mark, Pulse, ReceiptHead, StoreHealth, Turn,
+    Uplink, Welcome,
 };

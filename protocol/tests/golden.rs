@@ -193,6 +193,7 @@ fn downlinks() -> Vec<(&'static str, Downlink)> {
         ("welcome", Downlink::Welcome(welcome)),
         ("ack", Downlink::Ack(ack)),
         ("pulse", Downlink::Pulse(Pulse { server_epoch: 8, server_time_ms: 1_785_000_000_456 })),
+        ("turn", Downlink::Turn(Turn { server_epoch: 8, credit: credit() })),
     ]
 }
 

@@ -4,7 +4,7 @@
 pub const CONFIG: &str = "BREAKWATER_CONFIG";
 
 /// Variables and the paths of their settings in `default.toml`. A test keeps the two alike.
-pub const SETTINGS: [(&str, &str); 26] = [
+pub const SETTINGS: [(&str, &str); 28] = [
     ("BREAKWATER_DATA_DIR", "data_dir"),
     ("BREAKWATER_LOG_FILTER", "log.filter"),
     ("BREAKWATER_LOG_FORMAT", "log.format"),
@@ -26,6 +26,8 @@ pub const SETTINGS: [(&str, &str); 26] = [
     ("BREAKWATER_INGEST_QUEUE_BYTES_MAX", "ingest.queue_bytes_max"),
     ("BREAKWATER_INGEST_BATCH_EVENTS_MAX", "ingest.batch_events_max"),
     ("BREAKWATER_INGEST_GROUP_EVENTS_MAX", "ingest.group_events_max"),
+    ("BREAKWATER_INGEST_LAG_TARGET", "ingest.lag_target"),
+    ("BREAKWATER_INGEST_EVENTS_PER_SECOND_MAX", "ingest.events_per_second_max"),
     ("BREAKWATER_INGEST_HOLD_MAX", "ingest.hold_max"),
     ("BREAKWATER_INGEST_RECONNECT_SPREAD", "ingest.reconnect_spread"),
     ("BREAKWATER_LEDGER_CACHE", "ledger.cache"),

@@ -22,14 +22,15 @@ use bytes::Bytes;
 use pos_model::{Seq, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, seal_downlink};
 use protocol::latest::Downlink as Answer;
-use protocol::topic;
+use protocol::topic::{self, UplinkKind};
 use sync_core::ServerLimits;
-use sync_core::server::{Admission, Outcome, Route, ServerEffect, ServerSync, Ticket};
+use sync_core::server::credit::CreditState;
+use sync_core::server::{Admission, Outcome, Overload, Route, ServerEffect, ServerSync, Ticket};
 use tokio::sync::mpsc;
 
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger, Message};
-use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Uplinked};
+use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Router, Uplinked};
 use crate::price_watch::{Committed, PriceWatch};
 use crate::telemetry::{Metrics, chain};
 
@@ -47,6 +48,9 @@ const ANSWERS_WAITING: usize = 2;
 
 /// How long the ledger thread sleeps when nothing comes, before it looks for housekeeping.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long it sleeps at the most while it waits for messages, before it looks whose turn it is.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Pauses after a failed commit: doubled from the first to the last.
 const FAILURE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -67,6 +71,8 @@ pub struct IngestParts {
     pub metrics: Arc<Metrics>,
     /// Where committed sales are priced again, and its thread.
     pub prices: (PriceWatch, JoinHandle<()>),
+    /// The way to stores that have asked nothing.
+    pub router: Router,
 }
 
 impl std::fmt::Debug for IngestParts {
@@ -97,6 +103,9 @@ struct Shared {
     room: Condvar,
     credentials: Arc<Credentials>,
     metrics: Arc<Metrics>,
+    router: Router,
+    /// By which waits are measured.
+    started: Instant,
     ledger_well: AtomicBool,
     /// A thread ended that should not have.
     broken: tokio::sync::Notify,
@@ -135,7 +144,7 @@ struct Answers {
 impl Ingest {
     /// Starts the threads.
     pub fn start(parts: IngestParts) -> std::io::Result<Self> {
-        let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics, prices } = parts;
+        let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics, prices, router } = parts;
         let (prices, pricing) = prices;
         let bytes_max = limits.queue_bytes_max;
         let queue = Queue {
@@ -151,6 +160,8 @@ impl Ingest {
             room: Condvar::new(),
             credentials,
             metrics,
+            router,
+            started: Instant::now(),
             ledger_well: AtomicBool::new(true),
             broken: tokio::sync::Notify::new(),
         });
@@ -190,9 +201,15 @@ impl IngestState {
         (queue.sync.queued_jobs(), queue.sync.queued_bytes())
     }
 
-    /// How long stores are asked to wait at present, in milliseconds.
-    pub fn hold_ms(&self) -> u32 {
-        self.shared.lock().sync.credit().hold_ms
+    /// How fast stores may send at present, and why.
+    pub fn credit(&self) -> CreditState {
+        self.shared.lock().sync.credit_state()
+    }
+
+    /// Sets the operator's limit on events a second, or none.
+    pub fn set_events_per_s_max(&self, per_s: Option<u64>) {
+        self.shared.lock().sync.set_events_per_s_max(per_s);
+        self.shared.queued.notify_one();
     }
 
     /// Resolves when a thread died: a bug, after which the service must be started again.
@@ -204,6 +221,10 @@ impl IngestState {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> sync_core::Instant {
+        sync_core::Instant::from_ms(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -227,6 +248,11 @@ fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
     while let Some(message) = messages.blocking_recv() {
         wait_for_room(shared);
         let Uplinked { connection, store, kind, payload, receipt } = message;
+        if kind.as_str() == UplinkKind::Batch.as_str() && shared.lock().sync.is_late(shared.now()) {
+            shared.metrics.overloaded(&store, Overload::Late);
+            receipt.refuse(Refusal::Busy);
+            continue;
+        }
         let job = match open(shared, &store, kind.as_str(), payload) {
             Ok(job) => job,
             Err(refusal) => {
@@ -239,7 +265,7 @@ fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
         let mut queue = shared.lock();
         queue.tickets += 1;
         let ticket = Ticket(queue.tickets);
-        match queue.sync.handle_message(ticket, Route(connection.0), store, question, bytes) {
+        match queue.sync.handle_message(ticket, Route(connection.0), store, question, bytes, shared.now()) {
             Admission::Queued => {
                 queue.waiting.insert(ticket, Waiting { job, receipt });
                 shared.queued.notify_one();
@@ -281,7 +307,7 @@ fn open(shared: &Shared, store: &StoreId, kind: &str, payload: Bytes) -> Result<
         shared.metrics.wrong_store(store, &job.store);
         return Err(Refusal::NotAuthorized);
     }
-    if topic::UplinkKind::parse(kind) != Some(job.kind()) {
+    if UplinkKind::parse(kind) != Some(job.kind()) {
         return Err(unreadable(&topic::TopicError::Kind));
     }
     Ok(job)
@@ -292,9 +318,7 @@ fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answ
     loop {
         let Some(group) = next_group(shared) else { break };
         if !group.jobs.is_empty() {
-            let well = commit(shared, &mut *ledger, group, answers);
-            shared.ledger_well.store(well, Ordering::Relaxed);
-            if !well {
+            if !commit(shared, &mut *ledger, group, answers) {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(FAILURE_PAUSES.1);
                 continue;
@@ -313,18 +337,24 @@ fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answ
 /// The next group; an empty one when it is time for housekeeping, none when no more will come.
 fn next_group(shared: &Shared) -> Option<Group> {
     let mut queue = shared.lock();
+    let idle_until = Instant::now() + IDLE;
     let tickets = loop {
-        if let Some(tickets) = queue.sync.poll_group() {
+        let now = shared.now();
+        if let Some(tickets) = queue.sync.poll_group(now) {
             break tickets;
         }
-        if queue.closed {
+        let opens_at = queue.sync.next_group_at(now);
+        if queue.closed && opens_at.is_none() {
             return None;
         }
-        let (woken, timeout) = shared.queued.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
-        queue = woken;
-        if timeout.timed_out() {
+        let idle = idle_until.saturating_duration_since(Instant::now());
+        if idle.is_zero() {
             break Vec::new();
         }
+        // Stores whose turn came to nothing make room for others, also when nobody says anything.
+        let wait = opens_at.map_or(LOOK, |at| Duration::from_millis(at.ms_since(now))).min(LOOK).min(idle);
+        queue = shared.queued.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
+        call(shared, &mut queue);
     };
     let mut group = Group { jobs: Vec::with_capacity(tickets.len()), receipts: Vec::with_capacity(tickets.len()) };
     for ticket in tickets {
@@ -345,15 +375,15 @@ fn commit(shared: &Shared, ledger: &mut dyn Ledger, group: Group, answers: &Sync
         Err(error) => shared.metrics.group_failed(group.jobs.len(), error),
     }
     let well = result.is_ok();
+    shared.ledger_well.store(well, Ordering::Relaxed);
     let parked = result.as_ref().map_or_else(|_| Vec::new(), |outcomes| outcomes.iter().map(parked_of).collect());
     let effects = {
         let mut queue = shared.lock();
         match result {
             Ok(outcomes) => {
-                let commit_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                queue.sync.handle_committed(outcomes, commit_ms, utc_ms());
+                queue.sync.handle_committed(outcomes, shared.now(), utc_ms());
             }
-            Err(_) => queue.sync.handle_commit_failed(),
+            Err(_) => queue.sync.handle_commit_failed(shared.now()),
         }
         std::iter::from_fn(|| queue.sync.poll_effect()).collect()
     };
@@ -404,6 +434,7 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
                         send(shared, &store, &message, receipt);
                     }
                 }
+                ServerEffect::Call { store, message, .. } => tell(shared, &store, &message),
                 ServerEffect::Forget(ticket) => {
                     if let Some((_, receipt)) = receipts.find(|(of, _)| *of == ticket) {
                         receipt.refuse(Refusal::Failed);
@@ -432,6 +463,25 @@ fn send(shared: &Shared, store: &StoreId, message: &Answer, receipt: Receipt) {
             shared.metrics.answer_failed(store, &error);
             receipt.accept();
         }
+    }
+}
+
+/// Calls the stores whose turn has come while nothing was committed.
+fn call(shared: &Shared, queue: &mut Queue) {
+    while let Some(effect) = queue.sync.poll_effect() {
+        if let ServerEffect::Call { store, message, .. } = effect {
+            tell(shared, &store, &message);
+        }
+    }
+}
+
+/// Tells a store something that it has not asked for. If it is lost, the store asks after its pause.
+fn tell(shared: &Shared, store: &StoreId, message: &Answer) {
+    match seal_downlink(store, message) {
+        Ok(bytes) => {
+            shared.router.send_to_store(store, &Bytes::from(bytes), DownlinkQos::AtMostOnce);
+        }
+        Err(error) => shared.metrics.answer_failed(store, &error),
     }
 }
 

@@ -147,6 +147,7 @@ impl Service {
             credentials: Arc::clone(&credentials),
             metrics: Arc::clone(&metrics),
             prices,
+            router: listener.router(),
         })
         .map_err(|source| RunError::System("start the threads of the ingest", source))?;
         let registry = SharedRegistry::new(registry);

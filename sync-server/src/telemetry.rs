@@ -156,6 +156,7 @@ impl Metrics {
         let reason = match overload {
             Overload::Queue => "queue_full",
             Overload::Store => "store_full",
+            Overload::Late => "queue_late",
         };
         self.refused.get_or_create(&RefusedLabels { reason }).inc();
         tracing::debug!(store_id = %store, reason, "message refused");

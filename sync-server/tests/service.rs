@@ -468,6 +468,8 @@ async fn the_service_describes_itself() {
     assert_eq!(
         paths,
         [
+            "/api/v1/credit",
+            "/api/v1/credit/limit",
             "/api/v1/enroll",
             "/api/v1/live",
             "/api/v1/openapi.json",

@@ -24,6 +24,8 @@ pub enum Downlink {
     Ack(Ack),
     /// The answer to `Heartbeat`.
     Pulse(Pulse),
+    /// The end of a pause: the store's turn has come.
+    Turn(Turn),
 }
 
 /// A place in an epoch, with the hash of the history up to it. Equal marks mean equal histories.
@@ -182,6 +184,16 @@ pub struct Credit {
 pub struct Heartbeat {
     /// The store's state.
     pub health: StoreHealth,
+}
+
+/// Said to a store that was told to pause, without its asking: it may go on now. If it is lost, the store asks when its
+/// pause is over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// As in `Welcome`.
+    pub server_epoch: u64,
+    /// How much the store may send now.
+    pub credit: Credit,
 }
 
 /// The answer to a heartbeat.

@@ -65,9 +65,18 @@ pub struct ServerLimits {
     pub group_jobs_max: usize,
     /// Events that a store may send in one batch when nothing holds it back.
     pub batch_events_max: u32,
-    /// The longest hold that the centre asks for, in milliseconds, however slow its ledger is.
+    /// How long messages may wait from their arrival to the end of their commit before stores are slowed down, in
+    /// milliseconds. Half of what a fresh sale may take to the ledger, and several commits of a healthy disk.
+    pub lag_ms_target: u64,
+    /// For how long a batch may wait for its group, in milliseconds; while one waits for longer, further ones are refused.
+    /// Half of the patience of a store, which would send again what it waits for too long.
+    pub queue_ms_max: u64,
+    /// The operator's limit on events that are committed a second; none without one.
+    pub events_per_s_max: Option<u64>,
+    /// The longest hold that the centre asks for, in milliseconds, however slow its ledger is. A store keeps its fresh sales
+    /// back for as long.
     pub hold_ms_max: u32,
-    /// How wide stores spread when they come back after a loss, in milliseconds.
+    /// How wide stores spread at the least when they come back after a loss, in milliseconds.
     pub reconnect_spread_ms: u32,
 }
 
@@ -79,7 +88,10 @@ impl ServerLimits {
         group_events_max: 10_000,
         group_jobs_max: 2_000,
         batch_events_max: 500,
-        hold_ms_max: 5_000,
+        lag_ms_target: 250,
+        queue_ms_max: 5_000,
+        events_per_s_max: None,
+        hold_ms_max: 60_000,
         reconnect_spread_ms: 2_000,
     };
 }

@@ -162,6 +162,8 @@ struct RawIngest {
     queue_bytes_max: ByteSize,
     batch_events_max: u32,
     group_events_max: usize,
+    lag_target: Span,
+    events_per_second_max: u64,
     hold_max: Span,
     reconnect_spread: Span,
 }
@@ -220,6 +222,8 @@ impl Config {
                 .keep("ingest.queue_bytes_max", raw.ingest.queue_bytes_max.at_least(QUEUE_BYTES_MIN)),
             batch_events_max,
             group_events_max,
+            lag_ms_target: u64::from(problems.keep("ingest.lag_target", raw.ingest.lag_target.millis())),
+            events_per_s_max: Some(raw.ingest.events_per_second_max).filter(|&per_s| per_s > 0),
             hold_ms_max: problems.keep("ingest.hold_max", raw.ingest.hold_max.millis()),
             reconnect_spread_ms: problems.keep("ingest.reconnect_spread", raw.ingest.reconnect_spread.millis()),
             ..ServerLimits::PRODUCTION

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::credit::CreditJson;
 use super::problem::ApiError;
 use super::readers::Readers;
 use super::to_wire;
@@ -115,8 +116,8 @@ pub(super) struct FleetTotals {
     pub(super) queued_messages: usize,
     /// What they occupy in memory.
     pub(super) queued_bytes: usize,
-    /// How long stores are asked to wait at present.
-    pub(super) hold_ms: u32,
+    /// How fast stores may send, and why.
+    pub(super) credit: CreditJson,
     /// Whether the last commit succeeded.
     pub(super) ledger_well: bool,
     /// The newest business date, by currency.
@@ -245,7 +246,7 @@ impl Fleet {
             warnings: count(|one| one.attention == Attention::Warning),
             queued_messages,
             queued_bytes,
-            hold_ms: self.ingest.hold_ms(),
+            credit: self.ingest.credit().into(),
             ledger_well: self.ingest.ledger_well(),
             latest_day: day.into_iter().map(latest_day).collect(),
         }

@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::credit::CreditJson;
 use super::fleet::FleetView;
 use super::problem::ApiError;
 use super::state::Api;
@@ -36,8 +37,45 @@ pub struct Exporter {
     parked: Gauge,
     queued_bytes: Gauge,
     queued_messages: Gauge,
-    hold: Gauge,
+    credit: CreditGauges,
     ledger_well: Gauge,
+}
+
+/// How fast stores may send.
+#[derive(Debug, Default)]
+struct CreditGauges {
+    window: Gauge,
+    on_their_way: Gauge,
+    stores_waiting: Gauge,
+    lag: Gauge,
+    limit: Gauge,
+}
+
+impl CreditGauges {
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, gauge) in [
+            ("credit_window_events", "Events that may be on their way from stores with a backlog", &self.window),
+            (
+                "credit_on_their_way_events",
+                "Events that are on their way from stores with a backlog",
+                &self.on_their_way,
+            ),
+            ("credit_stores_waiting", "Stores that wait for their turn", &self.stores_waiting),
+            ("credit_lag_milliseconds", "How long messages waited for their commit lately", &self.lag),
+            ("credit_events_per_second_max", "The operator's limit; 0 without one", &self.limit),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+    }
+
+    fn set(&self, credit: &CreditJson) {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.window.set(number(credit.window_events));
+        self.on_their_way.set(number(credit.on_their_way_events));
+        self.stores_waiting.set(i64::try_from(credit.stores_waiting).unwrap_or(i64::MAX));
+        self.lag.set(number(credit.lag_ms));
+        self.limit.set(number(credit.events_per_s_max.unwrap_or(0)));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,7 +102,7 @@ impl Exporter {
             parked: Gauge::default(),
             queued_bytes: Gauge::default(),
             queued_messages: Gauge::default(),
-            hold: Gauge::default(),
+            credit: CreditGauges::default(),
             ledger_well: Gauge::default(),
         };
         let registry = &mut exporter.registry;
@@ -88,7 +126,7 @@ impl Exporter {
         registry.register("parked_events", "Events parked", exporter.parked.clone());
         registry.register("queue_bytes", "Memory of messages that wait for the ledger", exporter.queued_bytes.clone());
         registry.register("queue_messages", "Messages that wait for the ledger", exporter.queued_messages.clone());
-        registry.register("hold_milliseconds", "How long stores are asked to wait", exporter.hold.clone());
+        exporter.credit.register(registry);
         registry.register("ledger_well", "1 if the last commit succeeded", exporter.ledger_well.clone());
         exporter
     }
@@ -114,7 +152,7 @@ impl Exporter {
         self.parked.set(totals.parked);
         self.queued_bytes.set(count(totals.queued_bytes));
         self.queued_messages.set(count(totals.queued_messages));
-        self.hold.set(i64::from(totals.hold_ms));
+        self.credit.set(&totals.credit);
         self.ledger_well.set(i64::from(totals.ledger_well));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

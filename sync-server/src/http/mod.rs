@@ -8,6 +8,7 @@ mod access;
 mod api;
 mod counter;
 mod counter_wire;
+mod credit;
 mod enroll;
 mod fleet;
 mod health;
@@ -27,7 +28,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use utoipa::OpenApi;
 
 pub use access::{ApiToken, TokenError};
@@ -63,6 +64,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         api::totals,
         api::parked,
         api::parked_event,
+        credit::credit,
+        credit::set_limit,
         enroll::enroll,
         live::live,
         openapi,
@@ -87,6 +90,8 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/totals", get(api::totals))
         .route("/api/v1/parked", get(api::parked))
         .route("/api/v1/parked/{parked_no}", get(api::parked_event))
+        .route("/api/v1/credit", get(credit::credit))
+        .route("/api/v1/credit/limit", put(credit::set_limit))
         .route("/api/v1/live", get(live::live))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/metrics", get(health::metrics))

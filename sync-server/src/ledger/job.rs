@@ -121,8 +121,8 @@ impl Job {
     pub fn question(&self) -> Question {
         match &self.message {
             Message::Batch(batch) => Question::Batch { epoch: batch.epoch, events: batch.events.len() },
-            Message::Hello(hello) => Question::Hello { session: hello.session },
-            Message::Heartbeat(_) => Question::Heartbeat,
+            Message::Hello(hello) => Question::Hello { session: hello.session, backlog: hello.health.outbox_events },
+            Message::Heartbeat(heartbeat) => Question::Heartbeat { backlog: heartbeat.health.outbox_events },
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pos_model::ChainHash;
 use protocol::envelope::{open_uplink, seal_downlink};
+use protocol::latest::Downlink;
 use rusqlite::Connection;
 use sync_core::Instant;
 use sync_core::server::{Admission, BatchOutcome, Outcome, Overload, Route, ServerEffect, ServerSync, Ticket};
@@ -38,7 +39,8 @@ pub(super) struct Server {
     tickets: u64,
     /// What is in the ledger at present.
     group: Vec<Job>,
-    commit_began: Instant,
+    /// It will look whose turn it is, also when nothing comes.
+    looks: bool,
     done: Option<Result<Vec<Outcome>, LedgerError>>,
 }
 
@@ -61,6 +63,9 @@ impl Centre {
     }
 }
 
+/// Between two looks of an idle centre, in milliseconds.
+const LOOK_MS: u64 = 250;
+
 impl World {
     pub(super) fn start_centre(&mut self, life: u64) -> Result<(), Violation> {
         if self.centre.life != life || self.centre.running.is_some() {
@@ -82,7 +87,7 @@ impl World {
             jobs: BTreeMap::new(),
             tickets: 0,
             group: Vec::new(),
-            commit_began: self.now(),
+            looks: false,
             done: None,
         });
         Ok(())
@@ -111,6 +116,7 @@ impl World {
         if wipes != self.network.wipes {
             return Ok(());
         }
+        let now = self.now();
         let Some(server) = &mut self.centre.running else { return Ok(()) };
         let Ok((store, message)) = open_uplink(bytes) else {
             self.coverage.saw("centre: message unreadable");
@@ -125,7 +131,7 @@ impl World {
         server.tickets += 1;
         let ticket = Ticket(server.tickets);
         let route = Route(if self.plan.link.broker { topic as u64 } else { connection });
-        match server.sync.handle_message(ticket, route, store, job.question(), job.memory_bytes()) {
+        match server.sync.handle_message(ticket, route, store, job.question(), job.memory_bytes(), now) {
             Admission::Queued => {
                 server.jobs.insert(ticket, job);
             }
@@ -133,6 +139,7 @@ impl World {
                 self.coverage.saw(match overload {
                     Overload::Queue => "centre: queue full",
                     Overload::Store => "centre: too many messages of a store",
+                    Overload::Late => "centre: what came first waits too long",
                 });
                 if !self.plan.link.broker {
                     let delay_ms = self.latency();
@@ -158,7 +165,13 @@ impl World {
             // One group at a time, also for the defect that has answered it already.
             return Ok(());
         }
-        let Some(tickets) = server.sync.poll_group() else { return Ok(()) };
+        let Some(tickets) = server.sync.poll_group(now) else {
+            if server.sync.credit_state().stores_waiting > 0 && !server.looks {
+                server.looks = true;
+                self.scheduler.after(LOOK_MS, Event::Turns { life });
+            }
+            return self.say_all();
+        };
         if tickets.len() > 1 {
             self.coverage.saw("centre: messages committed together");
         }
@@ -168,7 +181,6 @@ impl World {
             };
             server.group.push(job);
         }
-        server.commit_began = now;
         let (least, most) = self.plan.commit_ms;
         let commit_ms = least + self.random.below(most - least + 1) + self.centre.slower_ms;
         self.scheduler.after(commit_ms, Event::Commit { life });
@@ -176,6 +188,17 @@ impl World {
             return self.ack_before_commit();
         }
         Ok(())
+    }
+
+    /// The ledger is idle: stores may wait for a turn all the same.
+    pub(super) fn look_for_turns(&mut self, life: u64) -> Result<(), Violation> {
+        if self.centre.life != life {
+            return Ok(());
+        }
+        if let Some(server) = &mut self.centre.running {
+            server.looks = false;
+        }
+        self.gather()
     }
 
     pub(super) fn commit(&mut self, life: u64) -> Result<(), Violation> {
@@ -236,12 +259,11 @@ impl World {
         let (now, now_ms) = (self.now(), self.centre_ms());
         let Some(server) = &mut self.centre.running else { return Ok(()) };
         server.group.clear();
-        let commit_ms = now.ms_since(server.commit_began);
         match server.done.take() {
             // It has been answered.
             Some(_) if self.settings.sabotage == Some(Sabotage::AckBeforeCommit) => {}
-            Some(Ok(outcomes)) => server.sync.handle_committed(outcomes, commit_ms, now_ms),
-            Some(Err(_)) => server.sync.handle_commit_failed(),
+            Some(Ok(outcomes)) => server.sync.handle_committed(outcomes, now, now_ms),
+            Some(Err(_)) => server.sync.handle_commit_failed(now),
             None => return self.gather(),
         }
         self.say_all()?;
@@ -251,7 +273,12 @@ impl World {
     /// Sends the answers.
     fn say_all(&mut self) -> Result<(), Violation> {
         while let Some(effect) = self.centre.running.as_mut().and_then(|server| server.sync.poll_effect()) {
-            let ServerEffect::Send { to, store, message } = effect else { continue };
+            let (ServerEffect::Send { to, store, message } | ServerEffect::Call { to, store, message }) = effect else {
+                continue;
+            };
+            if matches!(message, Downlink::Turn(_)) {
+                self.coverage.saw("centre: a store is called");
+            }
             if self.permyriad(self.plan.centre_step_crash) {
                 self.coverage.saw("crash: centre, between two answers");
                 self.crash_centre();
@@ -268,13 +295,13 @@ impl World {
     }
 
     fn ack_before_commit(&mut self) -> Result<(), Violation> {
-        let now_ms = self.centre_ms();
+        let (now, now_ms) = (self.now(), self.centre_ms());
         let scratch = self.centre.disk.copy();
         let mut ledger = SqliteLedger::from_connection(scratch.open()).expect("a defect can be put in");
         let server = server_of(&mut self.centre)?;
         match ledger.apply(&server.group, now_ms) {
-            Ok(outcomes) => server.sync.handle_committed(outcomes, 0, now_ms),
-            Err(_) => server.sync.handle_commit_failed(),
+            Ok(outcomes) => server.sync.handle_committed(outcomes, now, now_ms),
+            Err(_) => server.sync.handle_commit_failed(now),
         }
         self.say_all()
     }

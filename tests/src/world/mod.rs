@@ -108,6 +108,8 @@ enum Event {
     StartCentre { life: u64 },
     /// The centre commits its group.
     Commit { life: u64 },
+    /// The centre looks whose turn it is.
+    Turns { life: u64 },
     /// The centre learns that its group is durable, or is not.
     Committed { life: u64 },
     /// The next fault comes.
@@ -313,6 +315,7 @@ impl World {
             }
             Event::StartCentre { life } => self.start_centre(life),
             Event::Commit { life } => self.commit(life),
+            Event::Turns { life } => self.look_for_turns(life),
             Event::Committed { life } => self.committed(life),
             Event::Fault => self.fault(),
             Event::Copies => self.copies(),

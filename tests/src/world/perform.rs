@@ -240,5 +240,6 @@ pub(super) fn brief(message: &Downlink) -> String {
             ack.credit.hold_ms,
         ),
         Downlink::Pulse(_) => "pulse".to_owned(),
+        Downlink::Turn(_) => "turn".to_owned(),
     }
 }

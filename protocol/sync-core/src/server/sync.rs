@@ -4,17 +4,17 @@
 //! commits the group in one database transaction, and reports what became of each message. Answers leave only then.
 //! While one group is in the ledger the next one gathers, so that groups grow with the load.
 //!
-//! Constraints: the bytes that wait are bounded, and so are the messages of one store; what does not fit is refused
-//! before any work. A group that failed is forgotten: its stores hear nothing and send again.
+//! Constraints: the bytes that wait are bounded, and so are the messages of one store and the time that a batch waits; what
+//! does not fit is refused before any work. A group that failed is forgotten: its stores hear nothing and send again.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use pos_model::{Epoch, StoreId};
-use protocol::latest::{Ack, Credit, Downlink, Pulse, Welcome};
+use protocol::latest::{Ack, Downlink, Pulse, Welcome};
 
-use super::credit::{Load, Pace, grant};
+use super::credit::{CreditControl, CreditState, Turn};
 use super::outcome::Outcome;
-use crate::ServerLimits;
+use crate::{Instant, ServerLimits};
 
 /// The shell's handle of a message's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,9 +38,14 @@ pub enum Question {
     Hello {
         /// To be repeated in the answer.
         session: u64,
+        /// Events that the store has to send, as it says.
+        backlog: u64,
     },
     /// A `Heartbeat`.
-    Heartbeat,
+    Heartbeat {
+        /// Events that the store has to send, as it says.
+        backlog: u64,
+    },
 }
 
 /// Whether a message was taken.
@@ -59,6 +64,8 @@ pub enum Overload {
     Queue,
     /// Too many messages of this store wait.
     Store,
+    /// What came first waits for too long already.
+    Late,
 }
 
 /// What the shell must do.
@@ -75,6 +82,15 @@ pub enum ServerEffect {
         /// The answer.
         message: Downlink,
     },
+    /// Tell a store that its turn has come; it waits for that and has asked nothing.
+    Call {
+        /// Where it was heard of last.
+        to: Route,
+        /// The store.
+        store: StoreId,
+        /// What to say.
+        message: Downlink,
+    },
     /// The commit failed: forget the message without a confirmation.
     Forget(Ticket),
 }
@@ -86,6 +102,13 @@ struct Job {
     store: StoreId,
     question: Question,
     bytes: usize,
+    arrived: Instant,
+}
+
+impl Job {
+    fn events(&self) -> u64 {
+        if let Question::Batch { events, .. } = self.question { u64::try_from(events).unwrap_or(u64::MAX) } else { 0 }
+    }
 }
 
 /// The centre's end of the uplink.
@@ -97,8 +120,9 @@ pub struct ServerSync {
     queued_bytes: usize,
     jobs_of_store: BTreeMap<StoreId, usize>,
     committing: Vec<Job>,
-    pace: Option<Pace>,
-    failures: u32,
+    /// When the group that is being committed began.
+    began: Instant,
+    credit: CreditControl,
     effects: VecDeque<ServerEffect>,
 }
 
@@ -107,13 +131,13 @@ impl ServerSync {
     pub fn new(server_epoch: u64, limits: ServerLimits) -> Self {
         Self {
             server_epoch,
+            credit: CreditControl::new(limits.clone()),
             limits,
             queue: VecDeque::new(),
             queued_bytes: 0,
             jobs_of_store: BTreeMap::new(),
             committing: Vec::new(),
-            pace: None,
-            failures: 0,
+            began: Instant::default(),
             effects: VecDeque::new(),
         }
     }
@@ -126,65 +150,112 @@ impl ServerSync {
         store: StoreId,
         question: Question,
         bytes: usize,
+        now: Instant,
     ) -> Admission {
-        if self.queued_bytes.saturating_add(bytes) > self.limits.queue_bytes_max {
-            return Admission::Refused(Overload::Queue);
+        let is_batch = matches!(question, Question::Batch { .. });
+        if let Err(overload) = self.admit(&store, is_batch, bytes, now) {
+            if is_batch {
+                self.credit.gone(&store);
+            }
+            return Admission::Refused(overload);
         }
-        let waiting = self.jobs_of_store.entry(store.clone()).or_default();
-        if *waiting >= self.limits.store_jobs_max {
-            return Admission::Refused(Overload::Store);
+        if is_batch {
+            self.credit.arrived(&store);
         }
-        *waiting += 1;
+        *self.jobs_of_store.entry(store.clone()).or_default() += 1;
         self.queued_bytes += bytes;
-        self.queue.push_back(Job { ticket, from, store, question, bytes });
+        self.queue.push_back(Job { ticket, from, store, question, bytes, arrived: now });
         Admission::Queued
     }
 
-    /// The next group to commit, oldest first, or none: the queue is empty, or a group is being committed.
-    pub fn poll_group(&mut self) -> Option<Vec<Ticket>> {
-        if !self.committing.is_empty() {
+    fn admit(&self, store: &StoreId, is_batch: bool, bytes: usize, now: Instant) -> Result<(), Overload> {
+        if self.queued_bytes.saturating_add(bytes) > self.limits.queue_bytes_max {
+            return Err(Overload::Queue);
+        }
+        if is_batch && self.is_late(now) {
+            return Err(Overload::Late);
+        }
+        if self.jobs_of_store.get(store).copied().unwrap_or(0) >= self.limits.store_jobs_max {
+            return Err(Overload::Store);
+        }
+        Ok(())
+    }
+
+    /// Whether a batch would be refused because others wait for too long already: then it need not even be opened.
+    pub fn is_late(&self, now: Instant) -> bool {
+        self.queue.front().is_some_and(|oldest| now.ms_since(oldest.arrived) > self.limits.queue_ms_max)
+    }
+
+    /// The next group to commit, oldest first, or none: the queue is empty, a group is being committed, or the operator's
+    /// limit lets nothing through before [`ServerSync::next_group_at`]. To be asked now and then also when nothing comes.
+    pub fn poll_group(&mut self, now: Instant) -> Option<Vec<Ticket>> {
+        self.look(now);
+        if !self.committing.is_empty() || self.next_group_at(now).is_some() {
             return None;
         }
-        let mut events = 0;
+        let room = self.credit.room(now);
+        let mut events: u64 = 0;
         while let Some(job) = self.queue.front() {
-            let more = if let Question::Batch { events, .. } = job.question { events } else { 0 };
-            let full =
-                events + more > self.limits.group_events_max || self.committing.len() >= self.limits.group_jobs_max;
+            let more = job.events();
+            let full = events + more > room || self.committing.len() >= self.limits.group_jobs_max;
             if full && !self.committing.is_empty() {
                 break;
             }
             events += more;
             self.committing.extend(self.queue.pop_front());
         }
+        self.credit.began(events);
+        self.began = now;
         if self.committing.is_empty() { None } else { Some(self.committing.iter().map(|job| job.ticket).collect()) }
+    }
+
+    /// When the operator's limit lets the next message through, if it does not yet.
+    pub fn next_group_at(&self, now: Instant) -> Option<Instant> {
+        let next = self.queue.front().filter(|_| self.committing.is_empty())?;
+        self.credit.opens_at(next.events(), now)
     }
 
     /// The group is durable. `outcomes` has one for each ticket of the group, in its order.
     ///
     /// # Panics
     /// If the number of outcomes is not that of the group: answering the wrong store would lose sales.
-    pub fn handle_committed(&mut self, outcomes: Vec<Outcome>, commit_ms: u64, server_time_ms: i64) {
+    pub fn handle_committed(&mut self, outcomes: Vec<Outcome>, now: Instant, server_time_ms: i64) {
         assert_eq!(outcomes.len(), self.committing.len(), "one outcome for each message of the group");
-        self.failures = 0;
         let jobs = self.take_committing();
-        let bytes: usize = jobs.iter().map(|job| job.bytes).sum();
-        // A small group says how long a commit takes at the least, not how much fits into one.
-        if bytes >= self.limits.queue_bytes_max / PACED_GROUP_SHARE {
-            self.pace = Some(Pace::after(self.pace, bytes as u64, commit_ms));
+        if let Some(arrived) = jobs.iter().map(|job| job.arrived).min() {
+            self.credit.committed(jobs.iter().map(Job::events).sum(), arrived, self.began, now);
         }
-        let credit = self.credit();
+        self.look(now);
         for (job, outcome) in jobs.into_iter().zip(outcomes) {
-            let message = self.answer(job.question, outcome, credit, server_time_ms);
+            let message = self.answer(&job, outcome, now, server_time_ms);
             self.effects.push_back(ServerEffect::Confirm(job.ticket));
             self.effects.extend(message.map(|message| ServerEffect::Send { to: job.from, store: job.store, message }));
         }
+        self.call(now);
     }
 
     /// The group could not be committed, through no fault of any message in it.
-    pub fn handle_commit_failed(&mut self) {
-        self.failures = self.failures.saturating_add(1);
+    pub fn handle_commit_failed(&mut self, now: Instant) {
+        self.credit.failed();
         let jobs = self.take_committing();
+        jobs.iter().for_each(|job| self.credit.gone(&job.store));
+        self.look(now);
         self.effects.extend(jobs.into_iter().map(|job| ServerEffect::Forget(job.ticket)));
+    }
+
+    fn look(&mut self, now: Instant) {
+        let oldest = self.committing.first().or(self.queue.front()).map(|job| job.arrived);
+        let is_full = self.queued_bytes > self.limits.queue_bytes_max / 2;
+        self.credit.look(oldest, is_full, now);
+        self.call(now);
+    }
+
+    /// Calls the stores whose turn it is.
+    fn call(&mut self, now: Instant) {
+        while let Some(Turn { to, store, credit }) = self.credit.next_turn(now) {
+            let message = Downlink::Turn(protocol::latest::Turn { server_epoch: self.server_epoch, credit });
+            self.effects.push_back(ServerEffect::Call { to, store, message });
+        }
     }
 
     /// What to do next, oldest first.
@@ -192,10 +263,14 @@ impl ServerSync {
         self.effects.pop_front()
     }
 
-    /// The credit that an answer would carry at present.
-    pub fn credit(&self) -> Credit {
-        let load = Load { queued_bytes: self.queued_bytes as u64, pace: self.pace, failures: self.failures };
-        grant(load, &self.limits)
+    /// How fast stores may send at present, and why.
+    pub fn credit_state(&self) -> CreditState {
+        self.credit.state()
+    }
+
+    /// Sets the operator's limit in events a second, or none.
+    pub fn set_events_per_s_max(&mut self, per_s: Option<u64>) {
+        self.credit.set_cap(per_s);
     }
 
     /// Messages that wait, without those in the ledger.
@@ -222,10 +297,10 @@ impl ServerSync {
         jobs
     }
 
-    fn answer(&self, question: Question, outcome: Outcome, credit: Credit, server_time_ms: i64) -> Option<Downlink> {
+    fn answer(&mut self, job: &Job, outcome: Outcome, now: Instant, server_time_ms: i64) -> Option<Downlink> {
         let server_epoch = self.server_epoch;
-        match (question, outcome) {
-            (Question::Batch { epoch, .. }, Outcome::Batch(outcome)) => Some(Downlink::Ack(Ack {
+        match (job.question, outcome) {
+            (Question::Batch { epoch, events }, Outcome::Batch(outcome)) => Some(Downlink::Ack(Ack {
                 server_epoch,
                 epoch,
                 through: outcome.through,
@@ -233,28 +308,28 @@ impl ServerSync {
                 parked: outcome.parked.into_iter().take(PARKED_IN_ACK_MAX).collect(),
                 rewind: outcome.rewind,
                 forked: outcome.forked,
-                credit,
+                credit: self.credit.after_batch(&job.store, job.from, events, now),
                 server_time_ms,
             })),
-            (Question::Hello { session }, Outcome::Hello(outcome)) => Some(Downlink::Welcome(Welcome {
+            (Question::Hello { session, backlog }, Outcome::Hello(outcome)) => Some(Downlink::Welcome(Welcome {
                 session,
                 server_epoch,
                 cursors: outcome.cursors,
-                credit,
-                reconnect_spread_ms: self.limits.reconnect_spread_ms,
+                credit: self.credit.for_newcomer(&job.store, job.from, backlog, now),
+                reconnect_spread_ms: self.credit.reconnect_spread_ms(),
                 receipts: outcome.receipts,
                 server_time_ms,
             })),
-            (Question::Heartbeat, _) => Some(Downlink::Pulse(Pulse { server_epoch, server_time_ms })),
+            (Question::Heartbeat { backlog }, _) => {
+                self.credit.heard(&job.store, job.from, backlog, now);
+                Some(Downlink::Pulse(Pulse { server_epoch, server_time_ms }))
+            }
             // An outcome of another kind than the question would be a defect of the ledger; silence is safe, because
             // the store asks again.
             (Question::Batch { .. } | Question::Hello { .. }, _) => None,
         }
     }
 }
-
-/// A group tells the ledger's pace if it holds at least this part of a full queue: a hundredth, some hundred events.
-const PACED_GROUP_SHARE: usize = 100;
 
 /// How many parked events an ack names. The count of all stands in the centre's API.
 const PARKED_IN_ACK_MAX: usize = 100;
@@ -265,6 +340,8 @@ mod tests {
     use crate::server::{BatchOutcome, HelloOutcome};
     use pos_model::{ChainHash, Seq};
     use protocol::latest::Mark;
+
+    const AT: Instant = Instant::from_ms(1_000);
 
     fn store(id: &str) -> StoreId {
         StoreId::new(id).expect("valid")
@@ -293,10 +370,10 @@ mod tests {
     #[test]
     fn nothing_is_answered_before_the_commit() {
         let mut sync = ServerSync::new(7, limits());
-        sync.handle_message(Ticket(1), Route(9), store("a"), batch(5), 10);
-        assert_eq!(sync.poll_group(), Some(vec![Ticket(1)]));
+        sync.handle_message(Ticket(1), Route(9), store("a"), batch(5), 10, AT);
+        assert_eq!(sync.poll_group(AT), Some(vec![Ticket(1)]));
         assert_eq!(sync.poll_effect(), None);
-        sync.handle_committed(vec![applied()], 3, 42);
+        sync.handle_committed(vec![applied()], AT, 42);
         assert_eq!(sync.poll_effect(), Some(ServerEffect::Confirm(Ticket(1))));
         let Some(ServerEffect::Send { to: Route(9), message: Downlink::Ack(ack), .. }) = sync.poll_effect() else {
             panic!("an ack follows the confirmation");
@@ -307,13 +384,13 @@ mod tests {
     #[test]
     fn a_failed_group_is_forgotten_and_slows_stores_down() {
         let mut sync = ServerSync::new(7, limits());
-        sync.handle_message(Ticket(1), Route(9), store("a"), batch(5), 10);
-        sync.poll_group();
-        sync.handle_commit_failed();
+        sync.handle_message(Ticket(1), Route(9), store("a"), batch(5), 10, AT);
+        sync.poll_group(AT);
+        sync.handle_commit_failed(AT);
         assert_eq!(sync.poll_effect(), Some(ServerEffect::Forget(Ticket(1))));
         assert_eq!(sync.poll_effect(), None);
         assert_eq!(sync.queued_bytes(), 0);
-        assert!(sync.credit().hold_ms > 0);
+        assert_eq!(sync.credit_state().reason.as_str(), "failing");
     }
 
     #[test]
@@ -322,15 +399,15 @@ mod tests {
         for (ticket, events) in [(1, 6), (2, 6), (3, 1), (4, 1), (5, 1), (6, 50)] {
             let from = format!("s{ticket}");
             assert_eq!(
-                sync.handle_message(Ticket(ticket), Route(0), store(&from), batch(events), 1),
+                sync.handle_message(Ticket(ticket), Route(0), store(&from), batch(events), 1, AT),
                 Admission::Queued
             );
         }
         for expected in [vec![1], vec![2, 3, 4], vec![5], vec![6]] {
-            let group = sync.poll_group().expect("a group waits");
+            let group = sync.poll_group(AT).expect("a group waits");
             assert_eq!(group.iter().map(|ticket| ticket.0).collect::<Vec<_>>(), expected);
-            assert_eq!(sync.poll_group(), None, "one group at a time");
-            sync.handle_committed(group.iter().map(|_| applied()).collect(), 1, 0);
+            assert_eq!(sync.poll_group(AT), None, "one group at a time");
+            sync.handle_committed(group.iter().map(|_| applied()).collect(), AT, 0);
         }
     }
 
@@ -338,23 +415,23 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let mut sync = ServerSync::new(7, limits());
         for ticket in 0..4 {
-            assert_eq!(sync.handle_message(Ticket(ticket), Route(0), store("a"), batch(1), 1), Admission::Queued);
+            assert_eq!(sync.handle_message(Ticket(ticket), Route(0), store("a"), batch(1), 1, AT), Admission::Queued);
         }
-        let more = sync.handle_message(Ticket(5), Route(0), store("a"), batch(1), 1);
+        let more = sync.handle_message(Ticket(5), Route(0), store("a"), batch(1), 1, AT);
         assert_eq!(more, Admission::Refused(Overload::Store));
-        let large = sync.handle_message(Ticket(6), Route(0), store("b"), batch(1), 997);
+        let large = sync.handle_message(Ticket(6), Route(0), store("b"), batch(1), 997, AT);
         assert_eq!(large, Admission::Refused(Overload::Queue));
-        assert_eq!(sync.handle_message(Ticket(7), Route(0), store("b"), batch(1), 996), Admission::Queued);
+        assert_eq!(sync.handle_message(Ticket(7), Route(0), store("b"), batch(1), 996, AT), Admission::Queued);
     }
 
     #[test]
     fn a_question_is_answered_with_its_session() {
         let mut sync = ServerSync::new(7, limits());
-        sync.handle_message(Ticket(1), Route(0), store("a"), Question::Hello { session: 99 }, 1);
-        sync.handle_message(Ticket(2), Route(0), store("a"), Question::Heartbeat, 1);
-        sync.poll_group();
+        sync.handle_message(Ticket(1), Route(0), store("a"), Question::Hello { session: 99, backlog: 0 }, 1, AT);
+        sync.handle_message(Ticket(2), Route(0), store("a"), Question::Heartbeat { backlog: 0 }, 1, AT);
+        sync.poll_group(AT);
         let hello = Outcome::Hello(HelloOutcome { cursors: vec![], receipts: vec![] });
-        sync.handle_committed(vec![hello, Outcome::Noted], 1, 0);
+        sync.handle_committed(vec![hello, Outcome::Noted], AT, 0);
         let answers: Vec<_> = std::iter::from_fn(|| sync.poll_effect())
             .filter_map(|effect| if let ServerEffect::Send { message, .. } = effect { Some(message) } else { None })
             .collect();

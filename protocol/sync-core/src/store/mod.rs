@@ -16,7 +16,7 @@ mod epochs;
 use std::collections::VecDeque;
 
 use pos_model::{Epoch, Seq};
-use protocol::latest::{Ack, Credit, Downlink, EpochReport, Mark, Pulse, Welcome};
+use protocol::latest::{Ack, Credit, Downlink, EpochReport, Mark, Pulse, Turn, Welcome};
 
 use crate::{Instant, Random, StoreLimits};
 use backoff::Backoff;
@@ -69,8 +69,12 @@ enum State {
         sent: Sent,
         deadline: Instant,
     },
-    /// The centre grants nothing; ask again at the moment.
+    /// Something went wrong that time may mend; ask again at the moment.
     Paused {
+        until: Instant,
+    },
+    /// The centre grants nothing: it tells when it is this store's turn. Ask again at the moment.
+    Held {
         until: Instant,
     },
 }
@@ -129,7 +133,7 @@ impl StoreSync {
             State::Connecting { deadline } => Some((deadline, "connecting takes too long")),
             State::Greeting { deadline, .. } => Some((deadline, "hello was not answered")),
             State::Waiting { deadline, .. } => Some((deadline, "batch was not answered")),
-            State::Paused { until } => Some((until, "pause ends")),
+            State::Paused { until } | State::Held { until } => Some((until, "pause ends")),
             State::Ready { hold_until } => self.epochs.has_work().then_some((hold_until, "hold ends")),
             State::Comparing { .. } | State::Loading { .. } => None,
         };
@@ -143,7 +147,7 @@ impl StoreSync {
             State::Offline { .. } | State::Connecting { .. } => LinkState::Offline,
             State::Greeting { .. } | State::Comparing { .. } => LinkState::Greeting,
             State::Ready { .. } | State::Loading { .. } | State::Waiting { .. } => LinkState::Online,
-            State::Paused { .. } => LinkState::Paused,
+            State::Paused { .. } | State::Held { .. } => LinkState::Paused,
         }
     }
 
@@ -196,6 +200,7 @@ impl StoreSync {
             Downlink::Welcome(welcome) => self.handle_welcome(welcome, now),
             Downlink::Ack(ack) => self.handle_ack(&ack, now),
             Downlink::Pulse(pulse) => self.handle_pulse(pulse, now),
+            Downlink::Turn(turn) => self.handle_turn(turn, now),
         }
     }
 
@@ -271,7 +276,11 @@ impl StoreSync {
         if let State::Comparing { open } = &mut self.state {
             *open = open.saturating_sub(1);
             if *open == 0 {
-                self.state = State::Ready { hold_until: now.after_ms(u64::from(self.hold_ms())) };
+                self.state = if self.credit.events == 0 {
+                    self.held(now)
+                } else {
+                    State::Ready { hold_until: now.after_ms(u64::from(self.hold_ms())) }
+                };
                 self.pump(now);
             }
         }
@@ -293,7 +302,7 @@ impl StoreSync {
                 self.timeouts += 1;
                 if self.timeouts >= self.limits.timeouts_max { self.give_up(now) } else { self.say_hello(now) }
             }
-            State::Paused { until } if until <= now => self.say_hello(now),
+            State::Paused { until } | State::Held { until } if until <= now => self.say_hello(now),
             State::Ready { .. } => self.pump(now),
             _ => {}
         }
@@ -381,6 +390,20 @@ impl StoreSync {
         }
     }
 
+    fn handle_turn(&mut self, turn: Turn, now: Instant) {
+        if self.is_new_run(turn.server_epoch) {
+            return;
+        }
+        match self.state {
+            State::Held { .. } => self.state = State::Ready { hold_until: now },
+            // It came right behind the answer that told to pause.
+            State::Comparing { .. } => {}
+            _ => return,
+        }
+        self.credit = turn.credit;
+        self.pump(now);
+    }
+
     /// The centre holds another history of the epoch.
     fn part_from(&mut self, epoch: Epoch) {
         if self.epochs.differs(epoch, self.server_epoch) {
@@ -424,8 +447,7 @@ impl StoreSync {
             return;
         }
         if self.credit.events == 0 {
-            let pause_ms = u64::from(self.hold_ms()).max(self.limits.pause_ms_min);
-            self.state = State::Paused { until: now.after_ms(pause_ms) };
+            self.state = self.held(now);
             return;
         }
         if let Some((epoch, from)) = self.epochs.next_to_send() {
@@ -435,6 +457,10 @@ impl StoreSync {
         } else if !self.epochs.all_known() {
             self.ask(now);
         }
+    }
+
+    fn held(&self, now: Instant) -> State {
+        State::Held { until: now.after_ms(u64::from(self.hold_ms()).max(self.limits.pause_ms_min)) }
     }
 
     fn hold_ms(&self) -> u32 {

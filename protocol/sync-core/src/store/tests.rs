@@ -200,6 +200,35 @@ fn no_credit_is_a_pause_and_a_question_after_it() {
 }
 
 #[test]
+fn a_turn_ends_the_pause_and_nothing_else() {
+    let turn = |server_epoch| Downlink::Turn(Turn { server_epoch, credit: credit(100, 0) });
+    let told_to_pause = || {
+        let (mut sync, session) = greeting(&[report(EPOCH, 100, 0)]);
+        sync.handle_downlink(welcome(session, vec![(EPOCH, 0, 0)], credit(0, 60_000)), AT);
+        effects(&mut sync);
+        (sync, session)
+    };
+    let (mut sync, _) = told_to_pause();
+    sync.handle_confirmed(EPOCH, mark(0), Confirmed::Agreed, AT);
+    assert_eq!(sync.link_state(), LinkState::Paused);
+    // Of another run of the centre: where that one is, this store does not know yet.
+    sync.handle_downlink(turn(2), AT);
+    assert_eq!(effects(&mut sync), []);
+    sync.handle_downlink(turn(1), AT);
+    assert_eq!(effects(&mut sync), [send(1, 100)]);
+    // Said twice, it sends nothing twice.
+    sync.handle_downlink(turn(1), AT);
+    assert_eq!(effects(&mut sync), []);
+
+    // It may come while the outbox still compares what the answer before it said.
+    let (mut sync, _) = told_to_pause();
+    sync.handle_downlink(turn(1), AT);
+    assert_eq!(effects(&mut sync), []);
+    sync.handle_confirmed(EPOCH, mark(0), Confirmed::Agreed, AT);
+    assert_eq!(effects(&mut sync), [send(1, 100)]);
+}
+
+#[test]
 fn another_agent_in_the_same_epoch_makes_this_one_leave_it() {
     let mut sync = online(10, 4);
     effects(&mut sync);

@@ -1,0 +1,178 @@
+//! Whose turn it is.
+//!
+//! A store with more to send than a few events waits in a queue, first come first served, until the window has room for a
+//! batch of it. Its turn lasts until that batch is committed, or is not heard of for too long. How much a store has is what it
+//! said last, in a `Hello` or a heartbeat, less what it has sent since; one that fills its batches has more, whatever it said.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use pos_model::StoreId;
+
+use super::super::Route;
+use crate::Instant;
+
+/// A store that was not heard of for this long is forgotten, in milliseconds: several heartbeats.
+const SILENT_MS: u64 = 120_000;
+
+/// Who has no more than this to send needs no turn.
+const FEW: u64 = 10;
+
+/// For how long a turn is kept for a batch that does not come, in milliseconds: the way there, the way back, and what a
+/// store needs to read its disk.
+const TURN_MS: u64 = 5_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It has nothing to send, or next to nothing.
+    Free,
+    /// It waits for its turn.
+    Waiting,
+    /// It has its turn: a batch of about so many events is to come before that moment.
+    Called { events: u64, before: Instant },
+    /// That batch has come.
+    Sent { events: u64 },
+}
+
+#[derive(Debug)]
+struct Known {
+    to: Route,
+    backlog: u64,
+    heard: Instant,
+    place: Place,
+}
+
+/// The stores that were heard of lately, and the queue.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    stores: BTreeMap<StoreId, Known>,
+    /// Those that wait, and some that do no more.
+    queue: VecDeque<StoreId>,
+    waiting: usize,
+    on_their_way: u64,
+}
+
+impl Turns {
+    fn known(&mut self, store: &StoreId, to: Route, now: Instant) -> &mut Known {
+        if !self.stores.contains_key(store) {
+            self.stores.insert(store.clone(), Known { to, backlog: 0, heard: now, place: Place::Free });
+        }
+        let known = self.stores.get_mut(store).expect("it was put in");
+        (known.to, known.heard) = (to, now);
+        known
+    }
+
+    /// A store says that it has so many events to send.
+    pub(super) fn heard(&mut self, store: &StoreId, to: Route, backlog: u64, now: Instant) {
+        self.known(store, to, now).backlog = backlog;
+    }
+
+    /// The same, of a store that begins anew: nothing of it is on its way any more.
+    pub(super) fn came_in(&mut self, store: &StoreId, to: Route, backlog: u64, now: Instant) {
+        self.heard(store, to, backlog, now);
+        self.over(store);
+    }
+
+    /// A store's batch of so many events is committed. Returns how many it has left; `batch` is what it may send at once.
+    pub(super) fn sent(&mut self, store: &StoreId, to: Route, events: u64, batch: u64, now: Instant) -> u64 {
+        self.over(store);
+        let known = self.known(store, to, now);
+        known.backlog = known.backlog.saturating_sub(events);
+        if events.saturating_mul(2) > batch { known.backlog.max(events) } else { known.backlog }
+    }
+
+    /// A store's batch has come.
+    pub(super) fn arrived(&mut self, store: &StoreId) {
+        if let Some(known) = self.stores.get_mut(store)
+            && let Place::Called { events, .. } = known.place
+        {
+            known.place = Place::Sent { events };
+        }
+    }
+
+    /// A store's turn is over.
+    pub(super) fn over(&mut self, store: &StoreId) {
+        if let Some(known) = self.stores.get_mut(store)
+            && let Place::Called { events, .. } | Place::Sent { events } = known.place
+        {
+            known.place = Place::Free;
+            self.on_their_way = self.on_their_way.saturating_sub(events);
+        }
+    }
+
+    /// Whether a store that has so much more to send may go on at once. If not, it waits for its turn.
+    pub(super) fn may_send(&mut self, store: &StoreId, more: u64, window: u64, batch: u64, now: Instant) -> bool {
+        let Some(known) = self.stores.get_mut(store) else { return true };
+        if known.place == Place::Waiting {
+            return false;
+        }
+        if more <= FEW {
+            return true;
+        }
+        let events = more.min(batch);
+        let has_room = self.on_their_way == 0 || self.on_their_way.saturating_add(events) <= window;
+        if self.waiting == 0 && has_room {
+            known.place = Place::Called { events, before: now.after_ms(TURN_MS) };
+            self.on_their_way = self.on_their_way.saturating_add(events);
+            return true;
+        }
+        known.place = Place::Waiting;
+        self.waiting += 1;
+        self.queue.push_back(store.clone());
+        false
+    }
+
+    /// Calls the first store of the queue, if there is room for it.
+    pub(super) fn next(&mut self, window: u64, batch: u64, now: Instant) -> Option<(StoreId, Route)> {
+        loop {
+            let store = self.queue.front()?;
+            let Some(known) = self.stores.get_mut(store).filter(|known| known.place == Place::Waiting) else {
+                self.queue.pop_front();
+                continue;
+            };
+            let events = known.backlog.clamp(1, batch);
+            if self.on_their_way > 0 && self.on_their_way.saturating_add(events) > window {
+                return None;
+            }
+            known.place = Place::Called { events, before: now.after_ms(TURN_MS) };
+            self.on_their_way = self.on_their_way.saturating_add(events);
+            self.waiting = self.waiting.saturating_sub(1);
+            let to = known.to;
+            return self.queue.pop_front().map(|store| (store, to));
+        }
+    }
+
+    /// Stores that wait.
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting
+    }
+
+    /// Events of the turns that are not over.
+    pub(super) fn on_their_way(&self) -> u64 {
+        self.on_their_way
+    }
+
+    /// Stores that were heard of lately.
+    pub(super) fn heard_count(&self) -> usize {
+        self.stores.len()
+    }
+
+    /// Ends the turns of those of whom nothing has come, and forgets stores that were not heard of for long.
+    pub(super) fn forget_silent(&mut self, now: Instant) {
+        let (mut given_back, mut gone) = (0, 0);
+        self.stores.retain(|_, known| {
+            if let Place::Called { events, before } = known.place
+                && before <= now
+            {
+                known.place = Place::Free;
+                given_back += events;
+            }
+            let is_there = now.ms_since(known.heard) < SILENT_MS || matches!(known.place, Place::Sent { .. });
+            if !is_there && known.place == Place::Waiting {
+                gone += 1;
+            }
+            is_there
+        });
+        self.on_their_way = self.on_their_way.saturating_sub(given_back);
+        self.waiting = self.waiting.saturating_sub(gone);
+    }
+}
