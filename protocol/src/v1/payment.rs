@@ -11,34 +11,27 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct AskPayment {
     /// A UUID, version 7, that the till made and kept before it sent this. A further try has another one.
-    #[schema(value_type = String, format = "uuid")]
     pub attempt_id: AttemptId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The sale that is to be paid, by the id that it will have.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// The kind of tender: `card`, `wallet`, `voucher` and so on.
-    #[schema(value_type = String, example = "card")]
     pub kind: Tag,
     /// How much.
     #[schema(value_type = i64, example = 1800)]
     pub amount_minor: Money,
     /// The terminal, by its name in the configuration; may be left out if there is one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub terminal: Option<Tag>,
     /// What the customer's telephone or voucher shows, where the till has read it. It goes to the terminal and is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Who has looked at the terminal and says that an earlier attempt of the sale, which is still open, has taken nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub approver_id: Option<OperatorId>,
 }
 
@@ -61,14 +54,11 @@ impl std::fmt::Debug for AskPayment {
 #[serde(deny_unknown_fields)]
 pub struct ReversePayment {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// Why; `person` if left out.
     #[serde(default)]
@@ -90,32 +80,24 @@ pub enum ReverseReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaymentView {
     /// The attempt.
-    #[schema(value_type = String, format = "uuid")]
     pub attempt_id: AttemptId,
     /// The sale that it is for.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// The till that asked.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// Who asked.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// The kind of tender.
-    #[schema(value_type = String)]
     pub kind: Tag,
     /// How much.
-    #[schema(value_type = i64)]
     pub amount_minor: Money,
     /// The terminal.
-    #[schema(value_type = String)]
     pub terminal: Tag,
     /// When the till asked, in milliseconds since 1970 (UTC).
     pub asked_at_ms: i64,
     /// What is known of it.
     pub state: PaymentState,
     /// Why it is to be reversed, once it is: `person`, `sale_given_up`, `unpaid`, `never_arrived`, `other_amount`, `late`.
-    #[schema(value_type = Option<String>)]
     pub reversal: Option<Tag>,
     /// Whether its sale may name it in a tender: it is approved, not to be reversed, and not used.
     pub usable: bool,

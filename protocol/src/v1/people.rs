@@ -89,13 +89,10 @@ pub enum RoleName {
 #[serde(deny_unknown_fields)]
 pub struct SignOn {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
     /// Their PIN.
     pub pin: Pin,
@@ -106,13 +103,10 @@ pub struct SignOn {
 #[serde(deny_unknown_fields)]
 pub struct SignOff {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
 }
 
@@ -120,10 +114,8 @@ pub struct SignOff {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedOn {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
     /// Their name on the screen.
     pub name: String,
@@ -137,10 +129,8 @@ pub struct SignedOn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedOff {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who was signed on there; none if nobody was.
-    #[schema(value_type = Option<String>, example = "li")]
     pub operator_id: Option<OperatorId>,
 }
 
@@ -151,21 +141,16 @@ pub struct SignedOff {
 #[serde(deny_unknown_fields)]
 pub struct GiveApproval {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till at which it may be used.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// A UUID that the till made for the approval; the command that uses it names it.
-    #[schema(value_type = String, format = "uuid")]
     pub approval_id: ApprovalId,
     /// Who approves.
-    #[schema(value_type = String, example = "chen")]
     pub operator_id: OperatorId,
     /// Their PIN.
     pub pin: Pin,
     /// What is allowed: `refund`, `void_sent_line`, `price_override`, `no_sale` and so on.
-    #[schema(value_type = String, example = "refund")]
     pub action: Tag,
     /// On what: the id of the sale, line, shift or till that the command is about. At most 64 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -177,18 +162,14 @@ pub struct GiveApproval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalGiven {
     /// Named by the command that uses it.
-    #[schema(value_type = String, format = "uuid")]
     pub approval_id: ApprovalId,
     /// The till at which it may be used.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// What is allowed.
-    #[schema(value_type = String, example = "refund")]
     pub action: Tag,
     /// On what.
     pub subject: String,
     /// Who allowed it.
-    #[schema(value_type = String, example = "chen")]
     pub operator_id: OperatorId,
     /// Until when it may be used, in milliseconds since 1970 (UTC).
     pub expires_at_ms: i64,
@@ -214,15 +195,12 @@ pub struct SetOperator {
     pub pin: Option<Pin>,
     /// The till at which this is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub till_id: Option<TillId>,
     /// Who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub by: Option<OperatorId>,
     /// A manager's approval, where the one who asks is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
 }
 
@@ -234,7 +212,6 @@ fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperatorView {
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
     /// The name on the screen.
     pub name: String,
@@ -243,7 +220,6 @@ pub struct OperatorView {
     /// Whether they may sign on.
     pub active: bool,
     /// The tills at which they are signed on.
-    #[schema(value_type = Vec<String>)]
     pub till_ids: Vec<TillId>,
     /// After too many wrong PINs: until when none is looked at, in milliseconds since 1970 (UTC).
     pub locked_until_ms: Option<i64>,
@@ -289,7 +265,6 @@ pub struct PairTill {
     #[schema(max_length = 32, example = "2718-2818")]
     pub code: String,
     /// What the till is called in sales and receipts, for ever. No other till has it.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// For people, such as where it stands: 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64, example = "Counter, left")]
@@ -306,7 +281,6 @@ impl fmt::Debug for PairTill {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TillToken {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Named in each request as `Authorization: Bearer`. It is shown this once; the agent keeps its hash only.
     #[schema(example = "6f1c0a5e9d3b7842c6e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6")]
@@ -323,7 +297,6 @@ impl fmt::Debug for TillToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TillView {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// For people.
     pub name: String,

@@ -74,14 +74,11 @@ pub struct PrintTemplateView {
 #[serde(deny_unknown_fields)]
 pub struct AskPrinting {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till that asks.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
 }
 
@@ -90,14 +87,11 @@ pub struct AskPrinting {
 #[serde(deny_unknown_fields)]
 pub struct ResolvePrint {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till that asks.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator who looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// Whether it is there, and whole.
     pub is_on_paper: bool,
@@ -108,20 +102,15 @@ pub struct ResolvePrint {
 #[serde(deny_unknown_fields)]
 pub struct OpenDrawer {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till that asks.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator who opens it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// Why, for the audit.
-    #[schema(value_type = String, example = "change")]
     pub reason: Tag,
 }

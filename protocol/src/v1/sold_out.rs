@@ -48,14 +48,11 @@ pub enum SoldOutUntil {
     "what": "option", "code": "pearls", "state": "sold_out"}))]
 pub struct SetSoldOut {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till: 1 to 16 characters of `A-Z a-z 0-9 - _`.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What it is.
     pub what: SoldOutKind,
@@ -99,10 +96,8 @@ pub struct SoldOutView {
     /// When it changed so, in milliseconds since 1970 (UTC).
     pub changed_at_ms: i64,
     /// Where it was said; none if a countdown or the start of a day did it.
-    #[schema(value_type = Option<String>)]
     pub till_id: Option<TillId>,
     /// Who said it.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
 }
 
