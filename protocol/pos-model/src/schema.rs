@@ -38,22 +38,26 @@ macro_rules! schema {
 }
 
 macro_rules! uuid_schemas {
-    ($($name:ident: $description:literal),+ $(,)?) => {
-        $(schema!($name, { "description": $description, "type": "string", "format": "uuid" });)+
+    ($($name:ident: $description:literal, $example:literal);+ $(;)?) => {
+        $(schema!($name, {
+            "description": $description, "type": "string", "format": "uuid",
+            "examples": [concat!("01990000-0000-7000-8000-0000000000", $example)],
+        });)+
     };
 }
 
+// The examples of the API tell one day of one store, so that an id that one of them makes is found by the others.
 uuid_schemas! {
-    ApprovalId: "What somebody has allowed: a UUID that the till made.",
-    AttemptId: "An attempt to take money at a terminal: a UUID, version 7, that the till made.",
-    BasketId: "A basket: a UUID, version 7, that the till made.",
-    CommandId: "A command: a UUID, version 7, that the till made and kept before it sent it.",
-    CupId: "A cup: a UUID that follows from its order.",
-    LineId: "A line of a basket: a UUID, version 7, that the till made.",
-    MovementId: "A movement or a count of stock: a UUID that the till made.",
-    RefundId: "A refund: a UUID, version 7, that the till made.",
-    SaleId: "A sale: a UUID, version 7, that the till made.",
-    ShiftId: "A shift: a UUID, version 7, that the till made.",
+    ApprovalId: "What somebody has allowed: a UUID that the till made.", "53";
+    AttemptId: "An attempt to take money at a terminal: a UUID, version 7, that the till made.", "15";
+    BasketId: "A basket: a UUID, version 7, that the till made.", "12";
+    CommandId: "A command: a UUID, version 7, that the till made and kept before it sent it.", "01";
+    CupId: "A cup: a UUID that follows from its order.", "19";
+    LineId: "A line of a basket: a UUID, version 7, that the till made.", "13";
+    MovementId: "A movement or a count of stock: a UUID that the till made.", "41";
+    RefundId: "A refund: a UUID, version 7, that the till made.", "07";
+    SaleId: "A sale: a UUID, version 7, that the till made.", "08";
+    ShiftId: "A shift: a UUID, version 7, that the till made.", "02";
 }
 
 schema!(TillId, {
@@ -81,13 +85,14 @@ schema!(Sku, {
 schema!(ItemId, {
     "description": "What is stocked: an ingredient, a cup, a lid.",
     "type": "string", "minLength": 1, "maxLength": ItemId::LEN_MAX, "pattern": PRINTABLE,
+    "examples": ["milk"],
 });
 schema!(Money, { "description": "Whole minor units of the currency.", "type": "integer", "format": "int64" });
 schema!(Quantity, { "description": "Millionths of a unit.", "type": "integer", "format": "int64" });
 schema!(Currency, {
     "description": "An ISO 4217 code.", "type": "string", "pattern": "^[A-Z]{3}$", "examples": ["CNY", "EUR"],
 });
-schema!(BusinessDate, { "description": "A business date.", "type": "string", "format": "date" });
+schema!(BusinessDate, { "description": "A business date.", "type": "string", "format": "date", "examples": ["2026-03-02"] });
 schema!(ChainHash, {
     "description": "A BLAKE3 of the store's history.", "type": "string", "pattern": "^[0-9a-f]{64}$",
 });

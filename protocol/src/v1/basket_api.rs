@@ -10,7 +10,9 @@ use super::sale::PricingMember;
 /// `POST /v1/baskets`: begin a basket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000011", "till_id": "T1", "basket_id": "01990000-0000-7000-8000-000000000012", "changes": [{"change": "add_line", "line_id": "01990000-0000-7000-8000-000000000013", "sku": "milk-tea-l"}]}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000011", "till_id": "T1",
+    "basket_id": "01990000-0000-7000-8000-000000000012", "changes": [{"change": "add_line",
+        "line_id": "01990000-0000-7000-8000-000000000013", "sku": "classic-milk-tea-l", "options": ["sugar-full", "ice-full"]}]}))]
 pub struct OpenBasket {
     /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
@@ -32,7 +34,8 @@ pub struct OpenBasket {
 /// `POST /v1/baskets/{basket_id}/changes`: change a basket, wholly or not at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000014", "till_id": "T2", "changes": [{"change": "send"}, {"change": "hold"}]}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000014", "till_id": "T2",
+    "changes": [{"change": "send"}, {"change": "hold"}]}))]
 pub struct ChangeBasket {
     /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,

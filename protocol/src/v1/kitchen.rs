@@ -30,7 +30,7 @@ pub enum CupState {
 /// Exactly one of `cup_id`, `code` and `pickup_no` says which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "018f0000-0000-7000-8000-000000000001", "till_id": "T1", "pickup_no": 12}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000020", "till_id": "T1", "pickup_no": 1}))]
 pub struct StepCups {
     /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,

@@ -25,6 +25,9 @@ use super::stock_api::StockChanged;
 /// The same `sale_id` with the same content gives the same answer again, and with other content is refused (409).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"sale_id": "01990000-0000-7000-8000-000000000008", "till_id": "T1",
+    "order": {"lines": [{"sku": "classic-milk-tea-l", "options": ["sugar-50", "ice-full"], "note": "extra hot"}], "takeaway": true},
+    "tenders": [{"kind": "cash", "amount_minor": 5000}]}))]
 pub struct CompleteSale {
     /// A UUID, version 7, that the till made and kept before it sent this.
     pub sale_id: SaleId,

@@ -44,6 +44,8 @@ pub struct OrderLine {
 /// `POST /v1/price`: what an order costs at this moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"order": {"lines": [{"sku": "classic-milk-tea-l", "options": ["sugar-full", "ice-full"], "quantity": 2}],
+    "member": {"level": "gold", "order_no": 3}}}))]
 pub struct PriceOrder {
     /// How the order comes in; `counter` if left out.
     #[serde(default = "counter", skip_serializing_if = "is_counter")]

@@ -9,6 +9,8 @@ use utoipa::ToSchema;
 /// The same `attempt_id` again never asks the terminal again: it is answered how the attempt stands.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"attempt_id": "01990000-0000-7000-8000-000000000015", "till_id": "T1",
+    "sale_id": "01990000-0000-7000-8000-000000000017", "kind": "card", "amount_minor": 1800}))]
 pub struct AskPayment {
     /// A UUID, version 7, that the till made and kept before it sent this. A further try has another one.
     pub attempt_id: AttemptId,
@@ -52,6 +54,7 @@ impl std::fmt::Debug for AskPayment {
 /// `POST /v1/payments/{attempt_id}/reverse`: give the money back, or never take it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000016", "till_id": "T1", "reason": "sale_given_up"}))]
 pub struct ReversePayment {
     /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,

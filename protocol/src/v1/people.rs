@@ -87,6 +87,7 @@ pub enum RoleName {
 /// The PIN is in no digest and in nothing that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000050", "till_id": "T1", "operator_id": "li", "pin": "271828"}))]
 pub struct SignOn {
     /// A UUID that the till made and kept before it sent this.
     pub command_id: CommandId,
@@ -101,6 +102,7 @@ pub struct SignOn {
 /// `POST /v1/operators/sign-off`: an operator leaves a till.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000051", "till_id": "T1", "operator_id": "li"}))]
 pub struct SignOff {
     /// A UUID that the till made and kept before it sent this.
     pub command_id: CommandId,
@@ -139,6 +141,9 @@ pub struct SignedOff {
 /// The PIN is in no digest and in nothing that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000052", "till_id": "T1",
+    "approval_id": "01990000-0000-7000-8000-000000000053", "operator_id": "chen", "pin": "314159", "action": "refund",
+    "subject": "01990000-0000-7000-8000-000000000008"}))]
 pub struct GiveApproval {
     /// A UUID that the till made and kept before it sent this.
     pub command_id: CommandId,
@@ -181,6 +186,7 @@ pub struct ApprovalGiven {
 /// and `by` are named. The first operator is made by the owner of the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Li", "role": "cashier", "pin": "271828", "till_id": "T1", "by": "chen"}))]
 pub struct SetOperator {
     /// The name on the screen: 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64, example = "Li")]
@@ -228,6 +234,7 @@ pub struct OperatorView {
 /// `POST /v1/pair-codes`: makes a code by which tills pair. Only the owner of the agent's folder may.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"tills": 1}))]
 pub struct MakePairCode {
     /// How many tills may pair with it: 1 to 32; one if left out.
     #[serde(default = "one")]
@@ -260,6 +267,7 @@ impl fmt::Debug for PairCode {
 /// `POST /v1/pair`: a till becomes one of the store's.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "2718-2818", "till_id": "T1", "name": "Counter, left"}))]
 pub struct PairTill {
     /// The code that `breakwater-agent till pair-code` printed; spaces and dashes are ignored.
     #[schema(max_length = 32, example = "2718-2818")]

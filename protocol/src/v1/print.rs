@@ -72,6 +72,7 @@ pub struct PrintTemplateView {
 /// Asks for something about a job or printer that the path names: a copy, another try, taking back, a test page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000030", "till_id": "T1"}))]
 pub struct AskPrinting {
     /// A UUID that the till made and kept before it sent this.
     pub command_id: CommandId,
@@ -85,6 +86,7 @@ pub struct AskPrinting {
 /// A person has looked at the paper of a job that is `maybe_printed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000033", "till_id": "T1", "is_on_paper": true}))]
 pub struct ResolvePrint {
     /// A UUID that the till made and kept before it sent this.
     pub command_id: CommandId,
@@ -100,6 +102,7 @@ pub struct ResolvePrint {
 /// Opens the drawer at a printer without a sale.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000035", "till_id": "T1", "reason": "change"}))]
 pub struct OpenDrawer {
     /// A UUID that the till made and kept before it sent this.
     pub command_id: CommandId,

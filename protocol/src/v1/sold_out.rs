@@ -44,8 +44,8 @@ pub enum SoldOutUntil {
 /// `POST /v1/sold-out`: something is sold out, is counted down, or is on sale again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "018f0000-0000-7000-8000-000000000001", "till_id": "T1",
-    "what": "option", "code": "pearls", "state": "sold_out"}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000060", "till_id": "T1",
+    "what": "option", "code": "topping-pearls", "state": "sold_out"}))]
 pub struct SetSoldOut {
     /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,

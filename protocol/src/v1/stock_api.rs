@@ -9,6 +9,9 @@ use super::local_api::QuantityJson;
 /// `POST /v1/stock/movements`: stock came in or went out, and no sale did it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000040", "till_id": "T1",
+    "movement_id": "01990000-0000-7000-8000-000000000041", "kind": "received", "reference": "note 17",
+    "items": [{"item_id": "milk", "quantity": 8000, "expected": 10000}, {"item_id": "black-tea", "quantity": "0.5"}]}))]
 pub struct MoveStock {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
@@ -116,6 +119,8 @@ pub struct MovedItemView {
 /// shelf by shelf, with a count for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000042", "till_id": "T1",
+    "count_id": "01990000-0000-7000-8000-000000000043", "items": ["milk", "black-tea"]}))]
 pub struct BeginCount {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
@@ -140,6 +145,8 @@ pub struct BeginCount {
 /// began is refused (409), and the whole command with it: finish again without it, or count it anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000044", "till_id": "T1",
+    "items": [{"item_id": "milk", "counted": 11800}, {"item_id": "black-tea", "counted": "0.25"}]}))]
 pub struct FinishCount {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
@@ -171,6 +178,7 @@ pub struct CountedItemCommand {
 /// `POST /v1/stock/counts/{count_id}/abandon`: nothing comes of this count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000045", "till_id": "T1"}))]
 pub struct AbandonCount {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
