@@ -83,7 +83,7 @@ async fn change(
     said: Said<ChangeBasket>,
 ) -> Result<Json<PricedBasketView>, ApiError> {
     let basket_id = basket_id(path)?;
-    let Said { command, key } = said.about(basket_id.as_bytes());
+    let Said { command, key } = said;
     let kitchen = parts.clone();
     let by_the_book = move |view: &BasketView| orders::for_stations(&kitchen, view);
     let once = parts

@@ -42,7 +42,7 @@ struct StationQuery {
 /// The oldest order first. Of more than 300 the newest are shown, and `more` is true.
 #[utoipa::path(
     get, path = "/v1/kitchen",
-    params(("station" = Option<String>, Query, description = "The station, by its key in the price book; all of them if left out", example = "bar")),
+    params(("station" = Option<Tag>, Query, description = "The station, by its key in the price book; all of them if left out", example = "bar")),
     responses(
         (status = 200, body = CupsView, example = json!({"cups": [], "more": false})),
         (status = 400, description = "Not a station's key"),
@@ -135,8 +135,7 @@ async fn hand_over(State(parts): State<ApiParts>, said: Said<StepCups>) -> Resul
 }
 
 async fn step(parts: ApiParts, step: Step, said: Said<StepCups>) -> Result<Json<CupsView>, ApiError> {
-    // The three commands look alike; under one id they are different ones all the same.
-    let Said { command, key } = said.about(step.as_str().as_bytes());
+    let Said { command, key } = said;
     let once = parts.writer.once(key, move |store, moment| store.step_cups(moment, step, &command)).await?;
     answer(once)
 }

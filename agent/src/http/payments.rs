@@ -14,7 +14,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Command, Said, answer, commands};
-use crate::db::{CommandKey, KeptAttempt, Refused};
+use crate::db::{KeptAttempt, Refused};
 use crate::writer::WriteError;
 
 commands!(ReversePayment);
@@ -145,9 +145,6 @@ async fn reverse(
 ) -> Result<Json<PaymentView>, ApiError> {
     let attempt_id = parse(attempt_id)?;
     let Said { command, key } = said;
-    // The path says what it is about, so it is part of what the command says.
-    let digest = blake3::Hasher::new().update(&key.digest).update(attempt_id.as_bytes()).finalize();
-    let key = CommandKey { digest: *digest.as_bytes(), ..key };
     let reason = match command.reason {
         ReverseReason::Person => ReversalReason::Person,
         ReverseReason::SaleGivenUp => ReversalReason::SaleGivenUp,

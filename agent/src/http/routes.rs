@@ -154,6 +154,7 @@ pub fn router(parts: ApiParts) -> Router {
     post, path = "/v1/sales", request_body = CompleteSale,
     responses(
         (status = 200, description = "Recorded, now or before", body = SaleReceipt),
+        (status = 404, description = "No such basket"),
         (status = 409, description = "The sale_id has other content"),
         (status = 422, description = "It breaks a rule"),
         (status = 503, description = "Busy, or the disk is full: nothing is recorded. With key store.outcome_unknown the disk failed during the commit: the same command tells after a restart"),

@@ -74,7 +74,7 @@ async fn cash(
     said: Said<MoveCash>,
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
-    let Said { command, key } = said.about(shift_id.as_bytes());
+    let Said { command, key } = said;
     answer(parts.writer.once(key, move |store, moment| store.move_cash(moment, shift_id, command)).await?)
 }
 
@@ -96,7 +96,7 @@ async fn close(
     said: Said<CloseShift>,
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
-    let Said { command, key } = said.about(shift_id.as_bytes());
+    let Said { command, key } = said;
     // Most of the sum is made beside the writer, so that nobody who sells meanwhile waits for it.
     let part = parts.readers.read(move |view| view.part_of_shift(shift_id)).await?;
     answer(parts.writer.once(key, move |store, moment| store.close_shift(moment, shift_id, command, part)).await?)
@@ -120,7 +120,7 @@ async fn amend(
     said: Said<AmendShift>,
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
-    let Said { command, key } = said.about(shift_id.as_bytes());
+    let Said { command, key } = said;
     answer(parts.writer.once(key, move |store, moment| store.amend_shift(moment, shift_id, command)).await?)
 }
 

@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Said, answer, commands};
-use crate::db::{self, CommandKey, ItemStock, Moment, Refused, Store};
+use crate::db::{self, ItemStock, Moment, Refused, Store};
 
 /// Items or movements of one answer. A store has a hundred items or so; whoever has more asks on behind the last one.
 const PAGE_MAX: u32 = 500;
@@ -243,7 +243,6 @@ async fn finish_count(
 ) -> Result<Json<CountView>, ApiError> {
     let count_id = parse_count_id(count_id)?;
     let Said { command, key } = said;
-    let key = about("finish", count_id, key);
     let finish = move |store: &mut Store, moment: &mut Moment| {
         let (till, operator) = (&command.till_id, command.operator_id.as_ref());
         store.permit(moment, till, operator, command.approval_id, Action::StockCount, &count_id.to_string())?;
@@ -269,8 +268,7 @@ async fn abandon_count(
     said: Said<AbandonCount>,
 ) -> Result<Json<CountView>, ApiError> {
     let count_id = parse_count_id(count_id)?;
-    let key = about("abandon", count_id, said.key);
-    answer(parts.writer.once(key, move |store, moment| store.abandon_count(moment, count_id)).await?)
+    answer(parts.writer.once(said.key, move |store, moment| store.abandon_count(moment, count_id)).await?)
 }
 
 // ---- from the wire ----
@@ -290,13 +288,6 @@ fn today(parts: &ApiParts) -> BusinessDate {
 fn parse_count_id(count_id: Result<Path<String>, PathRejection>) -> Result<MovementId, ApiError> {
     let count_id = count_id.ok().and_then(|Path(text)| text.parse().ok());
     count_id.ok_or_else(|| ApiError::malformed("the count's id is not a UUID"))
-}
-
-/// A command says a part of what it wants by its path, which belongs to what it is recognised by.
-fn about(what: &str, count_id: MovementId, key: CommandKey) -> CommandKey {
-    let mut digest = blake3::Hasher::new();
-    digest.update(&key.digest).update(what.as_bytes()).update(count_id.as_bytes());
-    CommandKey { digest: *digest.finalize().as_bytes(), ..key }
 }
 
 fn quantity(place: usize, quantity: &QuantityJson) -> Result<Quantity, db::Error> {

@@ -179,7 +179,6 @@ pub struct PricingMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_no: Option<u32>,
     /// How often the member had used a promotion.
-    #[schema(value_type = BTreeMap<String, u32>)]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub used: BTreeMap<Tag, u32>,
 }
