@@ -109,11 +109,14 @@ async fn store() -> Store {
             while stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
         }
     });
-    let printers =
-        format!("[{{ name = \"counter\", address = \"tcp://{printer}\", roles = [\"receipt\", \"label\"] }}]");
-    let terminals = "[{ name = \"counter\", kind = \"simulator\" }]";
-    let settings = [("printer", printers.as_str()), ("terminal", terminals)];
-    let store = Store::open_with(tempfile::tempdir().expect("a folder"), Arc::new(Noon), &settings).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("agent.toml");
+    let config = format!(
+        "[[terminal]]\nname = \"counter\"\nkind = \"simulator\"\n\
+         [[printer]]\nname = \"counter\"\naddress = \"tcp://{printer}\"\nroles = [\"receipt\", \"label\"]\n"
+    );
+    std::fs::write(&file, config).expect("writes");
+    let store = Store::open_by(folder, Arc::new(Noon), &[], Some(file)).await;
     let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/price-books/tea.json");
     store.sell_by(&price_book::read(&book, Currency::CNY).expect("a sound book")).await;
     store
