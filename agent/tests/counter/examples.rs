@@ -78,9 +78,12 @@ fn followed<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 }
 
 /// The example of what a request's body or a part of its path is: its own, or that of its type.
-fn example<'a>(document: &'a Value, described: &'a Value) -> Option<&'a Value> {
+fn example<'a>(document: &'a Value, described: &'a Value, what: &str) -> &'a Value {
     let schema = followed(document, &described["schema"]);
-    [&described["example"], &schema["example"], &schema["examples"][0]].into_iter().find(|example| !example.is_null())
+    let found = [&described["example"], &schema["example"], &schema["examples"][0]];
+    let found = found.into_iter().find(|example| !example.is_null());
+    assert!(found.is_some(), "{what} has no example");
+    found.unwrap_or(&Value::Null)
 }
 
 fn json_body(operation: &Value) -> Option<&Value> {
@@ -93,7 +96,7 @@ fn path_of(document: &Value, path: &str, operation: &Value) -> String {
     let parts = parameters.filter(|parameter| parameter["in"] == "path");
     parts.fold(path.to_owned(), |path, part| {
         let name = part["name"].as_str().expect("a name");
-        let example = example(document, part).unwrap_or_else(|| panic!("{path}: {name} has no example"));
+        let example = example(document, part, &format!("{name} in {path}"));
         let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
         path.replace(&format!("{{{name}}}"), &text)
     })
@@ -162,8 +165,7 @@ async fn the_examples_work_one_after_the_other_in_a_fresh_store() {
         let url = format!("{}{}", store.url, path_of(&document, path, operation));
         let mut request = store.client.request(Method::from_bytes(method.as_bytes()).expect("a method"), &url);
         if let Some(body) = json_body(operation) {
-            let example = example(&document, body).unwrap_or_else(|| panic!("{method} {path} has no example"));
-            request = request.json(example);
+            request = request.json(example(&document, body, &format!("{method} {path}")));
         }
         let response = request.send().await.expect("answers");
         let answered = response.status().as_u16();
