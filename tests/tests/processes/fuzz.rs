@@ -59,6 +59,18 @@ fn schemathesis() -> anyhow::Result<PathBuf> {
     Ok(String::from_utf8(output.stdout).context("a path")?.trim().into())
 }
 
+/// Every example in the description fits its schema.
+async fn examples_fit(folder: &Path, store: &StoreApi) -> anyhow::Result<()> {
+    let document: Value = get(&store.http, &format!("{}/v1/openapi.json", store.url)).await?;
+    let file = folder.join("openapi.json");
+    fs::write(&file, document.to_string()).context("keep the description")?;
+    let mut command = Command::new(schemathesis()?);
+    command.arg(in_repository("tests/scripts/examples_fit.py")).stdin(File::open(&file)?);
+    let output = command.output().context("run the script")?;
+    ensure!(output.status.success(), "an example does not fit: {}", said(&output));
+    Ok(())
+}
+
 /// One run of the fuzzer. With a till's token there are operators as well.
 struct Fuzzer<'a> {
     folder: &'a Path,
@@ -232,6 +244,7 @@ fn the_api_stands_a_fuzzer() {
     on_processes("fuzz", async |folder| {
         let (agent, store) = store(folder, "").await?;
         sells_by_the_book(&store).await?;
+        examples_fit(folder, &store).await?;
         let seen = Fuzzer { folder, url: agent.url(""), examples: 25, token: None }.run().await?;
         let missed: Vec<&str> = REACHED.into_iter().filter(|operation| !worked(&seen, operation)).collect();
         ensure!(missed.is_empty(), "never worked: {missed:?}, of {seen:#?}");
