@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt clippy deny doc-test rust-test packages build-packages
+.PHONY: help demo test check bench fmt clippy deny doc-test rust-test packages build-packages schemathesis
 
 CARGO ?= cargo
 say = @printf '\n== %s\n' "$(1)"
@@ -16,7 +16,7 @@ demo: build-packages ## three stores sell through a minute of trouble; KEEP=1 st
 	$${CARGO_TARGET_DIR:-target}/release/demo --no-build $(if $(filter-out 0 no false,$(KEEP)),--keep) $(ARGS)
 
 # The Rust tests come last, so that what they counted closes the output.
-test: packages fmt clippy deny doc-test rust-test ## everything that has to pass; installs missing Debian packages when it may
+test: packages schemathesis fmt clippy deny doc-test rust-test ## everything that has to pass; installs missing Debian packages when it may
 
 check: fmt ## quick look while working: formatting, types, repository rules
 	$(call say,types)
@@ -31,6 +31,10 @@ bench: build-packages ## one measurement: make bench CASE=edge [ARGS="--seconds 
 packages:
 	$(call say,Debian packages)
 	@.ci/ensure-packages && echo "all there"
+
+schemathesis:
+	$(call say,the fuzzer of the API)
+	@.ci/ensure-schemathesis >/dev/null && echo "there"
 
 build-packages:
 	@.ci/ensure-packages build

@@ -257,6 +257,8 @@ pub struct Agent {
     apart: bool,
     /// Lines of its configuration file beside the addresses and the data folder.
     more_config: String,
+    /// Lines of its section `http` beside the address.
+    http_config: String,
     ready: AgentReady,
     running: Option<Running>,
 }
@@ -265,7 +267,20 @@ impl Agent {
     /// Prepares a folder without starting anything.
     pub fn new(dir: &Path, more_config: &str) -> Self {
         let ready = AgentReady { http: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        Self { dir: dir.to_owned(), apart: false, more_config: more_config.to_owned(), ready, running: None }
+        Self {
+            dir: dir.to_owned(),
+            apart: false,
+            more_config: more_config.to_owned(),
+            http_config: String::new(),
+            ready,
+            running: None,
+        }
+    }
+
+    /// The same with lines of the section `http`.
+    #[must_use]
+    pub fn with_http(self, http_config: &str) -> Self {
+        Self { http_config: http_config.to_owned(), ..self }
     }
 
     /// Starts it apart from this process's group, as [`Server::start_apart`] does.
@@ -314,7 +329,7 @@ impl Agent {
         let mut file = File::create(&config).context("write the agent's configuration")?;
         writeln!(file, "data_dir = {:?}", self.data_dir().display().to_string())?;
         writeln!(file, "{}", self.more_config)?;
-        writeln!(file, "[http]\nlisten = \"{}\"", self.ready.http)?;
+        writeln!(file, "[http]\nlisten = \"{}\"\n{}", self.ready.http, self.http_config)?;
         let mut command = Command::new(program("breakwater-agent")?);
         command.arg(name).arg("--config").arg(config);
         Ok(command)

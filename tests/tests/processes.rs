@@ -14,6 +14,7 @@ mod processes {
     mod day;
     mod disk_full;
     mod duplicates;
+    mod fuzz;
     mod hostile;
     mod kill_loop;
     mod mqtt;

@@ -6,7 +6,6 @@ use axum::extract::{Json, Path, State};
 use axum::routing::{get, post};
 use pos_model::BasketId;
 use protocol::latest::basket_api::{BasketView, ChangeBasket, OpenBasket, PricedBasketView};
-use protocol::latest::local_api::Problem;
 use utoipa::OpenApi;
 
 use super::orders;
@@ -51,12 +50,8 @@ fn priced(parts: &ApiParts, basket: BasketView) -> Json<PricedBasketView> {
     post, path = "/v1/baskets", request_body = OpenBasket,
     responses(
         (status = 200, description = "Begun, now or before", body = PricedBasketView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The id is known, or the command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The id is known, or the command has other content"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn open(State(parts): State<ApiParts>, said: Said<OpenBasket>) -> Result<Json<PricedBasketView>, ApiError> {
@@ -73,17 +68,13 @@ async fn open(State(parts): State<ApiParts>, said: Said<OpenBasket>) -> Result<J
 /// Changes of two tills merge line by line. What was sent to the kitchen is never taken out, only voided.
 #[utoipa::path(
     post, path = "/v1/baskets/{basket_id}/changes", request_body = ChangeBasket,
-    params(("basket_id" = String, Path, format = "uuid")),
+    params(("basket_id" = BasketId, Path)),
     responses(
         (status = 200, description = "Changed, now or before", body = PricedBasketView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such basket", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another command came first, or the command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it"),
+        (status = 404, description = "No such basket"),
+        (status = 409, description = "Another command came first, or the command has other content"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn change(
@@ -92,7 +83,7 @@ async fn change(
     said: Said<ChangeBasket>,
 ) -> Result<Json<PricedBasketView>, ApiError> {
     let basket_id = basket_id(path)?;
-    let Said { command, key } = said.about(basket_id.as_bytes());
+    let Said { command, key } = said;
     let kitchen = parts.clone();
     let by_the_book = move |view: &BasketView| orders::for_stations(&kitchen, view);
     let once = parts
@@ -111,11 +102,10 @@ async fn list(State(parts): State<ApiParts>) -> Result<Json<Vec<BasketView>>, Ap
 
 /// A basket, with what it costs at this moment.
 #[utoipa::path(
-    get, path = "/v1/baskets/{basket_id}", params(("basket_id" = String, Path, format = "uuid")),
+    get, path = "/v1/baskets/{basket_id}", params(("basket_id" = BasketId, Path)),
     responses(
         (status = 200, body = PricedBasketView),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such basket", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such basket"),
     )
 )]
 async fn one(

@@ -9,15 +9,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use pos_model::TillId;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 
 use super::problem::ApiError;
 use crate::doors::{Caller, Doors, NotLetIn};
 
 /// What needs no token: pairing, which gets one, the description, and whether the agent is well.
-const PUBLIC: [&str; 3] = ["/v1/pair", "/v1/openapi.json", "/healthz"];
+pub(super) const PUBLIC: [&str; 3] = ["/v1/pair", "/v1/openapi.json", "/healthz"];
 
 /// Finds out who speaks, and turns away whoever may not.
 pub(super) async fn identify(State(doors): State<Doors>, mut request: Request, next: Next) -> Response {
@@ -82,40 +79,4 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         // Where nobody was asked, nobody is let in.
         parts.extensions.get::<Self>().cloned().ok_or_else(|| NotLetIn::TokenNeeded.into())
     }
-}
-
-/// Describes what [`identify`] does, and what may become of any request, for every operation that it guards.
-pub(super) fn describe(document: &mut OpenApi) {
-    for (path, item) in &mut document.paths.paths {
-        if PUBLIC.contains(&path.as_str()) {
-            continue;
-        }
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
-            add(operation, "401", "The request names no token, where one is needed, or one that opens nothing");
-            if operation.request_body.is_some() {
-                add(operation, "403", "The token is another till's, or who asks may not do this");
-                add(operation, "413", "Too large");
-                add(operation, "415", "Not JSON");
-            }
-            if operation.parameters.is_some() {
-                add(operation, "400", "A part of the path or of the query cannot be understood");
-            }
-            add(operation, "503", "Too many wait, the disk is full or has failed, or the agent ends");
-            let token = SecurityRequirement::new::<_, [&str; 0], &str>("token", []);
-            operation.security = Some(vec![SecurityRequirement::default(), token]);
-        }
-    }
-    let scheme = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("The token of a paired till; needed if http.tills is \"paired\""))
-        .build();
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme("token", SecurityScheme::Http(scheme));
-}
-
-fn add(operation: &mut Operation, status: &str, description: &str) {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let response = ResponseBuilder::new().description(description).content("application/problem+json", content).build();
-    operation.responses.responses.entry(status.to_owned()).or_insert(RefOr::T(response));
 }

@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use pos_model::Tag;
 use protocol::latest::kitchen::{CallScreen, CupsView, StepCups};
-use protocol::latest::local_api::Problem;
 use serde::Deserialize;
 use till::kitchen::Step;
 use utoipa::OpenApi;
@@ -43,11 +42,10 @@ struct StationQuery {
 /// The oldest order first. Of more than 300 the newest are shown, and `more` is true.
 #[utoipa::path(
     get, path = "/v1/kitchen",
-    params(("station" = Option<String>, Query, description = "The station, by its key in the price book; all of them if left out", example = "bar")),
+    params(("station" = Option<Tag>, Query, description = "The station, by its key in the price book; all of them if left out", example = "bar")),
     responses(
         (status = 200, body = CupsView, example = json!({"cups": [], "more": false})),
-        (status = 400, description = "Not a station's key", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The books cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not a station's key"),
     )
 )]
 async fn station(
@@ -62,12 +60,10 @@ async fn station(
 /// All cups of an order, with those that are handed over or voided.
 #[utoipa::path(
     get, path = "/v1/kitchen/orders/{order_id}",
-    params(("order_id" = String, Path, format = "uuid", description = "The basket, or the sale that was sent without one")),
+    params(("order_id" = String, Path, format = "uuid", example = "01990000-0000-7000-8000-000000000012", description = "The basket, or the sale that was sent without one")),
     responses(
         (status = 200, body = CupsView, example = json!({"cups": [], "more": false})),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Nothing of it was sent to a station, or it was too long ago", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The books cannot be read", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Nothing of it was sent to a station, or it was too long ago"),
     )
 )]
 async fn order(
@@ -88,7 +84,6 @@ async fn order(
     get, path = "/v1/kitchen/call-screen",
     responses(
         (status = 200, body = CallScreen, example = json!({"ready": [{"pickup_no": 12, "label": null, "since_ms": 1_772_445_600_000i64}], "making": []})),
-        (status = 503, description = "The books cannot be read", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn call_screen(State(parts): State<ApiParts>) -> Result<Json<CallScreen>, ApiError> {
@@ -100,13 +95,9 @@ async fn call_screen(State(parts): State<ApiParts>) -> Result<Json<CallScreen>, 
     post, path = "/v1/kitchen/bump", request_body = StepCups,
     responses(
         (status = 200, description = "The cups that have moved, now or before", body = CupsView, example = json!({"cups": [], "more": false})),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such cup or order", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command_id has other content, or the cup is not in the state `from`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule: the cup is handed over already", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such cup or order"),
+        (status = 409, description = "The command_id has other content, or the cup is not in the state `from`"),
+        (status = 422, description = "It breaks a rule: the cup is handed over already"),
     )
 )]
 async fn bump(State(parts): State<ApiParts>, said: Said<StepCups>) -> Result<Json<CupsView>, ApiError> {
@@ -115,16 +106,13 @@ async fn bump(State(parts): State<ApiParts>, said: Said<StepCups>) -> Result<Jso
 
 /// Moves cups one step back: what was ready is made again, what was handed over stands ready. Within an hour.
 #[utoipa::path(
-    post, path = "/v1/kitchen/recall", request_body = StepCups,
+    post, path = "/v1/kitchen/recall",
+    request_body(content = StepCups, example = json!({"command_id": "01990000-0000-7000-8000-000000000021", "till_id": "T1", "pickup_no": 1})),
     responses(
         (status = 200, description = "The cups that have moved, now or before", body = CupsView, example = json!({"cups": [], "more": false})),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such cup or order", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command_id has other content, or the cup is not in the state `from`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule: nothing to recall, or too late", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such cup or order"),
+        (status = 409, description = "The command_id has other content, or the cup is not in the state `from`"),
+        (status = 422, description = "It breaks a rule: nothing to recall, or too late"),
     )
 )]
 async fn recall(State(parts): State<ApiParts>, said: Said<StepCups>) -> Result<Json<CupsView>, ApiError> {
@@ -133,16 +121,13 @@ async fn recall(State(parts): State<ApiParts>, said: Said<StepCups>) -> Result<J
 
 /// Hands cups over to the customer, however far they are marked to be. What is handed over already stays so.
 #[utoipa::path(
-    post, path = "/v1/kitchen/hand-over", request_body = StepCups,
+    post, path = "/v1/kitchen/hand-over",
+    request_body(content = StepCups, example = json!({"command_id": "01990000-0000-7000-8000-000000000022", "till_id": "T1", "pickup_no": 1})),
     responses(
         (status = 200, description = "The cups that the customer has", body = CupsView, example = json!({"cups": [], "more": false})),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such cup or order", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command_id has other content, or the cup is not in the state `from`", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule: the cup was voided", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such cup or order"),
+        (status = 409, description = "The command_id has other content, or the cup is not in the state `from`"),
+        (status = 422, description = "It breaks a rule: the cup was voided"),
     )
 )]
 async fn hand_over(State(parts): State<ApiParts>, said: Said<StepCups>) -> Result<Json<CupsView>, ApiError> {
@@ -150,8 +135,7 @@ async fn hand_over(State(parts): State<ApiParts>, said: Said<StepCups>) -> Resul
 }
 
 async fn step(parts: ApiParts, step: Step, said: Said<StepCups>) -> Result<Json<CupsView>, ApiError> {
-    // The three commands look alike; under one id they are different ones all the same.
-    let Said { command, key } = said.about(step.as_str().as_bytes());
+    let Said { command, key } = said;
     let once = parts.writer.once(key, move |store, moment| store.step_cups(moment, step, &command)).await?;
     answer(once)
 }

@@ -10,7 +10,6 @@ use axum::{Json, body::Body};
 use pos_model::{DayCutOff, Stamp, Tag};
 use pricing::{Basket, BasketLine, Context, Member, PricedBasket, Quote, Rules};
 use protocol::latest::basket_api::{BasketLineState, BasketLineView, BasketView};
-use protocol::latest::local_api::Problem;
 use protocol::latest::order::{OrderCommand, OrderLine, PriceOrder};
 use protocol::latest::sold_out::SoldOutPart;
 use serde::Serialize;
@@ -114,10 +113,7 @@ fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Option<(Arc<ActiveBoo
         (status = 200, description = "The priced order: lines, adjustments, taxes, promotions and what they lacked", body = Object,
             example = json!({"price_book_version": "tea-1", "currency": "CNY", "gross_minor": 1500, "tax_minor": 0, "lines": [], "problems": [],
                 "sold_out": [{"line": 1, "what": "option", "code": "pearls", "name": "Pearls", "left": 0}]})),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule, or there is no price book", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It breaks a rule, or there is no price book"),
     )
 )]
 pub(super) async fn price(
@@ -164,7 +160,7 @@ fn sold_out_part(missing: Missing, rules: &Rules) -> SoldOutPart {
     responses(
         (status = 200, description = "The document", body = Object),
         (status = 304, description = "It is the one named in If-None-Match"),
-        (status = 404, description = "The store has no price book", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The store has no price book"),
     )
 )]
 pub(super) async fn price_book(State(parts): State<ApiParts>, headers: HeaderMap) -> Result<Response, ApiError> {

@@ -6,7 +6,6 @@ use axum::extract::{Json, Path, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use pos_model::TillId;
-use protocol::latest::local_api::Problem;
 use protocol::latest::people::{MakePairCode, PairCode, PairTill, TillToken, TillView};
 use utoipa::OpenApi;
 
@@ -41,16 +40,12 @@ pub(super) fn routes() -> Router<ApiParts> {
 /// The token is shown this once. A till that lost it is revoked and paired again; its receipt numbers go on.
 #[utoipa::path(
     post, path = "/v1/pair",
-    request_body(content = PairTill, example = json!({"code": "2718-2818", "till_id": "T1", "name": "Counter, left"})),
+    request_body = PairTill,
     responses(
         (status = 200, description = "Paired", body = TillToken),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "No such code holds", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "Another till has this id", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The store has too many tills, or the name does not fit", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "No such code holds"),
+        (status = 409, description = "Another till has this id"),
+        (status = 422, description = "The store has too many tills, or the name does not fit"),
     )
 )]
 async fn pair(
@@ -65,13 +60,10 @@ async fn pair(
 
 /// Make a code by which tills pair. Only the owner of the agent's folder may: `breakwater-agent till pair-code`.
 #[utoipa::path(
-    post, path = "/v1/pair-codes", request_body(content = MakePairCode, example = json!({"tills": 1})),
+    post, path = "/v1/pair-codes", request_body = MakePairCode,
     responses(
         (status = 200, description = "The code", body = PairCode),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "For no till, or too many", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "For no till, or too many"),
     )
 )]
 async fn make_code(
@@ -101,13 +93,12 @@ async fn tills(State(parts): State<ApiParts>) -> Result<Json<Vec<TillView>>, Api
 
 /// Take a till's token back. Only the owner of the agent's folder may: `breakwater-agent till revoke`.
 #[utoipa::path(
-    delete, path = "/v1/tills/{till_id}", params(("till_id" = String, Path, example = "T1")),
+    delete, path = "/v1/tills/{till_id}", params(("till_id" = TillId, Path)),
     responses(
         (status = 200, description = "Its token opens nothing any more", body = TillView),
-        (status = 400, description = "Not a till's id", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Who asks is not the owner of the folder", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such till is paired", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not a till's id"),
+        (status = 403, description = "Who asks is not the owner of the folder"),
+        (status = 404, description = "No such till is paired"),
     )
 )]
 async fn revoke(

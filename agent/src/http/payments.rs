@@ -6,7 +6,6 @@ use axum::extract::{Json, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use pos_model::{AttemptId, CommandId, SaleId, TillId};
-use protocol::latest::local_api::Problem;
 use protocol::latest::payment::{AskPayment, PaymentState, PaymentView, ReversePayment, ReverseReason};
 use serde::Deserialize;
 use till::payment::{Input, PaymentRefusal, ReversalReason};
@@ -15,7 +14,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Command, Said, answer, commands};
-use crate::db::{AskAgain, CommandKey, KeptAttempt, Refused};
+use crate::db::{AskAgain, KeptAttempt, Refused};
 use crate::writer::WriteError;
 
 commands!(ReversePayment);
@@ -54,12 +53,9 @@ pub(super) struct Document;
     post, path = "/v1/payments", request_body = AskPayment,
     responses(
         (status = 200, description = "The terminal is asked, now or before; how it stands", body = PaymentView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The attempt_id has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule: no terminal was asked", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: no terminal was asked", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The attempt_id has other content"),
+        (status = 422, description = "It breaks a rule: no terminal was asked"),
+        (status = 503, description = "Busy, or the disk is full: no terminal was asked"),
     )
 )]
 async fn ask(State(parts): State<ApiParts>, said: Said<AskPayment>) -> Result<Json<PaymentView>, ApiError> {
@@ -96,7 +92,6 @@ struct ListQuery {
     params(("sale_id" = Option<String>, Query, format = "uuid", description = "The sale that they are for")),
     responses(
         (status = 200, body = Vec<PaymentView>),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn list(
@@ -115,11 +110,10 @@ async fn list(
 
 /// How an attempt stands.
 #[utoipa::path(
-    get, path = "/v1/payments/{attempt_id}", params(("attempt_id" = String, Path, format = "uuid")),
+    get, path = "/v1/payments/{attempt_id}", params(("attempt_id" = AttemptId, Path)),
     responses(
         (status = 200, body = PaymentView),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such attempt", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such attempt"),
     )
 )]
 async fn read(
@@ -134,17 +128,13 @@ async fn read(
 /// From there on no sale can be paid with it. The terminal is asked as soon as its rules allow, and again until it says
 /// that the money is back. What has paid for a sale is refunded instead.
 #[utoipa::path(
-    post, path = "/v1/payments/{attempt_id}/reverse", params(("attempt_id" = String, Path, format = "uuid")),
+    post, path = "/v1/payments/{attempt_id}/reverse", params(("attempt_id" = AttemptId, Path)),
     request_body = ReversePayment,
     responses(
         (status = 200, description = "It is going to be reversed, or is over; how it stands", body = PaymentView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such attempt", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command_id has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It has paid for a sale", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such attempt"),
+        (status = 409, description = "The command_id has other content"),
+        (status = 422, description = "It has paid for a sale"),
     )
 )]
 async fn reverse(
@@ -154,9 +144,6 @@ async fn reverse(
 ) -> Result<Json<PaymentView>, ApiError> {
     let attempt_id = parse(attempt_id)?;
     let Said { command, key } = said;
-    // The path says what it is about, so it is part of what the command says.
-    let digest = blake3::Hasher::new().update(&key.digest).update(attempt_id.as_bytes()).finalize();
-    let key = CommandKey { digest: *digest.as_bytes(), ..key };
     let reason = match command.reason {
         ReverseReason::Person => ReversalReason::Person,
         ReverseReason::SaleGivenUp => ReversalReason::SaleGivenUp,
@@ -175,13 +162,11 @@ async fn reverse(
 
 /// Ask the terminal at once what became of an attempt.
 #[utoipa::path(
-    post, path = "/v1/payments/{attempt_id}/retry-query", params(("attempt_id" = String, Path, format = "uuid")),
+    post, path = "/v1/payments/{attempt_id}/retry-query", params(("attempt_id" = AttemptId, Path)),
     responses(
         (status = 200, description = "The terminal is asked; how it stood before", body = PaymentView),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such attempt", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It has paid for a sale", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such attempt"),
+        (status = 422, description = "It has paid for a sale"),
     )
 )]
 async fn retry_query(

@@ -10,7 +10,6 @@ use pos_model::{OperatorId, Tag, TillId};
 use printing::template::Kind;
 use printing::{Paper, Profile, png};
 use protocol::latest::AuditMarked;
-use protocol::latest::local_api::Problem;
 use protocol::latest::print::{AskPrinting, OpenDrawer, PrintJobView, PrintTemplateView, PrinterView, ResolvePrint};
 use serde::Deserialize;
 use serde_json::json;
@@ -84,7 +83,7 @@ struct JobsQuery {
     ),
     responses(
         (status = 200, body = Vec<PrintJobView>),
-        (status = 400, description = "Not a question", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not a question"),
     )
 )]
 async fn jobs(
@@ -132,10 +131,10 @@ fn filtered(jobs: &[PrintJob], state: Option<&str>, limit: u32) -> Vec<PrintJobV
 
 /// Read a print job.
 #[utoipa::path(
-    get, path = "/v1/print-jobs/{job_id}", params(("job_id" = i64, Path)),
+    get, path = "/v1/print-jobs/{job_id}", params(("job_id" = i64, Path, example = 1)),
     responses(
         (status = 200, body = PrintJobView),
-        (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such job"),
     )
 )]
 async fn job(
@@ -149,11 +148,11 @@ async fn job(
 
 /// The paper of a print job as its printer prints it, from the very bytes that are sent.
 #[utoipa::path(
-    get, path = "/v1/print-jobs/{job_id}/preview.png", params(("job_id" = i64, Path)),
+    get, path = "/v1/print-jobs/{job_id}/preview.png", params(("job_id" = i64, Path, example = 1)),
     responses(
         (status = 200, description = "A picture", body = [u8], content_type = "image/png"),
-        (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It cannot be printed", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such job"),
+        (status = 422, description = "It cannot be printed"),
     )
 )]
 async fn preview(State(parts): State<ApiParts>, id: Result<Path<i64>, PathRejection>) -> Result<Response, ApiError> {
@@ -166,13 +165,12 @@ async fn preview(State(parts): State<ApiParts>, id: Result<Path<i64>, PathReject
 
 /// Print a copy: a new job, whose paper says `COPY` and its number. It opens no drawer.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/reprint", params(("job_id" = i64, Path)), request_body = AskPrinting,
+    post, path = "/v1/print-jobs/{job_id}/reprint", params(("job_id" = i64, Path, example = 1)), request_body = AskPrinting,
     responses(
         (status = 200, description = "The copy's job", body = PrintJobView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is not printed yet, or the command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It leaves no paper", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such job"),
+        (status = 409, description = "It is not printed yet, or the command has other content"),
+        (status = 422, description = "It leaves no paper"),
     )
 )]
 async fn reprint(
@@ -194,12 +192,12 @@ async fn reprint(
 
 /// Try a job again that failed: nothing of it is on paper, so it is no copy.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/retry", params(("job_id" = i64, Path)), request_body = AskPrinting,
+    post, path = "/v1/print-jobs/{job_id}/retry", params(("job_id" = i64, Path, example = 1)),
+    request_body(content = AskPrinting, example = json!({"command_id": "01990000-0000-7000-8000-000000000031", "till_id": "T1"})),
     responses(
         (status = 200, body = PrintJobView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It has not failed, or the command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such job"),
+        (status = 409, description = "It has not failed, or the command has other content"),
     )
 )]
 async fn retry(
@@ -216,12 +214,12 @@ async fn retry(
 
 /// Take a job back that waits.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/cancel", params(("job_id" = i64, Path)), request_body = AskPrinting,
+    post, path = "/v1/print-jobs/{job_id}/cancel", params(("job_id" = i64, Path, example = 1)),
+    request_body(content = AskPrinting, example = json!({"command_id": "01990000-0000-7000-8000-000000000032", "till_id": "T1"})),
     responses(
         (status = 200, body = PrintJobView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It does not wait, or the command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such job"),
+        (status = 409, description = "It does not wait, or the command has other content"),
     )
 )]
 async fn cancel(
@@ -238,12 +236,11 @@ async fn cancel(
 
 /// Say what became of a job that is `maybe_printed`: a person has looked at the paper.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/resolve", params(("job_id" = i64, Path)), request_body = ResolvePrint,
+    post, path = "/v1/print-jobs/{job_id}/resolve", params(("job_id" = i64, Path, example = 1)), request_body = ResolvePrint,
     responses(
         (status = 200, body = PrintJobView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is not in doubt, or the command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such job"),
+        (status = 409, description = "It is not in doubt, or the command has other content"),
     )
 )]
 async fn resolve(
@@ -267,12 +264,12 @@ async fn printers(State(parts): State<ApiParts>) -> Result<Json<Vec<PrinterView>
 
 /// Print the page that shows what a printer can do.
 #[utoipa::path(
-    post, path = "/v1/printers/{name}/test-page", params(("name" = String, Path)), request_body = AskPrinting,
+    post, path = "/v1/printers/{name}/test-page", params(("name" = String, Path, example = "counter")),
+    request_body(content = AskPrinting, example = json!({"command_id": "01990000-0000-7000-8000-000000000034", "till_id": "T1"})),
     responses(
         (status = 200, description = "Its job", body = PrintJobView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such printer", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such printer"),
+        (status = 409, description = "The command has other content"),
     )
 )]
 async fn test_page(
@@ -295,12 +292,11 @@ async fn test_page(
 
 /// Open the drawer without a sale; the audit knows of it. It opens within half a minute or not at all.
 #[utoipa::path(
-    post, path = "/v1/printers/{name}/open-drawer", params(("name" = String, Path)), request_body = OpenDrawer,
+    post, path = "/v1/printers/{name}/open-drawer", params(("name" = String, Path, example = "counter")), request_body = OpenDrawer,
     responses(
         (status = 200, description = "Its job", body = PrintJobView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such printer", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command has other content", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such printer"),
+        (status = 409, description = "The command has other content"),
     )
 )]
 async fn open_drawer(
@@ -342,8 +338,8 @@ struct PreviewQuery {
     ),
     responses(
         (status = 200, description = "A picture", body = [u8], content_type = "image/png"),
-        (status = 400, description = "No such profile", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such kind of paper", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "No such profile"),
+        (status = 404, description = "No such kind of paper"),
     )
 )]
 async fn template_preview(

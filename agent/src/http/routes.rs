@@ -21,8 +21,8 @@ use utoipa::OpenApi;
 use super::orders::{self, Counter};
 use super::problem::ApiError;
 use super::{
-    baskets, caller, events, from_wire, kitchen, pairing, payments, people, print, refunds, shifts, sold_out, state,
-    stock, to_wire,
+    baskets, caller, describe, events, from_wire, kitchen, pairing, payments, people, print, refunds, shifts, sold_out,
+    state, stock, to_wire,
 };
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded};
@@ -90,7 +90,7 @@ pub struct ApiParts {
         changes,
         health
     ),
-    components(schemas(Change, LinkState))
+    components(schemas(Change, LinkState, Problem))
 )]
 struct Document;
 
@@ -100,7 +100,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     for (_, family) in families() {
         document.merge(family);
     }
-    caller::describe(&mut document);
+    describe::describe(&mut document);
     document
 }
 
@@ -154,13 +154,10 @@ pub fn router(parts: ApiParts) -> Router {
     post, path = "/v1/sales", request_body = CompleteSale,
     responses(
         (status = 200, description = "Recorded, now or before", body = SaleReceipt),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The sale_id has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded. With key store.outcome_unknown the disk failed during the commit: the same command tells after a restart", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 404, description = "No such basket"),
+        (status = 409, description = "The sale_id has other content"),
+        (status = 422, description = "It breaks a rule"),
+        (status = 503, description = "Busy, or the disk is full: nothing is recorded. With key store.outcome_unknown the disk failed during the commit: the same command tells after a restart"),
     )
 )]
 async fn complete_sale(
@@ -219,12 +216,11 @@ fn conflict(sale_id: SaleId) -> ApiError {
 
 /// Read a sale as it was recorded.
 #[utoipa::path(
-    get, path = "/v1/sales/{sale_id}", params(("sale_id" = String, Path, format = "uuid")),
+    get, path = "/v1/sales/{sale_id}", params(("sale_id" = SaleId, Path)),
     responses(
         (status = 200, body = SaleView),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such sale", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "Confirmed by the centre and no longer held here", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such sale"),
+        (status = 410, description = "Confirmed by the centre and no longer held here"),
     )
 )]
 async fn read_sale(
@@ -264,7 +260,7 @@ struct TotalsQuery {
     ),
     responses(
         (status = 200, body = Vec<DayTotals>),
-        (status = 400, description = "Not dates, or not a span", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not dates, or not a span"),
     )
 )]
 async fn day_totals(
@@ -305,7 +301,7 @@ async fn sync_state(State(parts): State<ApiParts>) -> Result<Json<SyncState>, Ap
     delete, path = "/v1/notices/{key}", params(("key" = String, Path, example = "went_back.9f2c6c0d0a4f1b7e")),
     responses(
         (status = 204, description = "It is settled"),
-        (status = 404, description = "No such notice", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such notice"),
     )
 )]
 async fn settle_notice(
@@ -359,7 +355,7 @@ struct EventsQuery {
     get, path = "/healthz",
     responses(
         (status = 200, description = "It can", body = String, content_type = "text/plain"),
-        (status = 503, description = "The disk has failed", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The disk has failed"),
     )
 )]
 async fn health(State(parts): State<ApiParts>) -> Response {

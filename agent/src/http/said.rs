@@ -54,24 +54,17 @@ pub(crate) struct Said<C> {
 }
 
 impl<C: Command> Said<C> {
-    fn new(command: C) -> Self {
+    /// A command says a part of what it wants by its path: sent to another one it is another command, however alike the two
+    /// look. Otherwise the answer to one would be given to the other.
+    fn new(command: C, path: &str) -> Self {
         // What is left out and what has its default value are the same, so a field that a later version adds does not
         // change the digest of commands without it.
         let open = command.without_secrets();
         let bytes = rmp_serde::to_vec_named(open.as_ref().unwrap_or(&command));
         let bytes = bytes.expect("a command of text and numbers always encodes");
-        let key = CommandKey { id: command.command_id(), digest: *blake3::hash(&bytes).as_bytes() };
+        let digest = blake3::Hasher::new().update(&bytes).update(path.as_bytes()).finalize();
+        let key = CommandKey { id: command.command_id(), digest: *digest.as_bytes() };
         Self { command, key }
-    }
-}
-
-impl<C> Said<C> {
-    /// The same about something that the path names: said of something else it is another command.
-    pub(crate) fn about(mut self, subject: &[u8]) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.key.digest).update(subject);
-        self.key.digest = *hasher.finalize().as_bytes();
-        self
     }
 }
 
@@ -81,11 +74,12 @@ impl<C: Command, S: Send + Sync> FromRequest<S> for Said<C> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, state).await?;
+        let path = parts.uri.path().to_owned();
         let request = Request::from_parts(parts, body);
         let command: Result<Json<C>, JsonRejection> = Json::from_request(request, state).await;
         let Json(command) = command?;
         caller.speaks_for(command.till_id())?;
-        Ok(Self::new(command))
+        Ok(Self::new(command, &path))
     }
 }
 

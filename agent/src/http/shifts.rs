@@ -5,7 +5,6 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Json, Path, Query, State};
 use axum::routing::{get, post};
 use pos_model::{BusinessDate, ShiftId};
-use protocol::latest::local_api::Problem;
 use protocol::latest::shift_api::{AmendShift, CloseDay, CloseShift, DayView, MoveCash, OpenShift, ShiftView, XReport};
 use serde::Deserialize;
 use utoipa::OpenApi;
@@ -47,13 +46,9 @@ fn unknown(shift_id: ShiftId) -> Refused {
     post, path = "/v1/shifts", request_body = OpenShift,
     responses(
         (status = 200, description = "Opened, now or before", body = ShiftView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The till is open, or the command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it"),
+        (status = 409, description = "The till is open, or the command has other content"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn open(State(parts): State<ApiParts>, said: Said<OpenShift>) -> Result<Json<ShiftView>, ApiError> {
@@ -64,17 +59,13 @@ async fn open(State(parts): State<ApiParts>, said: Said<OpenShift>) -> Result<Js
 /// Put cash into the drawer, take it out, put it into the safe, or open the drawer for nothing.
 #[utoipa::path(
     post, path = "/v1/shifts/{shift_id}/cash", request_body = MoveCash,
-    params(("shift_id" = String, Path, format = "uuid")),
+    params(("shift_id" = ShiftId, Path)),
     responses(
         (status = 200, description = "Noted, now or before", body = ShiftView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The shift is closed, or the command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it"),
+        (status = 404, description = "No such shift"),
+        (status = 409, description = "The shift is closed, or the command has other content"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn cash(
@@ -83,24 +74,20 @@ async fn cash(
     said: Said<MoveCash>,
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
-    let Said { command, key } = said.about(shift_id.as_bytes());
+    let Said { command, key } = said;
     answer(parts.writer.once(key, move |store, moment| store.move_cash(moment, shift_id, command)).await?)
 }
 
 /// Close a till: the drawer was counted, and the Z report says what should be in it.
 #[utoipa::path(
     post, path = "/v1/shifts/{shift_id}/close", request_body = CloseShift,
-    params(("shift_id" = String, Path, format = "uuid")),
+    params(("shift_id" = ShiftId, Path)),
     responses(
         (status = 200, description = "Closed, now or before; with the Z report", body = ShiftView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The shift is closed, or the command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it"),
+        (status = 404, description = "No such shift"),
+        (status = 409, description = "The shift is closed, or the command has other content"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn close(
@@ -109,7 +96,7 @@ async fn close(
     said: Said<CloseShift>,
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
-    let Said { command, key } = said.about(shift_id.as_bytes());
+    let Said { command, key } = said;
     // Most of the sum is made beside the writer, so that nobody who sells meanwhile waits for it.
     let part = parts.readers.read(move |view| view.part_of_shift(shift_id)).await?;
     answer(parts.writer.once(key, move |store, moment| store.close_shift(moment, shift_id, command, part)).await?)
@@ -118,17 +105,13 @@ async fn close(
 /// Note what was found out about a closed shift. Its report stays as it is.
 #[utoipa::path(
     post, path = "/v1/shifts/{shift_id}/amend", request_body = AmendShift,
-    params(("shift_id" = String, Path, format = "uuid")),
+    params(("shift_id" = ShiftId, Path)),
     responses(
         (status = 200, description = "Noted, now or before", body = ShiftView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The shift is open", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it"),
+        (status = 404, description = "No such shift"),
+        (status = 409, description = "The command has other content"),
+        (status = 422, description = "The shift is open"),
     )
 )]
 async fn amend(
@@ -137,17 +120,16 @@ async fn amend(
     said: Said<AmendShift>,
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
-    let Said { command, key } = said.about(shift_id.as_bytes());
+    let Said { command, key } = said;
     answer(parts.writer.once(key, move |store, moment| store.amend_shift(moment, shift_id, command)).await?)
 }
 
 /// What a shift has come to so far: the X report. Nothing is closed by it.
 #[utoipa::path(
-    get, path = "/v1/shifts/{shift_id}/x-report", params(("shift_id" = String, Path, format = "uuid")),
+    get, path = "/v1/shifts/{shift_id}/x-report", params(("shift_id" = ShiftId, Path)),
     responses(
         (status = 200, body = XReport),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such shift"),
     )
 )]
 async fn x_report(
@@ -162,11 +144,10 @@ async fn x_report(
 
 /// A shift, with its Z report once it is closed.
 #[utoipa::path(
-    get, path = "/v1/shifts/{shift_id}", params(("shift_id" = String, Path, format = "uuid")),
+    get, path = "/v1/shifts/{shift_id}", params(("shift_id" = ShiftId, Path)),
     responses(
         (status = 200, body = ShiftView),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such shift", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such shift"),
     )
 )]
 async fn one(
@@ -189,7 +170,7 @@ struct ShiftsQuery {
     params(("date" = Option<String>, Query, description = "The business date on which they were opened; left out, those that are open", format = "date")),
     responses(
         (status = 200, body = Vec<ShiftView>),
-        (status = 400, description = "Not a date", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not a date"),
     )
 )]
 async fn list(
@@ -207,13 +188,9 @@ async fn list(
     post, path = "/v1/days/close", request_body = CloseDay,
     responses(
         (status = 200, description = "Closed, now or before", body = DayView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Somebody else has to allow it", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is closed, or the command has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "A shift is open, or the date has not begun", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Somebody else has to allow it"),
+        (status = 409, description = "It is closed, or the command has other content"),
+        (status = 422, description = "A shift is open, or the date has not begun"),
     )
 )]
 async fn close_day(State(parts): State<ApiParts>, said: Said<CloseDay>) -> Result<Json<DayView>, ApiError> {
@@ -224,11 +201,11 @@ async fn close_day(State(parts): State<ApiParts>, said: Said<CloseDay>) -> Resul
 
 /// A business date that was closed.
 #[utoipa::path(
-    get, path = "/v1/days/{business_date}", params(("business_date" = String, Path, format = "date")),
+    get, path = "/v1/days/{business_date}", params(("business_date" = BusinessDate, Path)),
     responses(
         (status = 200, body = DayView),
-        (status = 400, description = "Not a date", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "It is not closed", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Not a date"),
+        (status = 404, description = "It is not closed"),
     )
 )]
 async fn day(

@@ -5,7 +5,6 @@ use axum::extract::{Json, State};
 use axum::routing::get;
 use pos_model::BusinessDate;
 use pricing::book::PriceBook;
-use protocol::latest::local_api::Problem;
 use protocol::latest::sold_out::{SetSoldOut, SoldOutKind, SoldOutList, SoldOutView};
 use till::people::Action;
 use utoipa::OpenApi;
@@ -30,7 +29,6 @@ pub(super) fn routes() -> Router<ApiParts> {
     responses(
         (status = 200, body = SoldOutList, example = json!({"entries": [{"what": "option", "code": "pearls", "state": "sold_out",
             "remaining": null, "until": "next_day", "version": 17, "changed_at_ms": 1_772_445_600_000i64, "till_id": "T1", "operator_id": null}]})),
-        (status = 503, description = "The books cannot be read", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn read(State(parts): State<ApiParts>) -> Result<Json<SoldOutList>, ApiError> {
@@ -48,13 +46,9 @@ async fn read(State(parts): State<ApiParts>) -> Result<Json<SoldOutList>, ApiErr
         (status = 200, description = "What holds from here on", body = SoldOutView, example = json!({"what": "option", "code": "pearls",
             "state": "sold_out", "remaining": null, "until": "next_day", "version": 17, "changed_at_ms": 1_772_445_600_000i64,
             "till_id": "T1", "operator_id": null})),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "The price book has no such article, option or ingredient", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command_id has other content, or another change came first", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The price book has no such article, option or ingredient"),
+        (status = 409, description = "The command_id has other content, or another change came first"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn set(State(parts): State<ApiParts>, said: Said<SetSoldOut>) -> Result<Json<SoldOutView>, ApiError> {

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use pos_model::{BusinessDate, ItemId, MovementId, Quantity};
 use pricing::book::{Ingredient, PriceBook};
-use protocol::latest::local_api::{Problem, QuantityJson};
+use protocol::latest::local_api::QuantityJson;
 use protocol::latest::stock_api::{
     AbandonCount, BeginCount, CountView, CoverView, FinishCount, LastCountView, MoveStock, MovementKind, MovementView,
     StockFlag, StockItem,
@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Said, answer, commands};
-use crate::db::{self, CommandKey, ItemStock, Moment, Refused, Store};
+use crate::db::{self, ItemStock, Moment, Refused, Store};
 
 /// Items or movements of one answer. A store has a hundred items or so; whoever has more asks on behind the last one.
 const PAGE_MAX: u32 = 500;
@@ -65,9 +65,7 @@ struct ListQuery {
             "cover": {"kind": "lasts", "trading_minutes": 411}, "used_per_date": 21000, "added_since": 0,
             "used_since": 8000, "last_count": {"count_id": "018f0000-0000-7000-8000-000000000001", "counted": 20000,
             "counted_at_ms": 1772445600000i64, "business_date": "2026-03-02"}}])),
-        (status = 400, description = "Not a page", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 400, description = "Not a page"),
     )
 )]
 async fn list(
@@ -89,13 +87,11 @@ async fn list(
 
 /// What there is of one item.
 #[utoipa::path(
-    get, path = "/v1/stock/items/{item_id}", params(("item_id" = String, Path, example = "milk")),
+    get, path = "/v1/stock/items/{item_id}", params(("item_id" = ItemId, Path)),
     responses(
         (status = 200, description = "The item", body = StockItem),
-        (status = 400, description = "Not an item id", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such item", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 400, description = "Not an item id"),
+        (status = 404, description = "No such item"),
     )
 )]
 async fn one(
@@ -132,9 +128,7 @@ struct MovementsQuery {
     ),
     responses(
         (status = 200, description = "The movements", body = Vec<MovementView>),
-        (status = 400, description = "Not a date or a page", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 400, description = "Not a date or a page"),
     )
 )]
 async fn movements(
@@ -157,20 +151,11 @@ async fn movements(
 /// A delivery names what was expected, and so says what is short or over. Waste has a reason, a transfer the other store.
 #[utoipa::path(
     post, path = "/v1/stock/movements",
-    request_body(content = MoveStock, example = json!({
-        "command_id": "018f0000-0000-7000-8000-000000000001", "till_id": "T1",
-        "movement_id": "018f0000-0000-7000-8000-000000000002", "kind": "received", "reference": "note 17",
-        "items": [{"item_id": "milk", "quantity": 8000, "expected": 10000}, {"item_id": "tea", "quantity": "0.5"}]})),
+    request_body = MoveStock,
     responses(
         (status = 200, description = "Recorded, now or before", body = MovementView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Who asks may not do this", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command_id has other content, or the movement is recorded by another command", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 409, description = "The command_id has other content, or the movement is recorded by another command"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn move_stock(State(parts): State<ApiParts>, said: Said<MoveStock>) -> Result<Json<MovementView>, ApiError> {
@@ -189,8 +174,6 @@ async fn move_stock(State(parts): State<ApiParts>, said: Said<MoveStock>) -> Res
     get, path = "/v1/stock/counts",
     responses(
         (status = 200, description = "The counts", body = Vec<CountView>),
-        (status = 503, description = "Busy", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
     )
 )]
 async fn counts(State(parts): State<ApiParts>) -> Result<Json<Vec<CountView>>, ApiError> {
@@ -199,13 +182,10 @@ async fn counts(State(parts): State<ApiParts>) -> Result<Json<Vec<CountView>>, A
 
 /// One count.
 #[utoipa::path(
-    get, path = "/v1/stock/counts/{count_id}", params(("count_id" = String, Path, format = "uuid")),
+    get, path = "/v1/stock/counts/{count_id}", params(("count_id" = MovementId, Path, example = "01990000-0000-7000-8000-000000000043")),
     responses(
         (status = 200, description = "The count", body = CountView),
-        (status = 400, description = "Not a UUID", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such count", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 404, description = "No such count"),
     )
 )]
 async fn count(
@@ -224,19 +204,11 @@ async fn count(
 /// What stands in the store's history at this moment is in the count; what is sold or moved afterwards comes on top of it.
 #[utoipa::path(
     post, path = "/v1/stock/counts",
-    request_body(content = BeginCount, example = json!({
-        "command_id": "018f0000-0000-7000-8000-000000000003", "till_id": "T1",
-        "count_id": "018f0000-0000-7000-8000-000000000004", "items": ["milk", "tea"]})),
+    request_body = BeginCount,
     responses(
         (status = 200, description = "It has begun, now or before", body = CountView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Who asks may not do this", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The command_id has other content, or the count was begun by another command", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule, or too many counts are open", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 409, description = "The command_id has other content, or the count was begun by another command"),
+        (status = 422, description = "It breaks a rule, or too many counts are open"),
     )
 )]
 async fn begin_count(State(parts): State<ApiParts>, said: Said<BeginCount>) -> Result<Json<CountView>, ApiError> {
@@ -255,21 +227,13 @@ async fn begin_count(State(parts): State<ApiParts>, said: Said<BeginCount>) -> R
 ///
 /// An item that another count has settled since this one began is refused, and the whole command with it.
 #[utoipa::path(
-    post, path = "/v1/stock/counts/{count_id}/finish", params(("count_id" = String, Path, format = "uuid")),
-    request_body(content = FinishCount, example = json!({
-        "command_id": "018f0000-0000-7000-8000-000000000005", "till_id": "T1",
-        "items": [{"item_id": "milk", "counted": 7500}, {"item_id": "tea", "counted": "0.25"}]})),
+    post, path = "/v1/stock/counts/{count_id}/finish", params(("count_id" = MovementId, Path, example = "01990000-0000-7000-8000-000000000043")),
+    request_body = FinishCount,
     responses(
         (status = 200, description = "It holds, now or before", body = CountView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Who asks may not do this", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such count", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The count is over, another count came first, or the command_id has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "It breaks a rule", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 404, description = "No such count"),
+        (status = 409, description = "The count is over, another count came first, or the command_id has other content"),
+        (status = 422, description = "It breaks a rule"),
     )
 )]
 async fn finish_count(
@@ -279,7 +243,6 @@ async fn finish_count(
 ) -> Result<Json<CountView>, ApiError> {
     let count_id = parse_count_id(count_id)?;
     let Said { command, key } = said;
-    let key = about("finish", count_id, key);
     let finish = move |store: &mut Store, moment: &mut Moment| {
         let (till, operator) = (&command.till_id, command.operator_id.as_ref());
         store.permit(moment, till, operator, command.approval_id, Action::StockCount, &count_id.to_string())?;
@@ -291,19 +254,12 @@ async fn finish_count(
 
 /// Nothing comes of this count.
 #[utoipa::path(
-    post, path = "/v1/stock/counts/{count_id}/abandon", params(("count_id" = String, Path, format = "uuid")),
-    request_body(content = AbandonCount, example = json!({
-        "command_id": "018f0000-0000-7000-8000-000000000006", "till_id": "T1"})),
+    post, path = "/v1/stock/counts/{count_id}/abandon", params(("count_id" = MovementId, Path, example = "01990000-0000-7000-8000-000000000043")),
+    request_body = AbandonCount,
     responses(
         (status = 200, description = "It is abandoned, now or before", body = CountView),
-        (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Who asks may not do this", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such count", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The count is over, or the command_id has other content", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or the disk is full: nothing is recorded", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 404, description = "No such count"),
+        (status = 409, description = "The count is over, or the command_id has other content"),
     )
 )]
 async fn abandon_count(
@@ -312,8 +268,7 @@ async fn abandon_count(
     said: Said<AbandonCount>,
 ) -> Result<Json<CountView>, ApiError> {
     let count_id = parse_count_id(count_id)?;
-    let key = about("abandon", count_id, said.key);
-    answer(parts.writer.once(key, move |store, moment| store.abandon_count(moment, count_id)).await?)
+    answer(parts.writer.once(said.key, move |store, moment| store.abandon_count(moment, count_id)).await?)
 }
 
 // ---- from the wire ----
@@ -333,13 +288,6 @@ fn today(parts: &ApiParts) -> BusinessDate {
 fn parse_count_id(count_id: Result<Path<String>, PathRejection>) -> Result<MovementId, ApiError> {
     let count_id = count_id.ok().and_then(|Path(text)| text.parse().ok());
     count_id.ok_or_else(|| ApiError::malformed("the count's id is not a UUID"))
-}
-
-/// A command says a part of what it wants by its path, which belongs to what it is recognised by.
-fn about(what: &str, count_id: MovementId, key: CommandKey) -> CommandKey {
-    let mut digest = blake3::Hasher::new();
-    digest.update(&key.digest).update(what.as_bytes()).update(count_id.as_bytes());
-    CommandKey { digest: *digest.finalize().as_bytes(), ..key }
 }
 
 fn quantity(place: usize, quantity: &QuantityJson) -> Result<Quantity, db::Error> {

@@ -77,13 +77,16 @@ impl Store {
 
     /// Loads [`book`], and waits until the store sells by it.
     pub(crate) async fn load_book(&self) {
-        let store = self;
-        let book = PriceBook::from_json(book().to_string().as_bytes()).expect("a book");
+        self.sell_by(&PriceBook::from_json(book().to_string().as_bytes()).expect("a book")).await;
+    }
+
+    /// Loads a price book into a store that has none, and waits until it sells by it.
+    pub(crate) async fn sell_by(&self, book: &PriceBook) {
         assert_eq!(book.currency, Currency::CNY);
-        agent::price_book::deliver(&book, &store.folder.path().join("data")).expect("delivers");
+        agent::price_book::deliver(book, &self.folder.path().join("data")).expect("delivers");
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let state: SyncState = store.read("/v1/sync").await;
+            let state: SyncState = self.read("/v1/sync").await;
             if state.price_book.is_some() {
                 return;
             }

@@ -10,24 +10,21 @@ use super::sale::PricingMember;
 /// `POST /v1/baskets`: begin a basket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000011", "till_id": "T1", "basket_id": "01990000-0000-7000-8000-000000000012", "changes": [{"change": "add_line", "line_id": "01990000-0000-7000-8000-000000000013", "sku": "milk-tea-l"}]}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000011", "till_id": "T1",
+    "basket_id": "01990000-0000-7000-8000-000000000012", "changes": [{"change": "add_line",
+        "line_id": "01990000-0000-7000-8000-000000000013", "sku": "classic-milk-tea-l", "options": ["sugar-full", "ice-full"]}]}))]
 pub struct OpenBasket {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// A UUID, version 7, that the till made for the basket.
-    #[schema(value_type = String, format = "uuid")]
     pub basket_id: BasketId,
     /// How the order comes in; `counter` if left out.
     #[serde(default = "counter", skip_serializing_if = "is_counter")]
-    #[schema(value_type = String, example = "counter")]
     pub channel: Tag,
     /// What is done with it at once; at most 50 changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -37,21 +34,18 @@ pub struct OpenBasket {
 /// `POST /v1/baskets/{basket_id}/changes`: change a basket, wholly or not at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000014", "till_id": "T2", "changes": [{"change": "send"}, {"change": "hold"}]}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000014", "till_id": "T2",
+    "changes": [{"change": "send"}, {"change": "hold"}]}))]
 pub struct ChangeBasket {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// What is done, in this order: 1 to 50 changes.
     pub changes: Vec<BasketChange>,
@@ -64,14 +58,11 @@ pub enum BasketChange {
     /// Put a line in. The same line again is no change.
     AddLine {
         /// A UUID, version 7, that the till made for the line.
-        #[schema(value_type = String, format = "uuid")]
         line_id: LineId,
         /// The article in its size.
-        #[schema(value_type = String, example = "milk-tea-l")]
         sku: Sku,
         /// The codes of the options, each once; at most 20.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        #[schema(value_type = Vec<String>)]
         options: Vec<Sku>,
         /// How many: more than zero; one if left out.
         #[serde(default = "one")]
@@ -83,17 +74,14 @@ pub enum BasketChange {
     /// Put the last line in once more.
     RepeatLast {
         /// A UUID, version 7, that the till made for the line that comes in.
-        #[schema(value_type = String, format = "uuid")]
         line_id: LineId,
     },
     /// Change a line that was not sent to the kitchen. What is left out stays.
     SetLine {
         /// The line.
-        #[schema(value_type = String, format = "uuid")]
         line_id: LineId,
         /// The codes of the options.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<Vec<String>>)]
         options: Option<Vec<Sku>>,
         /// How many: more than zero.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,16 +93,13 @@ pub enum BasketChange {
     /// Take a line out that was not sent to the kitchen.
     RemoveLine {
         /// The line.
-        #[schema(value_type = String, format = "uuid")]
         line_id: LineId,
     },
     /// Take a line back that was sent to the kitchen.
     VoidLine {
         /// The line.
-        #[schema(value_type = String, format = "uuid")]
         line_id: LineId,
         /// Why.
-        #[schema(value_type = String, example = "wrong_drink")]
         reason: Tag,
     },
     /// Eat here or take away: everything is priced anew.
@@ -132,13 +117,11 @@ pub enum BasketChange {
     SetMember {
         /// The member; left out, nobody known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schema(value_type = Option<Object>, example = json!({"level": "gold"}))]
         member: Option<PricingMember>,
     },
     /// Say which coupons the customer has brought.
     SetCoupons {
         /// Their classes, an entry for each; at most 50.
-        #[schema(value_type = Vec<String>)]
         coupons: Vec<Tag>,
     },
     /// Have the kitchen make every line that it does not know yet.
@@ -150,7 +133,6 @@ pub enum BasketChange {
     /// The customer has left: what was sent is voided.
     Cancel {
         /// Why.
-        #[schema(value_type = String, example = "left")]
         reason: Tag,
     },
 }
@@ -177,17 +159,14 @@ pub enum BasketState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BasketView {
     /// The basket.
-    #[schema(value_type = String, format = "uuid")]
     pub basket_id: BasketId,
     /// Counts its changes, from one.
     pub revision: u64,
     /// Whether it is being filled.
     pub state: BasketState,
     /// The till that had it last.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// How the order comes in.
-    #[schema(value_type = String)]
     pub channel: Tag,
     /// The table, or the name that is called out.
     #[serde(default)]
@@ -196,10 +175,8 @@ pub struct BasketView {
     pub takeaway: bool,
     /// Who buys.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
     pub member: Option<PricingMember>,
     /// The coupons that the customer has brought.
-    #[schema(value_type = Vec<String>)]
     pub coupons: Vec<Tag>,
     /// What is in it.
     pub lines: Vec<BasketLineView>,
@@ -208,11 +185,9 @@ pub struct BasketView {
     pub pickup_no: Option<u32>,
     /// The business date of that number.
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = "date")]
     pub business_date: Option<BusinessDate>,
     /// The sale that it became.
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub sale_id: Option<SaleId>,
     /// When it was begun, in milliseconds since 1970 (UTC).
     pub opened_at_ms: i64,
@@ -224,13 +199,10 @@ pub struct BasketView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BasketLineView {
     /// The line.
-    #[schema(value_type = String, format = "uuid")]
     pub line_id: LineId,
     /// The article in its size.
-    #[schema(value_type = String)]
     pub sku: Sku,
     /// The codes of the options.
-    #[schema(value_type = Vec<String>)]
     pub options: Vec<Sku>,
     /// How many.
     pub quantity: QuantityJson,
@@ -241,7 +213,6 @@ pub struct BasketLineView {
     pub state: BasketLineState,
     /// Why it was voided.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
     pub void_reason: Option<Tag>,
 }
 

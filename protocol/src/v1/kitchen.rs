@@ -30,21 +30,17 @@ pub enum CupState {
 /// Exactly one of `cup_id`, `code` and `pickup_no` says which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "018f0000-0000-7000-8000-000000000001", "till_id": "T1", "pickup_no": 12}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000020", "till_id": "T1", "pickup_no": 1}))]
 pub struct StepCups {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till, or the station's screen: 1 to 16 characters of `A-Z a-z 0-9 - _`.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// One cup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub cup_id: Option<CupId>,
     /// One cup, by what its QR code says: 12 letters and digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +52,6 @@ pub struct StepCups {
     pub pickup_no: Option<u32>,
     /// Of an order only the cups of this station.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "bar")]
     pub station: Option<Tag>,
     /// The state that the screen shows. Given, cups that are in another one do not move: somebody else came first (409).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +71,6 @@ pub struct CupsView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CupView {
     /// Follows from the order, so that it is the same however often the order is sent.
-    #[schema(value_type = String, format = "uuid")]
     pub cup_id: CupId,
     /// Its short form, as its QR code says it.
     pub code: String,
@@ -86,24 +80,20 @@ pub struct CupView {
     /// The number that is called out.
     pub pickup_no: u32,
     /// The business date of that number.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
     /// The table, or the name that is called out.
     pub label: Option<String>,
     /// Whether it is taken away.
     pub takeaway: bool,
     /// How the order came in.
-    #[schema(value_type = String)]
     pub channel: Tag,
     /// Which one of its order, from one.
     pub number: u32,
     /// How many the order has.
     pub of: u32,
     /// Where it is made.
-    #[schema(value_type = String, example = "bar")]
     pub station: Tag,
     /// What is made.
-    #[schema(value_type = String)]
     pub sku: Sku,
     /// Its name.
     pub name: String,
@@ -120,10 +110,8 @@ pub struct CupView {
     /// Since when it is that far.
     pub changed_at_ms: i64,
     /// Where that was said; none as long as it is queued.
-    #[schema(value_type = Option<String>)]
     pub till_id: Option<TillId>,
     /// Who said it.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
 }
 

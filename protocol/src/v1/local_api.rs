@@ -1,11 +1,13 @@
 //! The agent's local API under `/v1`: what a till says, and what it hears. JSON; amounts are integers in minor units.
 
 use pos_model::{
-    ApprovalId, AttemptId, BasketId, BusinessDate, Currency, ItemId, Money, OperatorId, Quantity, QuantityError,
-    SaleId, ShiftId, Sku, Stamp, Tag, TillId,
+    ApprovalId, AttemptId, BasketId, BusinessDate, Currency, ItemId, Money, OperatorId, SaleId, ShiftId, Sku, Stamp,
+    Tag, TillId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use super::quantity_json::QuantityJson;
 
 use super::basket_api::BasketView;
 use super::kitchen::CupsView;
@@ -18,54 +20,24 @@ use super::shift_api::ShiftView;
 use super::sold_out::SoldOutView;
 use super::stock_api::StockChanged;
 
-/// A quantity in JSON: an integer of whole units, or a decimal in quotes with at most six places (`"0.25"`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "a quantity is a whole number, or a decimal in quotes such as \"0.5\"")]
-pub enum QuantityJson {
-    /// Whole units.
-    Whole(i64),
-    /// A decimal as text.
-    Decimal(String),
-}
-
-impl QuantityJson {
-    /// Parses it.
-    pub fn parse(&self) -> Result<Quantity, QuantityError> {
-        match self {
-            Self::Whole(units) => Quantity::from_units(*units),
-            Self::Decimal(text) => text.parse(),
-        }
-    }
-}
-
-impl From<Quantity> for QuantityJson {
-    fn from(quantity: Quantity) -> Self {
-        match quantity.whole_units() {
-            Some(units) => Self::Whole(units),
-            None => Self::Decimal(quantity.to_string()),
-        }
-    }
-}
-
 /// `POST /v1/sales`: the customer has paid; make it a sale.
 ///
 /// The same `sale_id` with the same content gives the same answer again, and with other content is refused (409).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"sale_id": "01990000-0000-7000-8000-000000000008", "till_id": "T1",
+    "order": {"lines": [{"sku": "classic-milk-tea-l", "options": ["sugar-50", "ice-full"], "note": "extra hot"}], "takeaway": true},
+    "tenders": [{"kind": "cash", "amount_minor": 5000}]}))]
 pub struct CompleteSale {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// The till: 1 to 16 characters of `A-Z a-z 0-9 - _`.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator: 1 to 32 characters of `A-Z a-z 0-9 - _`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// How the order came in; `counter` if left out.
     #[serde(default = "counter", skip_serializing_if = "is_counter")]
-    #[schema(value_type = String, example = "counter")]
     pub channel: Tag,
     /// The member's tag: no name, no contact. At most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,11 +50,9 @@ pub struct CompleteSale {
     pub order: Option<OrderCommand>,
     /// The basket that was sold, with neither `lines` nor `order`. It is paid then, and never opens again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub basket_id: Option<BasketId>,
     /// What somebody else has allowed: an `override` of prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// The table, or the name that is called out; at most 128 characters. A basket has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,7 +63,6 @@ pub struct CompleteSale {
     /// The total that the till has shown. Given, it must equal the agent's own; an order without it is sold at what the
     /// price book says at that moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<i64>)]
     pub expected_total_minor: Option<Money>,
     /// The version of the price book by which the till priced its lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,7 +92,6 @@ pub(super) fn is_counter(tag: &Tag) -> bool {
 #[serde(deny_unknown_fields)]
 pub struct LineCommand {
     /// What is sold: 1 to 64 printable characters.
-    #[schema(value_type = String, example = "milk-tea-large")]
     pub sku: Sku,
     /// Its name on the receipt; the SKU if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,7 +109,6 @@ pub struct LineCommand {
     pub adjustments: Vec<AdjustmentCommand>,
     /// The tax group; `standard` if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub tax_group: Option<Tag>,
     /// The rate of the tax, in parts per million of the net amount; zero if left out. One rate per group and sale.
     #[serde(default)]
@@ -159,14 +126,12 @@ pub struct LineCommand {
 #[serde(deny_unknown_fields)]
 pub struct OptionCommand {
     /// Its code on the menu.
-    #[schema(value_type = String)]
     pub code: Sku,
     /// Its name; the code if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What it adds to one unit.
     #[serde(default)]
-    #[schema(value_type = i64)]
     pub price_minor: Money,
 }
 
@@ -175,7 +140,6 @@ pub struct OptionCommand {
 #[serde(deny_unknown_fields)]
 pub struct AdjustmentCommand {
     /// Why.
-    #[schema(value_type = String, example = "promotion")]
     pub reason: Tag,
     /// The promotion, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +154,6 @@ pub struct AdjustmentCommand {
 #[serde(deny_unknown_fields)]
 pub struct ConsumptionCommand {
     /// The ingredient or article.
-    #[schema(value_type = String, example = "milk")]
     pub item_id: ItemId,
     /// How much, for the whole line, in the item's base unit.
     pub quantity: QuantityJson,
@@ -201,7 +164,6 @@ pub struct ConsumptionCommand {
 #[serde(deny_unknown_fields)]
 pub struct TenderCommand {
     /// `cash`, `card`, `wallet`, `voucher` and so on.
-    #[schema(value_type = String, example = "cash")]
     pub kind: Tag,
     /// The amount handed over.
     #[schema(value_type = i64, example = 2000)]
@@ -209,7 +171,6 @@ pub struct TenderCommand {
     /// The attempt at a payment terminal that was approved for it, of this kind, amount and sale. Left out for cash, and
     /// for a terminal beside the till that the cashier reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub attempt_id: Option<AttemptId>,
 }
 
@@ -238,29 +199,22 @@ impl ImportedCommand {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SaleReceipt {
     /// The sale.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// The till.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// The number on the receipt.
     pub receipt_no: u64,
     /// The number that is called out.
     pub pickup_no: u32,
     /// The business date.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
     /// The currency.
-    #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
     /// What the customer pays, tax included.
-    #[schema(value_type = i64)]
     pub total_minor: Money,
     /// The tax in it.
-    #[schema(value_type = i64)]
     pub tax_minor: Money,
     /// What to give back.
-    #[schema(value_type = i64)]
     pub change_minor: Money,
     /// When it was recorded, in milliseconds since 1970 (UTC).
     pub recorded_at_ms: i64,
@@ -273,16 +227,12 @@ pub struct SaleView {
     #[serde(flatten)]
     pub receipt: SaleReceipt,
     /// How the order came in.
-    #[schema(value_type = String)]
     pub channel: Tag,
     /// The operator.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// The shift in which it counts.
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub shift_id: Option<ShiftId>,
     /// The basket of which it was made.
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub basket_id: Option<BasketId>,
     /// The table, or the name that was called out.
     pub label: Option<String>,
@@ -292,7 +242,6 @@ pub struct SaleView {
     pub tenders: Vec<TenderCommand>,
     /// What rounding added to the part that was paid in cash; negative in the customer's favour.
     #[serde(default)]
-    #[schema(value_type = i64)]
     pub cash_rounding_minor: Money,
     /// Where it was read from, if it was imported: source and reference.
     pub imported: Option<ImportedView>,
@@ -313,7 +262,6 @@ pub struct ImportedView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LineView {
     /// What was sold.
-    #[schema(value_type = String)]
     pub sku: Sku,
     /// Its name.
     pub name: String,
@@ -322,17 +270,14 @@ pub struct LineView {
     /// How many.
     pub quantity: QuantityJson,
     /// The price of one unit without options.
-    #[schema(value_type = i64)]
     pub unit_price_minor: Money,
     /// The options.
     pub options: Vec<OptionCommand>,
     /// The changes of the price.
     pub adjustments: Vec<AdjustmentCommand>,
     /// What the customer paid for it.
-    #[schema(value_type = i64)]
     pub gross_minor: Money,
     /// The tax in it.
-    #[schema(value_type = i64)]
     pub tax_minor: Money,
 }
 
@@ -340,7 +285,6 @@ pub struct LineView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DayTotals {
     /// The business date.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
     /// Sales.
     pub sales: u64,
@@ -349,13 +293,10 @@ pub struct DayTotals {
     /// Units.
     pub units: QuantityJson,
     /// What customers paid, tax included.
-    #[schema(value_type = i64)]
     pub gross_minor: Money,
     /// The tax in it.
-    #[schema(value_type = i64)]
     pub tax_minor: Money,
     /// The gross without the tax.
-    #[schema(value_type = i64)]
     pub net_minor: Money,
 }
 
@@ -365,7 +306,6 @@ pub struct SyncState {
     /// This store.
     pub store_id: String,
     /// The currency in which it sells.
-    #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
     /// The state of the link.
     pub link: LinkState,

@@ -9,6 +9,7 @@ pub mod order;
 pub mod payment;
 pub mod people;
 pub mod print;
+mod quantity_json;
 pub mod refund;
 pub mod refund_api;
 pub mod sale;

@@ -18,11 +18,9 @@ pub struct OrderCommand {
     pub takeaway: bool,
     /// Who buys, if it is a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, example = json!({"level": "gold", "order_no": 3}))]
     pub member: Option<PricingMember>,
     /// The classes of the coupons that the customer has brought, an entry for each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
     pub coupons: Vec<Tag>,
 }
 
@@ -31,11 +29,9 @@ pub struct OrderCommand {
 #[serde(deny_unknown_fields)]
 pub struct OrderLine {
     /// The article in its size.
-    #[schema(value_type = String, example = "milk-tea-l")]
     pub sku: Sku,
     /// The codes of the options, each once; at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
     pub options: Vec<Sku>,
     /// How many: more than zero; one if left out.
     #[serde(default = "one")]
@@ -48,10 +44,11 @@ pub struct OrderLine {
 /// `POST /v1/price`: what an order costs at this moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"order": {"lines": [{"sku": "classic-milk-tea-l", "options": ["sugar-full", "ice-full"], "quantity": 2}],
+    "member": {"level": "gold", "order_no": 3}}}))]
 pub struct PriceOrder {
     /// How the order comes in; `counter` if left out.
     #[serde(default = "counter", skip_serializing_if = "is_counter")]
-    #[schema(value_type = String, example = "counter")]
     pub channel: Tag,
     /// The order.
     pub order: OrderCommand,

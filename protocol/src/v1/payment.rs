@@ -9,29 +9,25 @@ use utoipa::ToSchema;
 /// The same `attempt_id` again never asks the terminal again: it is answered how the attempt stands.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"attempt_id": "01990000-0000-7000-8000-000000000015", "till_id": "T1",
+    "sale_id": "01990000-0000-7000-8000-000000000017", "kind": "card", "amount_minor": 1800}))]
 pub struct AskPayment {
     /// A UUID, version 7, that the till made and kept before it sent this. A further try has another one.
-    #[schema(value_type = String, format = "uuid")]
     pub attempt_id: AttemptId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The sale that is to be paid, by the id that it will have.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// The kind of tender: `card`, `wallet`, `voucher` and so on.
-    #[schema(value_type = String, example = "card")]
     pub kind: Tag,
     /// How much.
     #[schema(value_type = i64, example = 1800)]
     pub amount_minor: Money,
     /// The terminal, by its name in the configuration; may be left out if there is one only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub terminal: Option<Tag>,
     /// What the customer's telephone or voucher shows, where the till has read it. It goes to the terminal and is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,7 +38,6 @@ pub struct AskPayment {
     pub nothing_taken: bool,
     /// What somebody else has allowed: `settle_payment` for this sale, where the operator may not say that themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
 }
 
@@ -63,16 +58,14 @@ impl std::fmt::Debug for AskPayment {
 /// `POST /v1/payments/{attempt_id}/reverse`: give the money back, or never take it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000016", "till_id": "T1", "reason": "sale_given_up"}))]
 pub struct ReversePayment {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// Why; `person` if left out.
     #[serde(default)]
@@ -94,32 +87,24 @@ pub enum ReverseReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PaymentView {
     /// The attempt.
-    #[schema(value_type = String, format = "uuid")]
     pub attempt_id: AttemptId,
     /// The sale that it is for.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// The till that asked.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// Who asked.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// The kind of tender.
-    #[schema(value_type = String)]
     pub kind: Tag,
     /// How much.
-    #[schema(value_type = i64)]
     pub amount_minor: Money,
     /// The terminal.
-    #[schema(value_type = String)]
     pub terminal: Tag,
     /// When the till asked, in milliseconds since 1970 (UTC).
     pub asked_at_ms: i64,
     /// What is known of it.
     pub state: PaymentState,
     /// Why it is to be reversed, once it is: `person`, `sale_given_up`, `unpaid`, `never_arrived`, `other_amount`, `late`.
-    #[schema(value_type = Option<String>)]
     pub reversal: Option<Tag>,
     /// Whether its sale may name it in a tender: it is approved, not to be reversed, and not used.
     pub usable: bool,

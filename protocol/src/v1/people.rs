@@ -87,15 +87,13 @@ pub enum RoleName {
 /// The PIN is in no digest and in nothing that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000050", "till_id": "T1", "operator_id": "li", "pin": "271828"}))]
 pub struct SignOn {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
     /// Their PIN.
     pub pin: Pin,
@@ -104,15 +102,13 @@ pub struct SignOn {
 /// `POST /v1/operators/sign-off`: an operator leaves a till.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000051", "till_id": "T1", "operator_id": "li"}))]
 pub struct SignOff {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
 }
 
@@ -120,10 +116,8 @@ pub struct SignOff {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedOn {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
     /// Their name on the screen.
     pub name: String,
@@ -137,10 +131,8 @@ pub struct SignedOn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedOff {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who was signed on there; none if nobody was.
-    #[schema(value_type = Option<String>, example = "li")]
     pub operator_id: Option<OperatorId>,
 }
 
@@ -149,23 +141,21 @@ pub struct SignedOff {
 /// The PIN is in no digest and in nothing that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000052", "till_id": "T1",
+    "approval_id": "01990000-0000-7000-8000-000000000053", "operator_id": "chen", "pin": "314159", "action": "refund",
+    "subject": "01990000-0000-7000-8000-000000000008"}))]
 pub struct GiveApproval {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till at which it may be used.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// A UUID that the till made for the approval; the command that uses it names it.
-    #[schema(value_type = String, format = "uuid")]
     pub approval_id: ApprovalId,
     /// Who approves.
-    #[schema(value_type = String, example = "chen")]
     pub operator_id: OperatorId,
     /// Their PIN.
     pub pin: Pin,
     /// What is allowed: `refund`, `void_sent_line`, `price_override`, `no_sale` and so on.
-    #[schema(value_type = String, example = "refund")]
     pub action: Tag,
     /// On what: the id of the sale, line, shift or till that the command is about. At most 64 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -177,18 +167,14 @@ pub struct GiveApproval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ApprovalGiven {
     /// Named by the command that uses it.
-    #[schema(value_type = String, format = "uuid")]
     pub approval_id: ApprovalId,
     /// The till at which it may be used.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// What is allowed.
-    #[schema(value_type = String, example = "refund")]
     pub action: Tag,
     /// On what.
     pub subject: String,
     /// Who allowed it.
-    #[schema(value_type = String, example = "chen")]
     pub operator_id: OperatorId,
     /// Until when it may be used, in milliseconds since 1970 (UTC).
     pub expires_at_ms: i64,
@@ -200,6 +186,7 @@ pub struct ApprovalGiven {
 /// and `by` are named. The first operator is made by the owner of the folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Li", "role": "cashier", "pin": "271828", "till_id": "T1", "by": "chen"}))]
 pub struct SetOperator {
     /// The name on the screen: 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64, example = "Li")]
@@ -214,15 +201,12 @@ pub struct SetOperator {
     pub pin: Option<Pin>,
     /// The till at which this is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub till_id: Option<TillId>,
     /// Who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub by: Option<OperatorId>,
     /// A manager's approval, where the one who asks is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
 }
 
@@ -234,7 +218,6 @@ fn yes() -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OperatorView {
     /// Who.
-    #[schema(value_type = String, example = "li")]
     pub operator_id: OperatorId,
     /// The name on the screen.
     pub name: String,
@@ -243,7 +226,6 @@ pub struct OperatorView {
     /// Whether they may sign on.
     pub active: bool,
     /// The tills at which they are signed on.
-    #[schema(value_type = Vec<String>)]
     pub till_ids: Vec<TillId>,
     /// After too many wrong PINs: until when none is looked at, in milliseconds since 1970 (UTC).
     pub locked_until_ms: Option<i64>,
@@ -252,6 +234,7 @@ pub struct OperatorView {
 /// `POST /v1/pair-codes`: makes a code by which tills pair. Only the owner of the agent's folder may.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"tills": 1}))]
 pub struct MakePairCode {
     /// How many tills may pair with it: 1 to 32; one if left out.
     #[serde(default = "one")]
@@ -284,12 +267,12 @@ impl fmt::Debug for PairCode {
 /// `POST /v1/pair`: a till becomes one of the store's.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "2718-2818", "till_id": "T1", "name": "Counter, left"}))]
 pub struct PairTill {
     /// The code that `breakwater-agent till pair-code` printed; spaces and dashes are ignored.
     #[schema(max_length = 32, example = "2718-2818")]
     pub code: String,
     /// What the till is called in sales and receipts, for ever. No other till has it.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// For people, such as where it stands: 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64, example = "Counter, left")]
@@ -306,7 +289,6 @@ impl fmt::Debug for PairTill {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TillToken {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Named in each request as `Authorization: Bearer`. It is shown this once; the agent keeps its hash only.
     #[schema(example = "6f1c0a5e9d3b7842c6e0f1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6")]
@@ -323,7 +305,6 @@ impl fmt::Debug for TillToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TillView {
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// For people.
     pub name: String,

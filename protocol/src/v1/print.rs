@@ -72,32 +72,28 @@ pub struct PrintTemplateView {
 /// Asks for something about a job or printer that the path names: a copy, another try, taking back, a test page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000030", "till_id": "T1"}))]
 pub struct AskPrinting {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till that asks.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
 }
 
 /// A person has looked at the paper of a job that is `maybe_printed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000033", "till_id": "T1", "is_on_paper": true}))]
 pub struct ResolvePrint {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till that asks.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator who looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// Whether it is there, and whole.
     pub is_on_paper: bool,
@@ -106,22 +102,18 @@ pub struct ResolvePrint {
 /// Opens the drawer at a printer without a sale.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000035", "till_id": "T1", "reason": "change"}))]
 pub struct OpenDrawer {
     /// A UUID that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till that asks.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator who opens it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// Why, for the audit.
-    #[schema(value_type = String, example = "change")]
     pub reason: Tag,
 }

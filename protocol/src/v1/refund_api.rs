@@ -14,21 +14,16 @@ use super::local_api::{QuantityJson, TenderCommand};
 #[schema(example = json!({"refund_id": "01990000-0000-7000-8000-000000000007", "till_id": "T1", "sale_id": "01990000-0000-7000-8000-000000000008", "lines": [{"line": 0, "count": 1, "goods": "wasted"}], "reason": "wrong_drink"}))]
 pub struct CompleteRefund {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub refund_id: RefundId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// The sale.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// Whether the sale is taken back whole, as a mistake, while its shift is open; `lines` are then left out.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -44,7 +39,6 @@ pub struct CompleteRefund {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tenders: Vec<TenderCommand>,
     /// Why.
-    #[schema(value_type = String, example = "wrong_drink")]
     pub reason: Tag,
     /// Why, in words; at most 128 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -91,34 +85,26 @@ fn is_false(value: &bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RefundReceipt {
     /// The refund.
-    #[schema(value_type = String, format = "uuid")]
     pub refund_id: RefundId,
     /// The sale.
-    #[schema(value_type = String, format = "uuid")]
     pub sale_id: SaleId,
     /// The till.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// The number on the receipt.
     pub receipt_no: u64,
     /// The business date.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
     /// The currency.
-    #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
     /// What came back.
     pub lines: Vec<RefundLineView>,
     /// What the customer gets back, tax included.
-    #[schema(value_type = i64)]
     pub total_minor: Money,
     /// The tax in it.
-    #[schema(value_type = i64)]
     pub tax_minor: Money,
     /// How it goes back.
     pub tenders: Vec<TenderCommand>,
     /// By how much the cash differs from what was owed, because of the coins there are.
-    #[schema(value_type = i64)]
     pub cash_rounding_minor: Money,
     /// When it was recorded, in milliseconds since 1970 (UTC).
     pub recorded_at_ms: i64,
@@ -136,10 +122,8 @@ pub struct RefundLineView {
     /// How much of it.
     pub quantity: QuantityJson,
     /// What the customer gets back for it.
-    #[schema(value_type = i64)]
     pub gross_minor: Money,
     /// The tax in it.
-    #[schema(value_type = i64)]
     pub tax_minor: Money,
     /// What became of the goods.
     pub goods: Goods,

@@ -10,6 +10,7 @@ use pos_model::{
     Stamp, Tag, TillId,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A customer has paid, and the store has promised the goods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,7 +167,7 @@ fn is_zero(points: &i64) -> bool {
 }
 
 /// A member, as far as the store knew.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct PricingMember {
     /// The level.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use pos_model::{
     BusinessDate, ChainHash, Currency, Money, MovementId, OperatorId, Quantity, ShiftId, Stamp, Tag, TillId,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A till was opened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,7 +99,7 @@ impl ShiftClosed {
 }
 
 /// What a till did from one close to the next. Every sale and refund of the till is in exactly one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ZReport {
     /// Where.
     pub till_id: TillId,
@@ -142,7 +143,7 @@ pub struct ZReport {
 }
 
 /// How many, and what they come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct CountAndAmount {
     /// How many.
     pub count: u64,
@@ -153,7 +154,7 @@ pub struct CountAndAmount {
 }
 
 /// A tax group in a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TaxSum {
     /// The group.
     pub tax_group: Tag,
@@ -166,7 +167,7 @@ pub struct TaxSum {
 }
 
 /// A kind of tender in a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TenderSum {
     /// The kind.
     pub kind: Tag,
@@ -177,7 +178,7 @@ pub struct TenderSum {
 }
 
 /// What changed prices, in a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AdjustmentSum {
     /// Why.
     pub reason: Tag,
@@ -191,7 +192,7 @@ pub struct AdjustmentSum {
 }
 
 /// The drawer in a report: expected = float + cash of sales + paid in - cash of refunds - paid out - drops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct DrawerSum {
     /// The cash with which it began.
     pub float_minor: Money,

@@ -12,17 +12,13 @@ use super::shift::{CountAndAmount, ZReport};
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000001", "till_id": "T1", "shift_id": "01990000-0000-7000-8000-000000000002", "float_minor": 20000}))]
 pub struct OpenShift {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who answers for the drawer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// A UUID, version 7, that the till made for the shift.
-    #[schema(value_type = String, format = "uuid")]
     pub shift_id: ShiftId,
     /// The cash in the drawer.
     #[schema(value_type = i64, minimum = 0, example = 20000)]
@@ -49,18 +45,14 @@ pub enum CashKind {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000003", "till_id": "T1", "kind": "paid_out", "amount_minor": 1500, "reason": "milk"}))]
 pub struct MoveCash {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// Which way.
     pub kind: CashKind,
@@ -69,7 +61,6 @@ pub struct MoveCash {
     #[schema(value_type = i64, minimum = 0)]
     pub amount_minor: Money,
     /// Why.
-    #[schema(value_type = String, example = "change")]
     pub reason: Tag,
     /// Why, in words; at most 128 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -82,18 +73,14 @@ pub struct MoveCash {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000004", "till_id": "T1", "counted_minor": 152300}))]
 pub struct CloseShift {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// The cash in the drawer, counted blind.
     #[schema(value_type = i64, minimum = 0)]
@@ -106,21 +93,16 @@ pub struct CloseShift {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000005", "till_id": "T1", "reason": "recount", "note": "a roll of coins lay under the tray", "counted_minor": 157300}))]
 pub struct AmendShift {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till that says so.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who found it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// Why.
-    #[schema(value_type = String, example = "recount")]
     pub reason: Tag,
     /// Why, in words; at most 128 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -137,21 +119,16 @@ pub struct AmendShift {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000006", "till_id": "T1", "business_date": "2026-03-02"}))]
 pub struct CloseDay {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who closes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// The business date.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
 }
 
@@ -159,27 +136,20 @@ pub struct CloseDay {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShiftView {
     /// The shift.
-    #[schema(value_type = String, format = "uuid")]
     pub shift_id: ShiftId,
     /// The till.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// Who answers for the drawer.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// When it was opened, in milliseconds since 1970 (UTC).
     pub opened_at_ms: i64,
     /// The business date on which it was opened.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
     /// The currency of the drawer.
-    #[schema(value_type = String, example = "CNY")]
     pub currency: Currency,
     /// The cash with which the drawer began.
-    #[schema(value_type = i64)]
     pub float_minor: Money,
     /// The Z report, once it is closed.
-    #[schema(value_type = Option<Object>)]
     pub report: Option<ZReport>,
     /// How often something was found out about it after it was closed.
     pub amendments: u32,
@@ -189,10 +159,8 @@ pub struct ShiftView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct XReport {
     /// The shift.
-    #[schema(value_type = String, format = "uuid")]
     pub shift_id: ShiftId,
     /// The same as a Z report would say; its number is zero, and it is counted as expected.
-    #[schema(value_type = Object)]
     pub report: ZReport,
 }
 
@@ -200,18 +168,14 @@ pub struct XReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DayView {
     /// The business date.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
     /// When it was closed, in milliseconds since 1970 (UTC).
     pub closed_at_ms: i64,
     /// The reports of the date: till and number.
-    #[schema(value_type = Vec<Object>)]
     pub shifts: Vec<(TillId, u64)>,
     /// The sales.
-    #[schema(value_type = Object)]
     pub sales: CountAndAmount,
     /// The refunds and voided sales.
-    #[schema(value_type = Object)]
     pub refunds: CountAndAmount,
     /// Baskets that are open: they stay open.
     pub open_baskets: u32,

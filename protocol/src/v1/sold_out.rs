@@ -44,18 +44,15 @@ pub enum SoldOutUntil {
 /// `POST /v1/sold-out`: something is sold out, is counted down, or is on sale again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"command_id": "018f0000-0000-7000-8000-000000000001", "till_id": "T1",
-    "what": "option", "code": "pearls", "state": "sold_out"}))]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000060", "till_id": "T1",
+    "what": "option", "code": "topping-pearls", "state": "sold_out"}))]
 pub struct SetSoldOut {
     /// A UUID, version 7, that the till made and kept before it sent this.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till: 1 to 16 characters of `A-Z a-z 0-9 - _`.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What it is.
     pub what: SoldOutKind,
@@ -99,10 +96,8 @@ pub struct SoldOutView {
     /// When it changed so, in milliseconds since 1970 (UTC).
     pub changed_at_ms: i64,
     /// Where it was said; none if a countdown or the start of a day did it.
-    #[schema(value_type = Option<String>)]
     pub till_id: Option<TillId>,
     /// Who said it.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
 }
 

@@ -9,36 +9,32 @@ use super::local_api::QuantityJson;
 /// `POST /v1/stock/movements`: stock came in or went out, and no sale did it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000040", "till_id": "T1",
+    "movement_id": "01990000-0000-7000-8000-000000000041", "kind": "received", "reference": "note 17",
+    "items": [{"item_id": "milk", "quantity": 8000, "expected": 10000}, {"item_id": "black-tea", "quantity": "0.5"}]}))]
 pub struct MoveStock {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed, where that is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// Names the movement for ever: a UUID that the till made.
-    #[schema(value_type = String, format = "uuid")]
     pub movement_id: MovementId,
     /// What happened.
     pub kind: MovementKind,
     /// Why; needed for what was wasted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "expired")]
     pub reason: Option<Tag>,
     /// The delivery note, or whatever names the movement elsewhere; at most 128 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reference: String,
     /// The store at the other end; needed for a transfer, and refused elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub other_store: Option<StoreId>,
     /// In somebody's words; at most 256 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -66,7 +62,6 @@ pub enum MovementKind {
 #[serde(deny_unknown_fields)]
 pub struct MovedItemCommand {
     /// The ingredient or article: 1 to 64 printable characters.
-    #[schema(value_type = String, example = "milk")]
     pub item_id: ItemId,
     /// How much, in its base unit: more than zero, or zero of what was expected and did not come.
     pub quantity: QuantityJson,
@@ -79,30 +74,24 @@ pub struct MovedItemCommand {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MovementView {
     /// Names it for ever.
-    #[schema(value_type = String, format = "uuid")]
     pub movement_id: MovementId,
     /// Its place among the movements: later ones have a higher number, and numbers are left out. Pages go on after it.
     pub number: u64,
     /// What happened.
     pub kind: MovementKind,
     /// The business date in which it counts.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
     /// When, in milliseconds since 1970 (UTC).
     pub moved_at_ms: i64,
     /// The till.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// The operator.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// Why.
-    #[schema(value_type = Option<String>)]
     pub reason: Option<Tag>,
     /// The delivery note, or whatever names the movement elsewhere.
     pub reference: String,
     /// The store at the other end.
-    #[schema(value_type = Option<String>)]
     pub other_store: Option<StoreId>,
     /// In somebody's words.
     pub note: String,
@@ -114,7 +103,6 @@ pub struct MovementView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MovedItemView {
     /// The ingredient or article.
-    #[schema(value_type = String)]
     pub item_id: ItemId,
     /// How much, in its base unit.
     pub quantity: QuantityJson,
@@ -131,27 +119,23 @@ pub struct MovedItemView {
 /// shelf by shelf, with a count for each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000042", "till_id": "T1",
+    "count_id": "01990000-0000-7000-8000-000000000043", "items": ["milk", "black-tea"]}))]
 pub struct BeginCount {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed, where that is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// Names the count for ever: a UUID that the till made.
-    #[schema(value_type = String, format = "uuid")]
     pub count_id: MovementId,
     /// What is to be counted, each item once, at most 300; left out, anything may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
     pub items: Vec<ItemId>,
 }
 
@@ -161,20 +145,18 @@ pub struct BeginCount {
 /// began is refused (409), and the whole command with it: finish again without it, or count it anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000044", "till_id": "T1",
+    "items": [{"item_id": "milk", "counted": 11800}, {"item_id": "black-tea", "counted": "0.25"}]}))]
 pub struct FinishCount {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// Who counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// What somebody else has allowed, where that is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
     /// In somebody's words; at most 256 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -188,7 +170,6 @@ pub struct FinishCount {
 #[serde(deny_unknown_fields)]
 pub struct CountedItemCommand {
     /// The ingredient or article.
-    #[schema(value_type = String, example = "milk")]
     pub item_id: ItemId,
     /// How much was there, in its base unit; zero or more.
     pub counted: QuantityJson,
@@ -197,16 +178,14 @@ pub struct CountedItemCommand {
 /// `POST /v1/stock/counts/{count_id}/abandon`: nothing comes of this count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000045", "till_id": "T1"}))]
 pub struct AbandonCount {
     /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
-    #[schema(value_type = String, format = "uuid")]
     pub command_id: CommandId,
     /// The till.
-    #[schema(value_type = String, example = "T1")]
     pub till_id: TillId,
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
 }
 
@@ -214,15 +193,12 @@ pub struct AbandonCount {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CountView {
     /// Names it for ever.
-    #[schema(value_type = String, format = "uuid")]
     pub count_id: MovementId,
     /// What has become of it.
     pub state: CountState,
     /// The till on which it began.
-    #[schema(value_type = String)]
     pub till_id: TillId,
     /// Who began it.
-    #[schema(value_type = Option<String>)]
     pub operator_id: Option<OperatorId>,
     /// The newest event that it has seen, as epoch and number (`9f2c61a0b3d4e5f6/42`).
     #[schema(example = "9f2c61a0b3d4e5f6/42")]
@@ -254,7 +230,6 @@ pub enum CountState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CountItemView {
     /// The ingredient or article.
-    #[schema(value_type = String)]
     pub item_id: ItemId,
     /// How much was there.
     pub counted: Option<QuantityJson>,
@@ -268,12 +243,10 @@ pub struct CountItemView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StockItem {
     /// The ingredient or article.
-    #[schema(value_type = String)]
     pub item_id: ItemId,
     /// Its name in the price book.
     pub name: Option<String>,
     /// Its base unit in the price book.
-    #[schema(value_type = Option<String>, example = "ml")]
     pub unit: Option<Tag>,
     /// What was counted last, and what was added less what was used since that count's frontier. Below zero if more was
     /// used than is known to have come in.
@@ -321,14 +294,12 @@ pub enum CoverView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LastCountView {
     /// The count.
-    #[schema(value_type = String, format = "uuid")]
     pub count_id: MovementId,
     /// How much was there at its frontier.
     pub counted: QuantityJson,
     /// When it was finished, in milliseconds since 1970 (UTC).
     pub counted_at_ms: i64,
     /// On which business date.
-    #[schema(value_type = String, format = "date")]
     pub business_date: BusinessDate,
 }
 
@@ -339,10 +310,8 @@ pub struct StockChanged {
     /// What happened.
     pub kind: StockChange,
     /// The movement or count.
-    #[schema(value_type = String, format = "uuid")]
     pub id: MovementId,
     /// The items of which another quantity is on hand.
-    #[schema(value_type = Vec<String>)]
     pub items: Vec<ItemId>,
 }
 

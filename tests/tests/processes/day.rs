@@ -221,7 +221,7 @@ impl Day<'_> {
 }
 
 /// A printer that swallows everything, until it is told to go away.
-async fn printer() -> anyhow::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
+pub(super) async fn printer() -> anyhow::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("bind the printer")?;
     let address = listener.local_addr()?;
     let task = tokio::spawn(async move {
@@ -235,7 +235,8 @@ async fn printer() -> anyhow::Result<(SocketAddr, tokio::task::JoinHandle<()>)> 
     Ok((address, task))
 }
 
-fn check(agent: &Agent, arguments: &[&str]) -> anyhow::Result<()> {
+/// Runs a command of the program on the agent's folder, which must succeed.
+pub(super) fn check(agent: &Agent, arguments: &[&str]) -> anyhow::Result<()> {
     let output = agent.command(arguments[0])?.args(&arguments[1..]).output().context("run the agent")?;
     ensure!(output.status.success(), "breakwater-agent {arguments:?}: {}", said(&output));
     Ok(())
