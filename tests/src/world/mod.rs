@@ -13,6 +13,7 @@
 
 mod centre;
 mod counter;
+mod errand;
 mod faults;
 mod faults_of_disks;
 mod liveness;
@@ -25,6 +26,8 @@ mod sabotage;
 mod scheduler;
 mod selling;
 mod trace;
+mod wishes;
+mod written;
 
 use std::any::Any;
 use std::num::NonZero;
@@ -284,6 +287,9 @@ impl World {
         if crate::checks::losses(self.centre.disk.look())? > 0 {
             self.coverage.saw("centre: loss written down");
         }
+        if let Some(server) = &self.centre.running {
+            crate::checks::centre_verifies(server.verify())?;
+        }
         crate::checks::at_the_end(
             &self.reference,
             self.centre.disk.look(),
@@ -368,10 +374,6 @@ impl World {
 
     fn event_id(&mut self) -> EventId {
         EventId::new(self.uuid())
-    }
-
-    fn sale_id(&mut self) -> SaleId {
-        SaleId::new(self.uuid())
     }
 
     fn permyriad(&mut self, rate: u64) -> bool {
