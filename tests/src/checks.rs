@@ -231,10 +231,24 @@ fn centre_chains(centre: &Connection) -> Result<(), Violation> {
     Ok(())
 }
 
-/// How many times the centre wrote down that events are lost for good.
-pub fn losses(centre: &Connection) -> Result<usize, Violation> {
-    rows(centre, "SELECT 1 FROM losses", [], |_| Ok(())).map(|losses| losses.len())
+/// What is worth seeing in the centre's books.
+pub fn worth_seeing(centre: &Connection) -> Result<Vec<&'static str>, Violation> {
+    let mut seen = Vec::new();
+    for (what, sql) in [
+        ("centre: loss written down", "SELECT 1 FROM losses"),
+        ("centre: more came back than was sold", "SELECT 1 FROM v_over_refunds"),
+        ("centre: refund without its sale", "SELECT 1 FROM v_refunds WHERE sale_is_known = 0"),
+        ("centre: refund parked as the same or another", "SELECT 1 FROM parked WHERE reason GLOB 'refund_id_*'"),
+        ("centre: shift parked as the same or another", "SELECT 1 FROM parked WHERE reason GLOB 'shift_id_*'"),
+        ("centre: movement parked as the same or another", "SELECT 1 FROM parked WHERE reason GLOB 'movement_id_*'"),
+        ("centre: shift closed that was opened beside the history", OPENING_ELSEWHERE),
+    ] {
+        seen.extend((!rows(centre, sql, [], |_| Ok(()))?.is_empty()).then_some(what));
+    }
+    Ok(seen)
 }
+
+const OPENING_ELSEWHERE: &str = "SELECT 1 FROM v_shifts WHERE closed_event_no IS NOT NULL AND opened_event_no IS NULL";
 
 // ---- a store ----
 

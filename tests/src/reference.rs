@@ -13,7 +13,7 @@ mod disk;
 pub mod expected;
 pub mod facts;
 mod refund;
-mod shift;
+pub mod shift;
 mod stock;
 pub mod sums;
 

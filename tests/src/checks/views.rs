@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::{rows, same};
-use crate::reference::facts::{CashKind, Fact, IdOf, Report, What};
+use crate::reference::facts::{CashKind, Fact, IdOf, What};
+use crate::reference::shift::Report;
 use crate::reference::sums::date_text;
 use crate::reference::{Key, Reference, Rule, Violation};
 

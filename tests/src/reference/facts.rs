@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pos_model::{ChainHash, Place, TillId};
+use pos_model::{Place, TillId};
 use uuid::Uuid;
 
+use super::shift::Report;
 use super::sums::{Sums, sums_of};
 
 /// An event that some agent committed.
@@ -307,66 +308,6 @@ pub struct CashMoved {
     pub amount_minor: i64,
     /// The business date.
     pub day: i32,
-}
-
-/// How many, what they come to, and the tax in it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Turnover {
-    /// How many.
-    pub count: u64,
-    /// What they come to.
-    pub gross_minor: i64,
-    /// The tax in it.
-    pub tax_minor: i64,
-}
-
-/// A Z report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The shift.
-    pub shift_id: Uuid,
-    /// The till.
-    pub till_id: TillId,
-    /// Its number.
-    pub z_no: u64,
-    /// The business date on which it was opened.
-    pub day: i32,
-    /// The sales.
-    pub sales: Turnover,
-    /// The refunds.
-    pub refunds: Turnover,
-    /// What was sold, in millionths.
-    pub quantity_micro: i64,
-    /// Gross and tax by group and rate, sold less refunded.
-    pub taxes: BTreeMap<(String, i64), (i64, i64)>,
-    /// How often, and what was paid less what went back, by means.
-    pub tenders: BTreeMap<String, (u64, i64)>,
-    /// How many lines had another price, and by how much.
-    pub adjusted: (u64, i64),
-    /// The drawer.
-    pub drawer: Drawer,
-    /// The lowest and the highest receipt number; zeros if there was none.
-    pub receipts: (u64, u64),
-    /// What the till has ever sold less what came back, before and after.
-    pub grand_total_minor: (i64, i64),
-    /// The history before it.
-    pub history: ChainHash,
-}
-
-/// The cash of a shift, in minor units.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are the lines of a report")]
-pub struct Drawer {
-    pub float: i64,
-    pub sales: i64,
-    pub refunds: i64,
-    pub paid_in: i64,
-    pub paid_out: i64,
-    pub drops: i64,
-    pub expected: i64,
-    pub counted: i64,
-    pub difference: i64,
-    pub opened_without_sale: u64,
 }
 
 /// How stock moves.

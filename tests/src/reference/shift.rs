@@ -1,13 +1,75 @@
 //! Shifts and their Z reports: a report is the sum of what carries its shift, added up from the beginning each time.
 
+use std::collections::BTreeMap;
+
 use pos_model::{ChainHash, TillId};
 use uuid::Uuid;
 
 use super::Reference;
 use super::expected::Objections;
-use super::facts::{CashKind, Drawer, Report, ShiftOpened, Turnover, What};
+use super::facts::{CashKind, ShiftOpened, What};
 
 const CASH: &str = "cash";
+
+/// How many, what they come to, and the tax in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Turnover {
+    /// How many.
+    pub count: u64,
+    /// What they come to.
+    pub gross_minor: i64,
+    /// The tax in it.
+    pub tax_minor: i64,
+}
+
+/// A Z report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The shift.
+    pub shift_id: Uuid,
+    /// The till.
+    pub till_id: TillId,
+    /// Its number.
+    pub z_no: u64,
+    /// The business date on which it was opened.
+    pub day: i32,
+    /// The sales.
+    pub sales: Turnover,
+    /// The refunds.
+    pub refunds: Turnover,
+    /// What was sold, in millionths.
+    pub quantity_micro: i64,
+    /// Gross and tax by group and rate, sold less refunded.
+    pub taxes: BTreeMap<(String, i64), (i64, i64)>,
+    /// How often, and what was paid less what went back, by means.
+    pub tenders: BTreeMap<String, (u64, i64)>,
+    /// How many lines had another price, and by how much.
+    pub adjusted: (u64, i64),
+    /// The drawer.
+    pub drawer: Drawer,
+    /// The lowest and the highest receipt number; zeros if there was none.
+    pub receipts: (u64, u64),
+    /// What the till has ever sold less what came back, before and after.
+    pub grand_total_minor: (i64, i64),
+    /// The history before it.
+    pub history: ChainHash,
+}
+
+/// The cash of a shift, in minor units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the lines of a report")]
+pub struct Drawer {
+    pub float: i64,
+    pub sales: i64,
+    pub refunds: i64,
+    pub paid_in: i64,
+    pub paid_out: i64,
+    pub drops: i64,
+    pub expected: i64,
+    pub counted: i64,
+    pub difference: i64,
+    pub opened_without_sale: u64,
+}
 
 impl Reference {
     /// The open shift of a till, if it has one.
@@ -65,8 +127,8 @@ impl Reference {
             sales: Turnover::default(),
             refunds: Turnover::default(),
             quantity_micro: 0,
-            taxes: std::collections::BTreeMap::new(),
-            tenders: std::collections::BTreeMap::new(),
+            taxes: BTreeMap::new(),
+            tenders: BTreeMap::new(),
             adjusted: (0, 0),
             drawer: Drawer { float: shift.float_minor, counted: counted_minor, ..Drawer::default() },
             receipts: (0, 0),

@@ -20,6 +20,7 @@ mod liveness;
 mod machine;
 mod memory;
 mod network;
+mod noticed;
 mod perform;
 mod plan;
 mod sabotage;
@@ -284,9 +285,8 @@ impl World {
             }
             self.happen(event)?;
         }
-        if crate::checks::losses(self.centre.disk.look())? > 0 {
-            self.coverage.saw("centre: loss written down");
-        }
+        let seen = crate::checks::worth_seeing(self.centre.disk.look())?;
+        seen.into_iter().for_each(|what| self.coverage.saw(what));
         if let Some(server) = &self.centre.running {
             crate::checks::centre_verifies(server.verify())?;
         }

@@ -9,9 +9,10 @@ use protocol::latest::{
 
 use crate::reference::What;
 use crate::reference::facts::{
-    CashKind, CashMoved as Cash, Counted, Drawer, Marked, Refunded, RefundedLine, Report, ShiftOpened, Sold, SoldLine,
-    StockKind, StockMoved, Turnover,
+    CashKind, CashMoved as Cash, Counted, Marked, Refunded, RefundedLine, ShiftOpened, Sold, SoldLine, StockKind,
+    StockMoved,
 };
+use crate::reference::shift::{Drawer, Report, Turnover};
 
 /// What an event says; none if the reference has no word for it.
 pub(super) fn what_of(body: EventBody) -> Option<What> {
