@@ -6,9 +6,10 @@
 
 //!
 //! `asked` is what a till asks for, `facts` what an event says. `expected` works out one from the other and from the events
-//! on the agent's disk, with `refund`, `shift` and `stock` beside it.
+//! on the agent's disk, with `refund`, `shift`, `day` and `stock` beside it.
 
 pub mod asked;
+mod day;
 mod disk;
 pub mod expected;
 pub mod facts;

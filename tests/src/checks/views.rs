@@ -57,7 +57,7 @@ pub(super) fn views_agree(
 }
 
 /// Which columns of which view.
-const VIEWS: [(&str, &str); 11] = [
+const VIEWS: [(&str, &str); 13] = [
     (
         "v_sales",
         "SELECT store_id, business_date, sale_id, till_id, receipt_no, pickup_no, lines, quantity_micro, gross_minor,
@@ -84,6 +84,12 @@ const VIEWS: [(&str, &str); 11] = [
             paid_in_minor, paid_out_minor, drops_minor, expected_minor, counted_minor, difference_minor,
             opened_without_sale, receipt_no_first, receipt_no_last, grand_total_before_minor, grand_total_after_minor
          FROM v_shifts WHERE closed_event_no IS NOT NULL",
+    ),
+    ("v_shift_amendments", "SELECT store_id, shift_id, till_id, z_no, counted_minor FROM v_shift_amendments"),
+    (
+        "v_day_closes",
+        "SELECT store_id, business_date, sales, sales_gross_minor, sales_tax_minor, refunds, refunds_gross_minor,
+            refunds_tax_minor, shifts FROM v_day_closes",
     ),
     ("v_z_taxes", "SELECT store_id, till_id, z_no, tax_group, tax_rate_ppm, gross_minor, tax_minor FROM v_z_taxes"),
     ("v_z_tenders", "SELECT store_id, till_id, z_no, kind, count, amount_minor FROM v_z_tenders"),
@@ -155,6 +161,25 @@ fn expected_rows(view: &str, store: &StoreId, what: &What, sale_is_known: impl F
             vec![row![store, opened.shift_id, opened.till_id, opened.float_minor]]
         }
         ("v_shifts, closed", What::ShiftClosed(report)) => vec![report_row(store, report)],
+        ("v_shift_amendments", What::Amended(amended)) => {
+            let counted = or_nothing(amended.counted_minor);
+            vec![row![store, amended.shift_id, amended.till_id, amended.z_no, counted]]
+        }
+        ("v_day_closes", What::DayClosed(closed)) => {
+            let reports: Vec<String> =
+                closed.reports.iter().map(|(till, z_no)| format!("[\"{till}\",{z_no}]")).collect();
+            vec![row![
+                store,
+                date_text(closed.day),
+                closed.sales.count,
+                closed.sales.gross_minor,
+                closed.sales.tax_minor,
+                closed.refunds.count,
+                closed.refunds.gross_minor,
+                closed.refunds.tax_minor,
+                format!("[{}]", reports.join(",")),
+            ]]
+        }
         ("v_z_taxes", What::ShiftClosed(report)) => {
             let taxes = report
                 .taxes

@@ -56,6 +56,18 @@ pub enum Wanted {
         /// What is in the drawer.
         counted_minor: i64,
     },
+    /// To note what was found out about a closed shift.
+    AmendShift {
+        /// The shift.
+        shift_id: Uuid,
+        /// What the count should have been.
+        counted_minor: i64,
+    },
+    /// To close a business date.
+    CloseDay {
+        /// The date, in days since 1970.
+        day: i32,
+    },
     /// To move stock.
     MoveStock {
         /// How.

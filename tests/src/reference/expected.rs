@@ -56,6 +56,12 @@ impl Reference {
                 let shift = self.still_open(agent, *shift_id)?;
                 Ok(Some(What::ShiftClosed(self.report(agent, shift, *counted_minor))))
             }
+            Wanted::AmendShift { shift_id, counted_minor } => {
+                self.amended(agent, *id, *shift_id, *counted_minor).map(|amended| Some(What::Amended(amended)))
+            }
+            Wanted::CloseDay { day: closes } => {
+                self.day_closed(agent, *closes, *day).map(|closed| Some(What::DayClosed(closed)))
+            }
             Wanted::MoveStock { kind, items } => {
                 let known =
                     self.on_disk(agent).any(|what| matches!(what, What::Stock(moved) if moved.movement_id == *id));

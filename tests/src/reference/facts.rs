@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pos_model::{Place, TillId};
 use uuid::Uuid;
 
-use super::shift::Report;
+use super::shift::{Report, Turnover};
 use super::sums::{Sums, sums_of};
 
 /// An event that some agent committed.
@@ -34,6 +34,10 @@ pub enum What {
     Cash(CashMoved),
     /// A till was closed.
     ShiftClosed(Report),
+    /// Something was found out about a closed shift.
+    Amended(Amended),
+    /// A business date was closed.
+    DayClosed(DayClosed),
     /// Stock moved without a sale.
     Stock(StockMoved),
     /// Stock was counted.
@@ -57,6 +61,8 @@ pub enum IdOf {
     Report,
     /// A movement of cash.
     Cash,
+    /// What was found out about a shift.
+    Amendment,
     /// A movement of stock.
     Stock,
     /// A count of stock.
@@ -67,7 +73,8 @@ impl What {
     /// The id that makes it happen once.
     pub fn id(&self) -> Option<(IdOf, Uuid)> {
         match self {
-            Self::Opened | Self::Mark(_) | Self::Poison => None,
+            Self::Opened | Self::DayClosed(_) | Self::Mark(_) | Self::Poison => None,
+            Self::Amended(amended) => Some((IdOf::Amendment, amended.movement_id)),
             Self::Sale(sold) => Some((IdOf::Sale, sold.sale_id)),
             Self::Refund(refund) => Some((IdOf::Refund, refund.refund_id)),
             Self::ShiftOpened(opened) => Some((IdOf::Opening, opened.shift_id)),
@@ -308,6 +315,34 @@ pub struct CashMoved {
     pub amount_minor: i64,
     /// The business date.
     pub day: i32,
+}
+
+/// Something was found out about a closed shift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amended {
+    /// The till's key.
+    pub movement_id: Uuid,
+    /// The shift.
+    pub shift_id: Uuid,
+    /// The till of the shift.
+    pub till_id: TillId,
+    /// The number of its report.
+    pub z_no: u64,
+    /// What the count should have been.
+    pub counted_minor: Option<i64>,
+}
+
+/// A business date was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DayClosed {
+    /// The date.
+    pub day: i32,
+    /// Its reports: till and number.
+    pub reports: BTreeSet<(String, u64)>,
+    /// The sales.
+    pub sales: Turnover,
+    /// The refunds.
+    pub refunds: Turnover,
 }
 
 /// How stock moves.

@@ -49,9 +49,14 @@ impl Reference {
         }
         let mut lines = Vec::new();
         for back in wanted(refund, sold.lines.len()) {
-            match units_back(&sold.lines[back.line], &back, &returned) {
+            // Under a sale's id that a till used twice, another agent may know fewer lines.
+            let Some(line) = sold.lines.get(back.line) else {
+                objections.insert("refund.not_sold");
+                continue;
+            };
+            match units_back(line, &back, &returned) {
                 Ok(units) if units.is_empty() => {}
-                Ok(units) => lines.push(line_back(&sold.lines[back.line], &back, units)),
+                Ok(units) => lines.push(line_back(line, &back, units)),
                 Err(objection) => drop(objections.insert(objection)),
             }
         }

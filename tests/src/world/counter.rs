@@ -58,7 +58,7 @@ impl Command {
             None | Some(Wanted::Sale { .. }) => Kind::Sale,
             Some(Wanted::Refund(_)) => Kind::Refund,
             Some(Wanted::OpenShift { .. } | Wanted::MoveCash { .. }) => Kind::Drawer,
-            Some(Wanted::CloseShift { .. }) => Kind::Close,
+            Some(Wanted::CloseShift { .. } | Wanted::AmendShift { .. } | Wanted::CloseDay { .. }) => Kind::Close,
             Some(Wanted::MoveStock { .. } | Wanted::BeginCount { .. } | Wanted::FinishCount { .. }) => Kind::Stock,
         }
     }

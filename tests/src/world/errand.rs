@@ -5,9 +5,11 @@ use agent::db::{
     BeginCount, CommandKey, Error, FinishCount, Moment, Noteworthy, Once, PartOfShift, Recorded, RefundRecorded, Store,
 };
 use pos_model::Tag;
-use pos_model::{CommandId, EventId, ItemId, Money, MovementId, Quantity, RefundId, SaleId, ShiftId, Stamp, StoreId};
+use pos_model::{
+    BusinessDate, CommandId, EventId, ItemId, Money, MovementId, Quantity, RefundId, SaleId, ShiftId, Stamp, StoreId,
+};
 use protocol::latest::refund_api::{CompleteRefund, Goods, RefundLineCommand};
-use protocol::latest::shift_api::{CashKind as CashWay, CloseShift, MoveCash, OpenShift};
+use protocol::latest::shift_api::{AmendShift, CashKind as CashWay, CloseDay, CloseShift, MoveCash, OpenShift};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use till::stock::{Counted, Moved, Movement, MovementKind};
@@ -76,6 +78,18 @@ pub(super) fn carry_out(
             let close = CloseShift { command_id, till_id, operator_id, approval_id: None, counted_minor };
             let shift_id = ShiftId::new(shift_id);
             books.once(key, &mut moment, |store, moment| store.close_shift(moment, shift_id, close, part)).map(told)
+        }
+        Some(Wanted::AmendShift { shift_id, counted_minor }) => {
+            let (reason, note) = (tag("miscounted"), command.body.to_string());
+            let (shift_id, counted_minor) = (ShiftId::new(shift_id), Some(Money::from_minor(counted_minor)));
+            let approval_id = None;
+            let amend = AmendShift { command_id, till_id, operator_id, approval_id, reason, note, counted_minor };
+            books.once(key, &mut moment, |store, moment| store.amend_shift(moment, shift_id, amend)).map(told)
+        }
+        Some(Wanted::CloseDay { day }) => {
+            let business_date = BusinessDate::from_days(i64::from(day));
+            let close = CloseDay { command_id, till_id, operator_id, approval_id: None, business_date };
+            books.once(key, &mut moment, |store, moment| store.close_day(moment, close)).map(told)
         }
         Some(Wanted::MoveStock { kind, items }) => {
             let items = items.into_iter().map(|(item, micro)| (item_id(&item), Quantity::from_micro(micro)));

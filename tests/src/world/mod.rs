@@ -5,9 +5,10 @@
 //! `agent::uplink::perform`), the central ledger on SQLite, and the sealed bytes of every message. Simulated are time,
 //! the network, the death of programs, and disks (`memory`: databases that outlive the program which uses them).
 //!
-//! A run has two phases. First tills sell under faults; checks that are cheap run at every step. Then the faults stop:
-//! every disk has room again, every program runs, the network is whole, and within a bounded time all has to drain. At
-//! the end the books of both sides are compared with the reference, which knows the code of neither.
+//! A run has two phases. First tills sell, give money back, open and close, move cash and stock, and count, all under
+//! faults (`wishes` says what a till asks for, `errand` has the agent do it); checks that are cheap run at every step.
+//! Then the faults stop: every disk has room again, every program runs, the network is whole, and within a bounded time
+//! all has to drain. At the end the books of both sides are compared with the reference, which knows the code of neither.
 //!
 //! Two runs of one seed take the same steps: nothing here looks at a clock, a hash map's order or an address.
 

@@ -52,7 +52,10 @@ fn death(step: Step, kind: Kind) -> &'static str {
 }
 
 /// Refusals that are worth seeing.
-const REFUSALS: [(&str, &str); 11] = [
+const REFUSALS: [(&str, &str); 14] = [
+    ("day.closed", "day: closed before refused"),
+    ("day.shift_open", "day: close with an open shift refused"),
+    ("shift.open", "shift: amendment of an open shift refused"),
     ("refund.of_refund", "refund: of a refund refused"),
     ("refund.nothing", "refund: nothing left"),
     ("refund.too_many", "refund: too many units refused"),
@@ -92,6 +95,8 @@ pub(super) fn seen(asked: &Asked, written: Option<&What>) -> Vec<&'static str> {
                 (report.drawer.opened_without_sale > 0).then_some("shift: closed with a drawer opened for nothing"),
             );
         }
+        (_, Some(What::Amended(_))) => seen.push("shift: amended"),
+        (_, Some(What::DayClosed(_))) => seen.push("day: closed"),
         (_, Some(What::Cash(_))) => seen.push("shift: cash moved"),
         (_, Some(What::Stock(moved))) => seen.push(match moved.kind.name() {
             "received" => "stock: received",

@@ -254,7 +254,7 @@ impl World {
     ) -> Result<(), Violation> {
         let rule = match asked.what {
             Wanted::Refund(_) => Rule::Refund,
-            Wanted::CloseShift { .. } => Rule::Report,
+            Wanted::CloseShift { .. } | Wanted::CloseDay { .. } => Rule::Report,
             Wanted::FinishCount { .. } => Rule::Stock,
             _ => Rule::Answer,
         };

@@ -7,8 +7,10 @@ use uuid::Uuid;
 
 use super::World;
 use super::counter::Command;
+use super::machine::CUT_OFF_MIN;
 use super::plan::{below_usize, chance, pick};
 use crate::reference::asked::{AskedRefund, AskedReturn, Units, Wanted};
+use crate::reference::day_of;
 use crate::reference::facts::{CashKind, StockKind};
 
 /// The items of stock that the stores know, beside one that nobody sells.
@@ -37,11 +39,15 @@ impl World {
             return None;
         }
         match (self.random.below(100), shift) {
-            (0..45, _) => self.refund_of_something(till),
-            (45..60, Some(shift_id)) => Some(self.cash_to_move(shift_id)),
-            (60..72, Some(shift_id)) => Some(self.closing(shift_id)),
-            (72..84, _) => Some(self.stock_to_move()),
-            (84..100, _) => Some(self.count(till)),
+            (0..42, _) => self.refund_of_something(till),
+            (42..54, Some(shift_id)) => Some(self.cash_to_move(shift_id)),
+            (54..67, Some(shift_id)) => Some(self.closing(shift_id)),
+            (67..78, _) => Some(self.stock_to_move()),
+            (78..92, _) => Some(self.count(till)),
+            (92..96, _) => self.amendment(till, shift),
+            (96..100, _) => {
+                Some(Wanted::CloseDay { day: self.day_at(till) - i32::from(chance(&mut self.random, 200)) })
+            }
             _ => None,
         }
     }
@@ -60,6 +66,22 @@ impl World {
 
     pub(super) fn closing(&mut self, shift_id: Uuid) -> Wanted {
         Wanted::CloseShift { shift_id, counted_minor: self.minor(200_000) }
+    }
+
+    /// Something is found out about a shift that this till has closed, or thinks that it has.
+    fn amendment(&mut self, till: usize, open: Option<Uuid>) -> Option<Wanted> {
+        let closed = self.tills[till].history.iter().rev().find_map(|command| match command.errand {
+            Some(Wanted::CloseShift { shift_id, .. }) => Some(shift_id),
+            _ => None,
+        });
+        let shift_id = closed.or(open)?;
+        Some(Wanted::AmendShift { shift_id, counted_minor: self.minor(200_000) })
+    }
+
+    /// The business date by the clock of a till's agent.
+    fn day_at(&self, till: usize) -> i32 {
+        let at = self.stamp(self.tills[till].agent);
+        day_of(at.utc_ms, at.offset_s, i64::from(CUT_OFF_MIN))
     }
 
     fn cash_to_move(&mut self, shift_id: Uuid) -> Wanted {

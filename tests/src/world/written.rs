@@ -9,8 +9,8 @@ use protocol::latest::{
 
 use crate::reference::What;
 use crate::reference::facts::{
-    CashKind, CashMoved as Cash, Counted, Marked, Refunded, RefundedLine, ShiftOpened, Sold, SoldLine, StockKind,
-    StockMoved,
+    Amended, CashKind, CashMoved as Cash, Counted, DayClosed, Marked, Refunded, RefundedLine, ShiftOpened, Sold,
+    SoldLine, StockKind, StockMoved,
 };
 use crate::reference::shift::{Drawer, Report, Turnover};
 
@@ -50,7 +50,20 @@ pub(super) fn what_of(body: EventBody) -> Option<What> {
         EventBody::AuditMarked(marked) => {
             What::Mark(Marked { action: marked.action.to_string(), subject: marked.subject.clone() })
         }
-        EventBody::ShiftAmended(_) | EventBody::DayClosed(_) | EventBody::SoldOutChanged(_) => return None,
+        EventBody::ShiftAmended(amended) => What::Amended(Amended {
+            movement_id: amended.movement_id.uuid(),
+            shift_id: amended.shift_id.uuid(),
+            till_id: amended.till_id.clone(),
+            z_no: amended.z_no,
+            counted_minor: amended.counted_minor.map(|counted| counted.minor()),
+        }),
+        EventBody::DayClosed(closed) => What::DayClosed(DayClosed {
+            day: closed.business_date.days(),
+            reports: closed.shifts.iter().map(|(till, z_no)| (till.to_string(), *z_no)).collect(),
+            sales: turnover(closed.sales),
+            refunds: turnover(closed.refunds),
+        }),
+        EventBody::SoldOutChanged(_) => return None,
     })
 }
 
