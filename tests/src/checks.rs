@@ -3,15 +3,21 @@
 //! `world` checks at every step what is cheap: acks, cursors, numbers, answers, what the centre takes in. Here is what
 //! looks at everything.
 
-use std::collections::BTreeMap;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use agent::db::View;
-use pos_model::{ChainHash, Epoch, SaleId, Seq, StoreId};
+use pos_model::{BusinessDate, ChainHash, Epoch, SaleId, Seq, StoreId};
 use protocol::envelope::open_uplink;
 use protocol::latest::Uplink;
 use rusqlite::{Connection, Params, Row};
+use sync_server::ledger::{LedgerError, VerifyReport};
+use till::stock::CoverRule;
 
+use crate::reference::facts::Way;
+use crate::reference::sums::date_text;
 use crate::reference::{Key, Reference, Rule, Sums, Violation, What, must, violated};
 
 /// Checks both ends when everything has drained.
@@ -25,12 +31,14 @@ pub fn at_the_end<'c>(
     let (taken, parked) = (taken(centre)?, parked(centre)?);
     everything_is_there(reference, &taken)?;
     parked_for_a_cause(reference, &parked)?;
-    each_sale_once(reference, &taken, &parked)?;
+    each_once(reference, &taken, &parked)?;
     not_stuck_in_a_fork(reference, &parked, last_sales)?;
     centre_balances(reference, centre, stores)?;
+    views::views_agree(reference, centre, stores, &applied(centre)?)?;
     centre_chains(centre)?;
     for (number, books, view) in machines {
         local_balances(reference, number, books)?;
+        local_stock(reference, number, view)?;
         local_chain(reference, number, books, view)?;
     }
     Ok(())
@@ -80,18 +88,18 @@ fn parked_for_a_cause(reference: &Reference, parked: &BTreeMap<Key, String>) -> 
     })
 }
 
-/// A sale is applied at most once, and exactly once if any of its events has a place in an unforked history.
-fn each_sale_once(
+/// What has an id is applied at most once, and exactly once if any of its events has a place in an unforked history.
+fn each_once(
     reference: &Reference,
     taken: &BTreeMap<Key, u64>,
     parked: &BTreeMap<Key, String>,
 ) -> Result<(), Violation> {
-    for sale_id in reference.sale_ids() {
-        let events: Vec<Key> = reference.events_of_sale(sale_id).filter(|key| taken.contains_key(key)).collect();
+    for id in reference.ids() {
+        let events: Vec<Key> = reference.events_of(id).filter(|key| taken.contains_key(key)).collect();
         let applied = events.iter().filter(|key| !parked.contains_key(*key)).count();
-        must(applied <= 1, Rule::Doubled, || format!("sale {sale_id} is applied {applied} times"))?;
+        must(applied <= 1, Rule::Doubled, || format!("{id:?} is applied {applied} times"))?;
         let clear = events.iter().any(|key| !reference.is_forked(key));
-        must(applied == 1 || !clear, Rule::Lost, || format!("sale {sale_id} is parked each time it came"))?;
+        must(applied == 1 || !clear, Rule::Lost, || format!("{id:?} is parked each time it came"))?;
     }
     Ok(())
 }
@@ -113,41 +121,60 @@ fn not_stuck_in_a_fork(
     Ok(())
 }
 
-/// Totals and stock at the centre are the sums over the applied sales.
+/// What is applied: every event in its place that is not parked.
+fn applied(centre: &Connection) -> Result<BTreeSet<Key>, Violation> {
+    let sql = "SELECT hash FROM events
+               WHERE NOT EXISTS (SELECT 1 FROM parked WHERE parked.event_no = events.event_no)";
+    Ok(rows(centre, sql, [], key)?.into_iter().collect())
+}
+
+/// Totals and stock at the centre are the sums over what is applied.
 pub fn centre_balances(reference: &Reference, centre: &Connection, stores: &[StoreId]) -> Result<(), Violation> {
     if rows(centre, "SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))?.is_empty() {
         return Ok(());
     }
-    let mut totals: BTreeMap<(String, i32), Sums> = BTreeMap::new();
-    let mut used: BTreeMap<(String, i32, String), i64> = BTreeMap::new();
-    let applied = rows(centre, "SELECT hash FROM sales JOIN events USING (event_no)", [], key)?;
-    for key in &applied {
-        let Some((fact, sold)) = reference.fact(key).zip(reference.sold(key)) else {
-            return violated(Rule::Invented, format!("{key:?} is no sale of a store"));
+    let mut totals: BTreeMap<(String, String), Sums> = BTreeMap::new();
+    let mut stock: BTreeMap<(String, String, String, Way), i64> = BTreeMap::new();
+    for key in &applied(centre)? {
+        let Some(fact) = reference.fact(key) else {
+            return violated(Rule::Invented, format!("{key:?} is of no store"));
         };
         let store = stores[fact.store].to_string();
-        totals.entry((store.clone(), sold.day)).or_default().add(sold.sums);
-        for (item, micro) in sold.used.iter().filter(|(_, micro)| **micro != 0) {
-            *used.entry((store.clone(), sold.day, item.clone())).or_default() += micro;
+        if let Some((day, sums)) = fact.what.sums() {
+            totals.entry((store.clone(), date_text(day))).or_default().add(sums);
+        }
+        for (way, day, item, micro) in fact.what.stock() {
+            *stock.entry((store.clone(), date_text(day), item, way)).or_default() += micro;
         }
     }
     let held = rows(
         centre,
-        "SELECT store_id, business_date, sales, lines, quantity_micro, gross_minor, tax_minor
-         FROM day_totals JOIN stores USING (store_no)",
+        "SELECT store_id, business_date, sales, lines, quantity_micro, gross_minor, tax_minor, refunds,
+            refund_gross_minor, refund_tax_minor FROM v_day_totals",
         [],
         |row| Ok(((row.get(0)?, row.get(1)?), sums(row, 2)?)),
     )?;
     same(Rule::Totals, "day totals at the centre", &held.into_iter().collect(), &totals)?;
     let held = rows(
         centre,
-        "SELECT store_id, stock_used.business_date, item_id, sum(used_micro) FROM stock_used
-         JOIN streams USING (stream_no) JOIN stores USING (store_no) GROUP BY 1, 2, 3",
+        "SELECT store_id, business_date, item_id, 0, used_micro FROM v_stock_used
+         UNION ALL SELECT store_id, business_date, item_id, 1, added_micro FROM v_stock_added",
         [],
-        |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)),
+        |row| {
+            let way = if row.get(3)? { Way::Added } else { Way::Used };
+            Ok(((row.get(0)?, row.get(1)?, row.get(2)?, way), row.get(4)?))
+        },
     )?;
     let held: BTreeMap<_, i64> = held.into_iter().filter(|(_, micro)| *micro != 0).collect();
-    same(Rule::Totals, "stock used at the centre", &held, &used)
+    same(Rule::Totals, "stock at the centre", &held, &stock)
+}
+
+/// The ledger's own verdict: everything computed again from the events.
+pub fn centre_verifies(verified: Result<VerifyReport, LedgerError>) -> Result<(), Violation> {
+    let report = verified.or_else(|error| violated(Rule::Failed, format!("verify the books: {error:?}")))?;
+    must(report.differences_total == 0, Rule::Totals, || {
+        format!("the ledger does not verify: {:?}", report.differences)
+    })
 }
 
 /// Each history that the centre follows has no gap but those that it wrote down as lost, and its hashes are right.
@@ -204,10 +231,24 @@ fn centre_chains(centre: &Connection) -> Result<(), Violation> {
     Ok(())
 }
 
-/// How many times the centre wrote down that events are lost for good.
-pub fn losses(centre: &Connection) -> Result<usize, Violation> {
-    rows(centre, "SELECT 1 FROM losses", [], |_| Ok(())).map(|losses| losses.len())
+/// What is worth seeing in the centre's books.
+pub fn worth_seeing(centre: &Connection) -> Result<Vec<&'static str>, Violation> {
+    let mut seen = Vec::new();
+    for (what, sql) in [
+        ("centre: loss written down", "SELECT 1 FROM losses"),
+        ("centre: more came back than was sold", "SELECT 1 FROM v_over_refunds"),
+        ("centre: refund without its sale", "SELECT 1 FROM v_refunds WHERE sale_is_known = 0"),
+        ("centre: refund parked as the same or another", "SELECT 1 FROM parked WHERE reason GLOB 'refund_id_*'"),
+        ("centre: shift parked as the same or another", "SELECT 1 FROM parked WHERE reason GLOB 'shift_id_*'"),
+        ("centre: movement parked as the same or another", "SELECT 1 FROM parked WHERE reason GLOB 'movement_id_*'"),
+        ("centre: shift closed that was opened beside the history", OPENING_ELSEWHERE),
+    ] {
+        seen.extend((!rows(centre, sql, [], |_| Ok(()))?.is_empty()).then_some(what));
+    }
+    Ok(seen)
 }
+
+const OPENING_ELSEWHERE: &str = "SELECT 1 FROM v_shifts WHERE closed_event_no IS NOT NULL AND opened_event_no IS NULL";
 
 // ---- a store ----
 
@@ -215,7 +256,8 @@ pub fn losses(centre: &Connection) -> Result<usize, Violation> {
 fn local_balances(reference: &Reference, agent: usize, books: &Connection) -> Result<(), Violation> {
     let held = rows(
         books,
-        "SELECT business_date, sales, lines, units_micro, gross_minor, tax_minor FROM day_total",
+        "SELECT business_date, sales, lines, units_micro, gross_minor, tax_minor, refunds, refund_gross_minor,
+            refund_tax_minor FROM day_total",
         [],
         |row| Ok((row.get(0)?, sums(row, 1)?)),
     )?;
@@ -231,6 +273,21 @@ fn local_balances(reference: &Reference, agent: usize, books: &Connection) -> Re
         })?;
     }
     Ok(())
+}
+
+/// What an agent says that there is of each item, and whether its counters follow from its events.
+fn local_stock(reference: &Reference, agent: usize, view: View<'_>) -> Result<(), Violation> {
+    let rule = CoverRule { trading_minutes: 600, low_minutes: 60 };
+    let stock = match view.stock(BusinessDate::from_days(0), rule, None) {
+        Ok(stock) => stock,
+        Err(error) => return violated(Rule::Failed, format!("read the stock: {}", error.chain())),
+    };
+    let held = stock.into_iter().map(|(item, stock)| (item.to_string(), stock.on_hand.micro()));
+    same(Rule::Stock, &format!("on hand at agent {agent}"), &held.collect(), &reference.all_on_hand(agent))?;
+    match view.check_stock() {
+        Ok(check) => must(check.differences_count == 0, Rule::Stock, || format!("agent {agent} finds {check:?}")),
+        Err(error) => violated(Rule::Failed, format!("check the stock: {}", error.chain())),
+    }
 }
 
 /// An agent's history: positions without gaps, hashes that follow from the bytes, and the agent's own verdict.
@@ -263,6 +320,9 @@ fn sums(row: &Row<'_>, from: usize) -> rusqlite::Result<Sums> {
         quantity_micro: row.get(from + 2)?,
         gross_minor: row.get(from + 3)?,
         tax_minor: row.get(from + 4)?,
+        refunds: row.get(from + 5)?,
+        refund_gross_minor: row.get(from + 6)?,
+        refund_tax_minor: row.get(from + 7)?,
     })
 }
 

@@ -4,10 +4,33 @@
 //! keeps everything in plain sets and says what follows. An event is known by its chain hash: equal hashes are equal
 //! histories, so a copied event counts once and two events at one place are two.
 
+//!
+//! `asked` is what a till asks for, `facts` what an event says. `expected` works out one from the other and from the events
+//! on the agent's disk, with `refund`, `shift`, `day` and `stock` beside it.
+
+pub mod asked;
+mod day;
+mod disk;
+pub mod expected;
+pub mod facts;
+mod refund;
+pub mod shift;
+mod stock;
+pub mod sums;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use pos_model::{ChainHash, Epoch, Place, SaleId, Seq, TillId};
+use uuid::Uuid;
+
+use asked::{Asked, Wanted};
+use disk::{Answer, Row};
+use facts::IdOf;
+
+pub use disk::Disk;
+pub use facts::{Fact, Sold, What};
+pub use sums::{Sums, day_of};
 
 /// An event.
 pub type Key = ChainHash;
@@ -27,8 +50,16 @@ pub enum Rule {
     AckAhead,
     /// A cursor of the centre went back, though the centre was not restored.
     CursorBack,
-    /// Totals or stock differ from the sum over the applied sales.
+    /// Totals or stock differ from the sum over what is applied.
     Totals,
+    /// More came back of a sale than was sold, or other money than was paid.
+    Refund,
+    /// A Z report differs from the sum over what carries its shift.
+    Report,
+    /// What is on hand, or should have been, differs from what was counted and has moved since.
+    Stock,
+    /// The centre's rows differ from what the stores recorded.
+    Rows,
     /// A history has a gap or a broken hash.
     Chain,
     /// A till's receipt numbers or a day's pickup numbers repeat.
@@ -70,104 +101,12 @@ pub fn must(holds: bool, rule: Rule, detail: impl FnOnce() -> String) -> Result<
     if holds { Ok(()) } else { violated(rule, detail()) }
 }
 
-/// A sale as the till asked for it, with sums computed here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sold {
-    /// The till's key.
-    pub sale_id: SaleId,
-    /// The till.
-    pub till_id: TillId,
-    /// The number that was answered.
-    pub receipt_no: u64,
-    /// The number that was answered.
-    pub pickup_no: u32,
-    /// The business date, in days since 1970.
-    pub day: i32,
-    /// The sums.
-    pub sums: Sums,
-    /// What it took from stock, in millionths.
-    pub used: BTreeMap<String, i64>,
-}
-
-/// Sums over sales.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// How many sales.
-    pub sales: i64,
-    /// How many lines.
-    pub lines: i64,
-    /// Of the quantities, in millionths.
-    pub quantity_micro: i64,
-    /// Of what customers paid.
-    pub gross_minor: i64,
-    /// Of the tax in it.
-    pub tax_minor: i64,
-}
-
-impl Sums {
-    /// Adds another sum.
-    pub fn add(&mut self, other: Self) {
-        self.sales += other.sales;
-        self.lines += other.lines;
-        self.quantity_micro += other.quantity_micro;
-        self.gross_minor += other.gross_minor;
-        self.tax_minor += other.tax_minor;
-    }
-}
-
-/// What an event is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
-    /// The first of an epoch.
-    Opened,
-    /// A sale.
-    Sale(Sold),
-    /// Bytes that no centre of this version can apply.
-    Poison,
-}
-
-/// An event that some agent committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
-    /// The store.
-    pub store: usize,
-    /// Where it stands in that store's history.
-    pub place: Place,
-    /// What it is.
-    pub what: What,
-}
-
-/// What is on an agent's disk.
-#[derive(Debug, Clone, Default)]
-pub struct Disk {
-    rows: Vec<Row>,
-    acked: BTreeMap<Epoch, Seq>,
-    sales: BTreeMap<SaleId, Answer>,
-    receipts: BTreeMap<TillId, u64>,
-    pickups: BTreeSet<(i32, u32)>,
-    running_ms: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Row {
-    key: Key,
-    place: Place,
-    written_at_running_ms: u64,
-    trimmed: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Answer {
-    body: u64,
-    receipt_no: u64,
-}
-
 /// The model.
 #[derive(Debug, Default)]
 pub struct Reference {
     facts: BTreeMap<Key, Fact>,
     at_place: BTreeMap<(usize, Place), BTreeSet<Key>>,
-    of_sale: BTreeMap<SaleId, BTreeSet<Key>>,
+    of_id: BTreeMap<(IdOf, Uuid), BTreeSet<Key>>,
     /// The disks that exist, by agent.
     disks: BTreeMap<usize, Disk>,
     /// What is durable at the centre.
@@ -205,15 +144,24 @@ impl Reference {
         must(place.seq == expected, Rule::Chain, || {
             format!("agent {agent} wrote {place}, expected number {expected}")
         })?;
-        if let What::Sale(sold) = &fact.what {
-            let last = disk.receipts.insert(sold.till_id.clone(), sold.receipt_no).unwrap_or(0);
-            must(sold.receipt_no > last, Rule::Numbers, || {
-                format!("agent {agent} gave receipt {} of till {} after {last}", sold.receipt_no, sold.till_id)
+        if let Some((till_id, receipt_no)) = fact.what.receipt() {
+            let last = disk.receipts.insert(till_id.clone(), receipt_no).unwrap_or(0);
+            must(receipt_no > last, Rule::Numbers, || {
+                format!("agent {agent} gave receipt {receipt_no} of till {till_id} after {last}")
             })?;
+        }
+        if let What::Sale(sold) = &fact.what {
             must(disk.pickups.insert((sold.day, sold.pickup_no)), Rule::Numbers, || {
                 format!("agent {agent} gave pickup number {} of day {} twice", sold.pickup_no, sold.day)
             })?;
-            self.of_sale.entry(sold.sale_id).or_default().insert(key);
+        }
+        if let What::Count(counted) = &fact.what
+            && let Some(begun) = disk.counts.get_mut(&counted.count_id)
+        {
+            begun.is_over = true;
+        }
+        if let Some(id) = fact.what.id() {
+            self.of_id.entry(id).or_default().insert(key);
         }
         disk.rows.push(Row { key, place, written_at_running_ms: disk.running_ms, trimmed: false });
         self.at_place.entry((fact.store, place)).or_default().insert(key);
@@ -221,27 +169,57 @@ impl Reference {
         Ok(())
     }
 
-    /// A sale was recorded as new.
-    pub fn recorded(&mut self, agent: usize, sale_id: SaleId, body: u64, receipt_no: u64) -> Result<(), Violation> {
+    /// A command was carried out as new, with its event committed before; the till reads `text`.
+    pub fn recorded(&mut self, agent: usize, asked: &Asked, digest: [u8; 32], text: String) -> Result<(), Violation> {
+        if let Wanted::BeginCount { items } = &asked.what {
+            self.begun(agent, asked.id, items.clone());
+        }
+        self.is_first(agent, asked.id)?;
         let disk = self.disks.entry(agent).or_default();
-        let before = disk.sales.insert(sale_id, Answer { body, receipt_no });
-        must(before.is_none(), Rule::Doubled, || format!("agent {agent} recorded sale {sale_id} a second time"))
+        let is_kept = matches!(asked.what, Wanted::Sale { .. } | Wanted::Refund(_));
+        disk.answers.insert(asked.id, Answer { digest, text, rows: disk.rows.len(), is_kept });
+        Ok(())
+    }
+
+    /// Nothing was carried out under this id.
+    pub fn is_first(&self, agent: usize, id: Uuid) -> Result<(), Violation> {
+        must(self.answer(agent, id).is_none(), Rule::Doubled, || {
+            format!("agent {agent} carried {id} out a second time")
+        })
     }
 
     /// A command was answered from an earlier record.
-    pub fn replayed(&self, agent: usize, sale_id: SaleId, body: u64, receipt_no: u64) -> Result<(), Violation> {
-        let known = self.disks.get(&agent).and_then(|disk| disk.sales.get(&sale_id));
-        must(known == Some(&Answer { body, receipt_no }), Rule::Answer, || {
-            format!("agent {agent} replayed sale {sale_id} with receipt {receipt_no}, on its disk is {known:?}")
+    pub fn replayed(&self, agent: usize, id: Uuid, digest: [u8; 32], text: &str) -> Result<(), Violation> {
+        let known = self.answer(agent, id);
+        must(known.is_some_and(|known| known.digest == digest && known.text == text), Rule::Answer, || {
+            format!("agent {agent} answered {id} once more with {text}, on its disk is {known:?}")
         })
     }
 
     /// A command was refused because its id has another body.
-    pub fn conflicted(&self, agent: usize, sale_id: SaleId, body: u64) -> Result<(), Violation> {
-        let known = self.disks.get(&agent).and_then(|disk| disk.sales.get(&sale_id));
-        must(known.is_some_and(|known| known.body != body), Rule::Answer, || {
-            format!("agent {agent} saw a conflict for sale {sale_id}, on its disk is {known:?}")
+    pub fn conflicted(&self, agent: usize, id: Uuid, digest: [u8; 32]) -> Result<(), Violation> {
+        let known = self.answer(agent, id);
+        must(known.is_some_and(|known| known.digest != digest), Rule::Answer, || {
+            format!("agent {agent} saw a conflict for {id}, on its disk is {known:?}")
         })
+    }
+
+    /// A command was refused for this reason.
+    pub fn refused(&self, agent: usize, asked: &Asked, key: &str) -> Result<(), Violation> {
+        let expected = self.expected(agent, asked);
+        let known = self.answer(agent, asked.id);
+        // One that was carried out long ago is no longer known, but what it did is.
+        let forgotten = known.is_some_and(|known| self.disks[&agent].may_be_forgotten(known));
+        must(known.is_none() || forgotten, Rule::Answer, || {
+            format!("agent {agent} refused {asked:?} as {key}, on its disk is {known:?}")
+        })?;
+        must(expected.as_ref().is_err_and(|objections| objections.contains(key)), Rule::Answer, || {
+            format!("agent {agent} refused {asked:?} as {key}, expected {expected:?}")
+        })
+    }
+
+    fn answer(&self, agent: usize, id: Uuid) -> Option<&Answer> {
+        self.disks.get(&agent)?.answers.get(&id)
     }
 
     /// An agent takes everything of an epoch up to a place for confirmed.
@@ -299,9 +277,8 @@ impl Reference {
     /// The day totals that an agent's own books must show.
     pub fn local_totals(&self, agent: usize) -> BTreeMap<i32, Sums> {
         let mut totals: BTreeMap<i32, Sums> = BTreeMap::new();
-        let rows = self.disks.get(&agent).into_iter().flat_map(|disk| &disk.rows);
-        for sold in rows.filter_map(|row| self.sold(&row.key)) {
-            totals.entry(sold.day).or_default().add(sold.sums);
+        for (day, sums) in self.on_disk(agent).filter_map(What::sums) {
+            totals.entry(day).or_default().add(sums);
         }
         totals
     }
@@ -334,9 +311,10 @@ impl Reference {
     /// The highest receipt number of each till of a store among what is durable at the centre.
     pub fn receipts_at_centre(&self, store: usize) -> BTreeMap<TillId, u64> {
         let mut heads = BTreeMap::new();
-        for sold in self.centre.iter().filter(|key| self.facts[key].store == store).filter_map(|key| self.sold(key)) {
-            let head = heads.entry(sold.till_id.clone()).or_default();
-            *head = sold.receipt_no.max(*head);
+        let facts = self.centre.iter().map(|key| &self.facts[key]).filter(|fact| fact.store == store);
+        for (till_id, receipt_no) in facts.filter_map(|fact| fact.what.receipt()) {
+            let head = heads.entry(till_id.clone()).or_default();
+            *head = receipt_no.max(*head);
         }
         heads
     }
@@ -363,18 +341,23 @@ impl Reference {
     pub fn sold(&self, key: &Key) -> Option<&Sold> {
         match &self.facts.get(key)?.what {
             What::Sale(sold) => Some(sold),
-            What::Opened | What::Poison => None,
+            _ => None,
         }
     }
 
     /// The events under one sale id.
     pub fn events_of_sale(&self, sale_id: SaleId) -> impl Iterator<Item = Key> {
-        self.of_sale.get(&sale_id).into_iter().flatten().copied()
+        self.events_of((IdOf::Sale, sale_id.uuid()))
     }
 
-    /// All sale ids.
-    pub fn sale_ids(&self) -> impl Iterator<Item = SaleId> {
-        self.of_sale.keys().copied()
+    /// The events that say the same, or should.
+    pub fn events_of(&self, id: (IdOf, Uuid)) -> impl Iterator<Item = Key> {
+        self.of_id.get(&id).into_iter().flatten().copied()
+    }
+
+    /// All ids of what happens once.
+    pub fn ids(&self) -> impl Iterator<Item = (IdOf, Uuid)> {
+        self.of_id.keys().copied()
     }
 
     /// Whether two agents wrote different events at this place of its epoch or before it.
@@ -386,54 +369,8 @@ impl Reference {
 
     /// Whether an event may be parked.
     pub fn may_be_parked(&self, key: &Key) -> bool {
-        match self.facts.get(key).map(|fact| &fact.what) {
-            None => false,
-            Some(What::Poison) => true,
-            Some(What::Opened) => self.is_forked(key),
-            Some(What::Sale(sold)) => self.is_forked(key) || self.events_of_sale(sold.sale_id).count() > 1,
-        }
+        let Some(fact) = self.facts.get(key) else { return false };
+        let is_second = || fact.what.id().is_some_and(|id| self.events_of(id).count() > 1);
+        fact.what == What::Poison || self.is_forked(key) || is_second()
     }
-}
-
-/// What one line of a command comes to.
-#[derive(Debug, Clone)]
-pub struct AskedLine {
-    /// The price of one unit, options included.
-    pub unit_minor: i64,
-    /// In millionths.
-    pub quantity_micro: i64,
-    /// All adjustments.
-    pub adjusted_minor: i64,
-    /// The tax group.
-    pub tax_group: String,
-    /// Its rate.
-    pub tax_ppm: i64,
-}
-
-/// The sums of a sale, by the rules of the design: rounded half away from zero per line, tax per group from the gross.
-pub fn sums_of(lines: &[AskedLine]) -> Sums {
-    let half_away = |part: i128, whole: i128| {
-        let magnitude = (part.abs() * 2 + whole) / (whole * 2);
-        if part < 0 { -magnitude } else { magnitude }
-    };
-    let narrow = |wide: i128| i64::try_from(wide).expect("the simulation sells small amounts");
-    let mut sums = Sums { sales: 1, lines: lines.len().try_into().expect("a handful"), ..Sums::default() };
-    let mut groups: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-    for line in lines {
-        let list = half_away(i128::from(line.unit_minor) * i128::from(line.quantity_micro), 1_000_000);
-        let gross = narrow(list) + line.adjusted_minor;
-        sums.gross_minor += gross;
-        sums.quantity_micro += line.quantity_micro;
-        groups.entry(&line.tax_group).or_insert((line.tax_ppm, 0)).1 += gross;
-    }
-    for (ppm, gross) in groups.into_values() {
-        sums.tax_minor += narrow(half_away(i128::from(gross) * i128::from(ppm), 1_000_000 + i128::from(ppm)));
-    }
-    sums
-}
-
-/// The business date of a moment, in days since 1970.
-pub fn day_of(utc_ms: i64, offset_s: i32, cut_off_min: i64) -> i32 {
-    let local_ms = utc_ms + i64::from(offset_s) * 1000 - cut_off_min * 60_000;
-    i32::try_from(local_ms.div_euclid(86_400_000)).expect("the simulation's clocks stay within some thousand years")
 }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use sync_core::Instant;
 use sync_core::server::{Admission, BatchOutcome, Outcome, Overload, Route, ServerEffect, ServerSync, Ticket};
 use sync_core::store::Refusal;
-use sync_server::ledger::{Job, Ledger, LedgerError, Message, SqliteLedger};
+use sync_server::ledger::{Books, Job, Ledger, LedgerError, Message, SqliteLedger, VerifyReport};
 
 use super::memory::Memory;
 use super::{Event, Sabotage, World};
@@ -65,6 +65,13 @@ impl Centre {
 
 /// Between two looks of an idle centre, in milliseconds.
 const LOOK_MS: u64 = 250;
+
+impl Server {
+    /// Whether its books balance, as an operator would ask.
+    pub(super) fn verify(&self) -> Result<VerifyReport, LedgerError> {
+        self.ledger.verify()
+    }
+}
 
 impl World {
     pub(super) fn start_centre(&mut self, life: u64) -> Result<(), Violation> {
@@ -219,6 +226,18 @@ impl World {
         let done = server.ledger.apply(&server.group, now_ms);
         match self.settings.sabotage {
             Some(Sabotage::ForkForgotten) => defect(disk, "DELETE FROM parked WHERE reason = 'fork'"),
+            Some(Sabotage::RefundTwice) => {
+                defect(disk, "UPDATE day_totals SET refund_gross_minor = refund_gross_minor * 2");
+            }
+            Some(Sabotage::WasteTwice) => defect(
+                disk,
+                "UPDATE stock_used SET used_micro = used_micro + (SELECT coalesce(sum(quantity_micro), 0)
+                 FROM stock_movements JOIN stock_movement_items USING (event_no) WHERE kind = 'wasted'
+                    AND stock_movements.stream_no = stock_used.stream_no AND item_id = stock_used.item_id)",
+            ),
+            Some(Sabotage::ReportPutRight) => {
+                defect(disk, "UPDATE z_reports SET counted_minor = expected_minor, difference_minor = 0");
+            }
             Some(Sabotage::EffectsTwice) => defect(disk, "UPDATE day_totals SET gross_minor = gross_minor + 1"),
             Some(Sabotage::ParkedAtWill) => defect(
                 disk,

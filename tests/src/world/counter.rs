@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use pos_model::{ItemId, Money, Quantity, SaleId, Sku, Tag, TillId};
 use sync_core::Random;
 use till::{Adjustment, ChosenOption, CompleteSale, Consumption, Line, Tender};
+use uuid::Uuid;
 
 use super::plan::{chance, pick};
-use crate::reference::{AskedLine, Sums, sums_of};
+use crate::reference::asked::{Asked, Wanted};
+use crate::reference::sums::{AskedLine, sold_without_tax};
 
 /// A till. It asks one agent at a time, and repeats a command until it is answered.
 #[derive(Debug)]
@@ -27,45 +29,86 @@ pub(super) struct Till {
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Command {
-    /// Made by the till.
-    pub(super) sale_id: SaleId,
+    /// Made by the till: of the sale, the refund or the command.
+    pub(super) id: Uuid,
     /// The till.
     pub(super) till_id: TillId,
-    /// From which everything else in it follows.
+    /// From which everything else in a sale follows; anything else has it as a note.
     pub(super) body: u64,
+    /// What it is for; none is a sale.
+    pub(super) errand: Option<Wanted>,
 }
 
-/// A command, and what it comes to.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    /// The command.
-    pub(super) command: CompleteSale,
-    /// The sums.
-    pub(super) sums: Sums,
-    /// What it takes from stock, in millionths.
-    pub(super) used: BTreeMap<String, i64>,
+/// What a command is about, as far as its death in the middle is told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sale,
+    Refund,
+    Drawer,
+    Close,
+    Stock,
 }
 
 const TAX: [(&str, u32); 3] = [("standard", 60_000), ("reduced", 130_000), ("none", 0)];
 
 impl Command {
-    /// The digest under which an agent recognises it.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        *blake3::hash(&self.body.to_be_bytes()).as_bytes()
+    /// What it is about.
+    pub(super) fn kind(&self) -> Kind {
+        match &self.errand {
+            None | Some(Wanted::Sale { .. }) => Kind::Sale,
+            Some(Wanted::Refund(_)) => Kind::Refund,
+            Some(Wanted::OpenShift { .. } | Wanted::MoveCash { .. }) => Kind::Drawer,
+            Some(Wanted::CloseShift { .. } | Wanted::AmendShift { .. } | Wanted::CloseDay { .. }) => Kind::Close,
+            Some(Wanted::MoveStock { .. } | Wanted::BeginCount { .. } | Wanted::FinishCount { .. }) => Kind::Stock,
+        }
     }
 
-    /// The command in full.
-    pub(super) fn asked(&self) -> Asked {
+    /// The digest under which an agent recognises it.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        *blake3::hash(format!("{} {:?}", self.body, self.errand).as_bytes()).as_bytes()
+    }
+
+    /// What it asks for, on a date by the agent's clock.
+    pub(super) fn asked(&self, day: i32) -> Asked {
+        let what = self.errand.clone().unwrap_or_else(|| {
+            let (lines, paid) = self.basket();
+            Wanted::Sale { lines: lines.into_iter().map(|(_, asked)| asked).collect(), paid }
+        });
+        Asked { id: self.id, till_id: self.till_id.clone(), day, what }
+    }
+
+    /// What is sold, and what is paid by each means.
+    fn basket(&self) -> (Vec<(Line, AskedLine)>, BTreeMap<String, i64>) {
         let mut random = Random::new(self.body);
         let lines: Vec<(Line, AskedLine)> = (0..1 + random.below(3)).map(|_| line(&mut random)).collect();
-        let (lines, asked): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
-        let sums = sums_of(&asked);
-        let mut used: BTreeMap<String, i64> = BTreeMap::new();
-        for consumption in lines.iter().flat_map(|line| &line.consumption) {
-            *used.entry(consumption.item_id.to_string()).or_default() += consumption.quantity.micro();
-        }
-        let command = CompleteSale {
-            sale_id: self.sale_id,
+        let gross: i64 = lines.iter().map(|(_, asked)| sold_without_tax(asked).gross_minor).sum();
+        let wallet = match random.below(4) {
+            0 => gross / 2,
+            1 => gross,
+            _ => 0,
+        };
+        let paid = [("wallet", wallet), ("cash", gross - wallet)];
+        // What costs nothing is paid in cash, and all of it is change.
+        let paid = paid.into_iter().filter(|(kind, minor)| *minor > 0 || (gross == 0 && *kind == "cash"));
+        (lines, paid.map(|(kind, minor)| (kind.to_owned(), minor)).collect())
+    }
+
+    /// The lines of the sale, as the model sees them.
+    pub(super) fn sold_lines(&self) -> Vec<AskedLine> {
+        self.basket().0.into_iter().map(|(_, asked)| asked).collect()
+    }
+
+    /// The sale in full.
+    pub(super) fn sale(&self) -> CompleteSale {
+        let (lines, paid) = self.basket();
+        let gross: i64 = paid.values().sum();
+        let tenders = paid.iter().map(|(kind, minor)| {
+            // Cash is handed over in round notes.
+            let amount = if kind == "cash" { minor / 1000 * 1000 + 1000 } else { *minor };
+            Tender { kind: tag(kind), amount: Money::from_minor(amount), attempt_id: None, reference: None }
+        });
+        CompleteSale {
+            sale_id: SaleId::new(self.id),
             till_id: self.till_id.clone(),
             operator_id: None,
             channel: tag("counter"),
@@ -73,21 +116,15 @@ impl Command {
             basket: None,
             label: None,
             member_tag: None,
-            lines,
-            tenders: vec![Tender {
-                kind: tag("cash"),
-                amount: Money::from_minor(sums.gross_minor / 1000 * 1000 + 1000),
-                attempt_id: None,
-                reference: None,
-            }],
+            tenders: tenders.collect(),
+            lines: lines.into_iter().map(|(line, _)| line).collect(),
             cash_rounding: None,
-            expected_total: Some(Money::from_minor(sums.gross_minor)),
+            expected_total: Some(Money::from_minor(gross)),
             price_book_version: None,
             priced_by: None,
             imported: None,
             traceparent: None,
-        };
-        Asked { command, sums, used }
+        }
     }
 }
 
@@ -98,7 +135,7 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
     let with_option = below(2) == 0;
     // Some goods are weighed.
     let quantity_micro = if below(4) == 0 { 1 + below(3_000_000) } else { (1 + below(4)) * 1_000_000 };
-    let item = below(4);
+    let item = format!("item-{}", below(4));
     let item_micro = below(2_000_000);
     let (group, ppm) = pick(random, &TAX);
     let unit_minor = unit + if with_option { option } else { 0 };
@@ -108,10 +145,11 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
         adjusted_minor: 0,
         tax_group: group.to_owned(),
         tax_ppm: i64::from(ppm),
+        used: [(item.clone(), item_micro)].into_iter().filter(|(_, micro)| *micro > 0).collect(),
     };
     if chance(random, 300) {
         // Never more than the line costs.
-        asked.adjusted_minor = -(sums_of(std::slice::from_ref(&asked)).gross_minor / 3);
+        asked.adjusted_minor = -(sold_without_tax(&asked).gross_minor / 3);
     }
     let adjustments = if asked.adjusted_minor == 0 {
         vec![]
@@ -136,7 +174,7 @@ fn line(random: &mut Random) -> (Line, AskedLine) {
         tax_on_top: false,
         unit_gross: Vec::new(),
         consumption: vec![Consumption {
-            item_id: ItemId::new(format!("item-{item}")).expect("a valid name"),
+            item_id: ItemId::new(item).expect("a valid name"),
             quantity: Quantity::from_micro(item_micro),
         }],
         station: None,
@@ -155,15 +193,18 @@ fn sku(text: &str) -> Sku {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
+    use crate::reference::sums::lines_of;
 
     #[test]
     fn the_till_and_the_model_agree_on_a_thousand_sales() {
         for body in 0..1000 {
-            let sale_id = SaleId::new(Uuid::from_u64_pair(1, body));
-            let asked = Command { sale_id, till_id: TillId::new("T1").expect("valid"), body }.asked();
-            let draft = till::complete(asked.command).expect("obeys the rules");
-            assert_eq!((draft.gross.minor(), draft.tax.minor()), (asked.sums.gross_minor, asked.sums.tax_minor));
+            let id = Uuid::from_u64_pair(1, body);
+            let command = Command { id, till_id: TillId::new("T1").expect("valid"), body, errand: None };
+            let draft = till::complete(command.sale()).expect("obeys the rules");
+            let drafted: Vec<_> = draft.lines.iter().map(|line| (line.gross.minor(), line.tax.minor())).collect();
+            let lines = lines_of(&command.sold_lines());
+            let expected: Vec<_> = lines.iter().map(|line| (line.gross_minor, line.tax_minor)).collect();
+            assert_eq!(drafted, expected, "sale {body}");
         }
     }
 }

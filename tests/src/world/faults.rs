@@ -1,9 +1,14 @@
 //! The faults, one by one. `plan` says which of them a seed knows.
 
+use agent::db::audit::word;
+
+use super::errand::{CLOCK, mark_clock};
 use super::faults_of_disks::BACKUP_AGE_MS_MAX;
+use super::machine::Entry;
 use super::plan::{Fault, below_usize, pick, wait_ms};
 use super::{Event, Phase, START_MS, World};
-use crate::reference::Violation;
+use crate::reference::facts::Marked;
+use crate::reference::{Fact, Rule, Violation, What, violated};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -30,7 +35,7 @@ impl World {
             Fault::CentreRestoreTooOld => self.fault_restore_centre(u64::MAX)?,
             Fault::CloneCold => self.fault_clone_cold(machine),
             Fault::CloneWarm => self.fault_clone_warm(machine)?,
-            Fault::ClockJump => self.fault_clock(machine),
+            Fault::ClockJump => self.fault_clock(machine)?,
             Fault::Poison => self.fault_poison(machine)?,
             Fault::Repost => self.fault_repost(false),
             Fault::OtherBody => self.fault_repost(true),
@@ -90,12 +95,24 @@ impl World {
 
     // ---- clocks, tills, time ----
 
-    fn fault_clock(&mut self, machine: usize) -> bool {
+    /// The clock jumps, and the agent marks it for the auditor.
+    fn fault_clock(&mut self, machine: usize) -> Result<bool, Violation> {
         const HOUR_MS: i64 = 3_600_000;
         const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
         let jumps = [0, HOUR_MS, -HOUR_MS, 30 * 24 * HOUR_MS, 10 * YEAR_MS, -10 * YEAR_MS, -START_MS];
         self.machines[machine].clock_ahead_ms = pick(&mut self.random, &jumps);
-        true
+        let (event_id, at, store) = (self.event_id(), self.stamp(machine), self.machines[machine].store);
+        let Some(running) = &mut self.machines[machine].running else { return Ok(true) };
+        if let Err(error) = mark_clock(&mut running.books, event_id, at) {
+            return self.books_failed("mark a clock that jumped", &error).map(|()| true);
+        }
+        let Some(head) = running.books.head() else { return violated(Rule::Failed, "a mark without an epoch") };
+        running.head_moved = true;
+        let what = What::Mark(Marked { action: word::CLOCK_JUMPED.to_owned(), subject: CLOCK.to_owned() });
+        self.reference.committed(machine, head.hash, Fact { store, place: head.place, what })?;
+        self.enter(machine, Entry::Mark { event_id, at });
+        self.drive(machine)?;
+        Ok(true)
     }
 
     /// A till asks again for what it was answered before, perhaps of another box, perhaps for something else.

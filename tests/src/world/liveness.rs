@@ -1,5 +1,7 @@
 //! After the faults: everything that waits has to drain within a bounded time, and then nobody has much to say.
 
+use pos_model::SaleId;
+
 use super::{Event, Phase, World};
 use crate::reference::{Rule, Violation, must};
 
@@ -56,7 +58,8 @@ impl World {
             Phase::LastSales { drained_after_ms, second: false, .. } => {
                 self.phase = Phase::LastSales { since: now, drained_after_ms, second: true };
                 self.last_sales.clear();
-                self.last_sales()
+                self.last_sales()?;
+                self.close_all()
             }
             Phase::LastSales { drained_after_ms, second: true, .. } => {
                 self.note(format_args!("the last sales have arrived"));
@@ -102,9 +105,32 @@ impl World {
                 continue;
             };
             self.tills[till].agent = machine;
-            self.new_command(till);
-            self.last_sales.extend(self.tills[till].pending.iter().map(|command| command.sale_id));
+            if self.plan.shifts && self.shift_open_at(till).is_none() {
+                let opening = self.opening();
+                self.ask(till, Some(opening));
+                self.post(&[till])?;
+            }
+            self.ask(till, None);
+            self.last_sales.extend(self.tills[till].pending.iter().map(|command| SaleId::new(command.id)));
             self.post(&[till])?;
+        }
+        Ok(())
+    }
+
+    /// Each till that is open is closed: the reports of the day.
+    fn close_all(&mut self) -> Result<(), Violation> {
+        for machine in 0..self.machines.len() {
+            for till in 0..self.tills.len() {
+                if self.tills[till].store != self.machines[machine].store {
+                    continue;
+                }
+                self.tills[till].agent = machine;
+                if let Some(shift_id) = self.shift_open_at(till) {
+                    let closing = self.closing(shift_id);
+                    self.ask(till, Some(closing));
+                    self.post(&[till])?;
+                }
+            }
         }
         Ok(())
     }

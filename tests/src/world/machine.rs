@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use agent::db::{RETENTION_MS_MIN, Rules, Store};
+use agent::db::{PartOfShift, RETENTION_MS_MIN, Rules, Store};
 use agent::uplink::perform::Speaker;
 use pos_model::{Currency, DayCutOff, Epoch, EventId, Seq, Stamp, TillId};
 use protocol::envelope::open_downlink;
@@ -12,6 +12,7 @@ use sync_core::Instant;
 use sync_core::store::{LinkState, Loss, Refusal, StoreSync};
 
 use super::counter::{Command, Till};
+use super::errand::{carry_out, mark_clock};
 use super::memory::Memory;
 use super::plan::{Fault, below_usize, chance, pick};
 use super::{Event, Phase, Sabotage, World};
@@ -99,6 +100,8 @@ pub(super) struct Running {
     pub(super) tidied_at: Instant,
     /// Greetings since it was connected.
     pub(super) greetings: u64,
+    /// What has been added up of a shift beside the writer.
+    pub(super) part: Option<PartOfShift>,
     /// What it did to its books in this run, where a fault may ask for it to be done again.
     pub(super) diary: Option<Diary>,
 }
@@ -124,6 +127,7 @@ impl Running {
             head_moved: false,
             tidied_at: now,
             greetings: 0,
+            part: None,
             diary,
         }
     }
@@ -150,7 +154,8 @@ pub(super) struct Diary {
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
     Open { epoch: Epoch, event_id: EventId, at: Stamp, reason: OpenReason },
-    Sale { command: Command, event_id: EventId, at: Stamp },
+    Command { command: Command, event_id: EventId, at: Stamp },
+    Mark { event_id: EventId, at: Stamp },
     Confirm { epoch: Epoch, mark: Mark },
     Rewind { epoch: Epoch, to: Seq },
     Raise(Vec<ReceiptHead>),
@@ -168,10 +173,10 @@ impl Diary {
                 Entry::Open { epoch, event_id, at, reason } => {
                     books.open_epoch(epoch, event_id, at, reason, AGENT_VERSION).map(drop)
                 }
-                Entry::Sale { command, event_id, at } => {
-                    let draft = till::complete(command.asked().command).expect("it was complete before");
-                    books.record_sale(draft, &command.digest(), event_id, at).map(drop)
+                Entry::Command { command, event_id, at } => {
+                    carry_out(&mut books, &command, None, event_id, at).map(drop)
                 }
+                Entry::Mark { event_id, at } => mark_clock(&mut books, event_id, at),
                 Entry::Confirm { epoch, mark } => books.confirm(epoch, mark).map(drop),
                 Entry::Rewind { epoch, to } => books.rewind(epoch, to).map(drop),
                 Entry::Raise(heads) => books.raise_receipts(&heads),

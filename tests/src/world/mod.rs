@@ -5,26 +5,31 @@
 //! `agent::uplink::perform`), the central ledger on SQLite, and the sealed bytes of every message. Simulated are time,
 //! the network, the death of programs, and disks (`memory`: databases that outlive the program which uses them).
 //!
-//! A run has two phases. First tills sell under faults; checks that are cheap run at every step. Then the faults stop:
-//! every disk has room again, every program runs, the network is whole, and within a bounded time all has to drain. At
-//! the end the books of both sides are compared with the reference, which knows the code of neither.
+//! A run has two phases. First tills sell, give money back, open and close, move cash and stock, and count, all under
+//! faults (`wishes` says what a till asks for, `errand` has the agent do it); checks that are cheap run at every step.
+//! Then the faults stop: every disk has room again, every program runs, the network is whole, and within a bounded time
+//! all has to drain. At the end the books of both sides are compared with the reference, which knows the code of neither.
 //!
 //! Two runs of one seed take the same steps: nothing here looks at a clock, a hash map's order or an address.
 
 mod centre;
 mod counter;
+mod errand;
 mod faults;
 mod faults_of_disks;
 mod liveness;
 mod machine;
 mod memory;
 mod network;
+mod noticed;
 mod perform;
 mod plan;
 mod sabotage;
 mod scheduler;
 mod selling;
 mod trace;
+mod wishes;
+mod written;
 
 use std::any::Any;
 use std::num::NonZero;
@@ -283,8 +288,10 @@ impl World {
             }
             self.happen(event)?;
         }
-        if crate::checks::losses(self.centre.disk.look())? > 0 {
-            self.coverage.saw("centre: loss written down");
+        let seen = crate::checks::worth_seeing(self.centre.disk.look())?;
+        seen.into_iter().for_each(|what| self.coverage.saw(what));
+        if let Some(server) = &self.centre.running {
+            crate::checks::centre_verifies(server.verify())?;
         }
         crate::checks::at_the_end(
             &self.reference,
@@ -371,10 +378,6 @@ impl World {
 
     fn event_id(&mut self) -> EventId {
         EventId::new(self.uuid())
-    }
-
-    fn sale_id(&mut self) -> SaleId {
-        SaleId::new(self.uuid())
     }
 
     fn permyriad(&mut self, rate: u64) -> bool {

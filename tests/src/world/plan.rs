@@ -147,7 +147,11 @@ pub(super) struct Plan {
     pub(super) stores: usize,
     /// How many tills in each.
     pub(super) tills: usize,
-    /// Between two sales of a till, on average, in milliseconds.
+    /// Whether tills work by shifts.
+    pub(super) shifts: bool,
+    /// How often a till asks for something else than to sell, in parts per thousand.
+    pub(super) errands: u64,
+    /// Between two commands of a till, on average, in milliseconds.
     pub(super) sale_gap_ms: u64,
     /// For how long it sells under faults, in milliseconds, holidays not counted.
     pub(super) selling_ms: u64,
@@ -218,6 +222,8 @@ impl Plan {
         Self {
             stores,
             tills,
+            shifts: chance(random, 750),
+            errands: if chance(random, 850) { 100 + random.below(500) } else { 0 },
             sale_gap_ms,
             selling_ms,
             link,

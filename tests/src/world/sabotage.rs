@@ -28,4 +28,18 @@ pub enum Sabotage {
     OutboxDamaged,
     /// A store forgets which sale ids it has answered.
     SaleIdForgotten,
+    /// A store forgets which other commands it has answered.
+    CommandForgotten,
+    /// A store forgets which units came back.
+    ReturnsForgotten,
+    /// A store leaves a sale out of its shift.
+    SaleOutsideShift,
+    /// A store takes what there is at a count's end for what there was at its beginning.
+    FrontierAtEnd,
+    /// The centre counts a refund's money twice.
+    RefundTwice,
+    /// The centre takes what went to waste twice.
+    WasteTwice,
+    /// The centre puts the count of a Z report right.
+    ReportPutRight,
 }

@@ -1,26 +1,32 @@
 //! Tills and the agents that answer them.
 
-use agent::db::{Durability, Failure, Recorded};
+use agent::db::{Durability, Failure, PartOfShift};
+use pos_model::{EventId, Stamp};
 
-use super::counter::Command;
+use super::counter::{Command, Kind};
+use super::errand::{Answer, Told, carry_out};
 use super::machine::{CUT_OFF_MIN, Entry};
+use super::noticed::{Step, refusal_seen, seen};
 use super::plan::{below_usize, chance, wait_ms};
+use super::written::what_of;
 use super::{Event, Sabotage, World};
-use crate::reference::{Fact, Rule, Sold, Violation, What, day_of, must, violated};
+use crate::reference::asked::{Asked, Wanted};
+use crate::reference::{Fact, Key, Rule, Violation, What, day_of, must, violated};
 
 /// What an agent did with a command, before its group is committed.
 #[derive(Debug)]
 struct Done {
     till: usize,
     command: Command,
-    recorded: Recorded,
+    told: Told,
     /// Its event, if it is new.
-    fact: Option<(crate::reference::Key, Fact)>,
-    entry: Option<Entry>,
+    written: Option<(Key, Fact)>,
+    event_id: EventId,
+    at: Stamp,
 }
 
 impl World {
-    /// A till sells, or repeats what was not answered.
+    /// A till asks for something, or repeats what was not answered.
     pub(super) fn sell(&mut self, till: usize, fresh: bool) -> Result<(), Violation> {
         if fresh {
             if self.is_open() {
@@ -41,7 +47,8 @@ impl World {
             self.ask_elsewhere(till);
         }
         let mut group = vec![till];
-        if chance(&mut self.random, 200) {
+        let closes = self.kinds(&group).contains(&Kind::Close);
+        if chance(&mut self.random, if closes { 600 } else { 200 }) {
             // The agent commits what waits together.
             let agent = self.tills[till].agent;
             for other in (0..self.tills.len()).filter(|other| *other != till) {
@@ -54,12 +61,6 @@ impl World {
             }
         }
         self.post(&group)
-    }
-
-    pub(super) fn new_command(&mut self, till: usize) {
-        let (sale_id, body) = (self.sale_id(), self.random.next_u64());
-        let till_id = self.tills[till].id.clone();
-        self.tills[till].pending = Some(Command { sale_id, till_id, body });
     }
 
     fn ask_elsewhere(&mut self, till: usize) {
@@ -79,9 +80,10 @@ impl World {
             group.iter().for_each(|&till| self.ask_again(till));
             return Ok(());
         }
+        self.add_up_before(machine, group[0]);
         let together = group.len() > 1;
-        if self.permyriad(self.plan.store_step_crash) {
-            self.coverage.saw("crash: store, before a sale's commit");
+        if self.dies_over(group) {
+            self.saw_death(group, Step::BeforeCommit);
             group.iter().for_each(|&till| self.ask_again(till));
             return self.crash(machine);
         }
@@ -110,37 +112,39 @@ impl World {
         if together && !self.commit_group(machine, group)? {
             return Ok(());
         }
-        if self.settings.sabotage == Some(Sabotage::OutboxDamaged) {
-            let sql =
-                "UPDATE event SET bytes = zeroblob(length(bytes)) WHERE position = (SELECT max(position) FROM event)";
-            self.machines[machine].disk.look().execute(sql, []).expect("a defect can be put in");
-        }
-        if self.settings.sabotage == Some(Sabotage::SaleIdForgotten) {
-            self.machines[machine].disk.look().execute("DELETE FROM sale", []).expect("a defect can be put in");
-        }
+        self.spoil(machine);
         for done in &mut all_done {
-            if let Some((key, fact)) = done.fact.take() {
-                self.committed_sale(machine, done, key, fact)?;
-            }
+            self.settle(machine, done)?;
         }
-        if self.permyriad(self.plan.store_step_crash) {
-            self.coverage.saw("crash: store, after a sale's commit and before its answer");
+        if self.dies_over(group) {
+            self.saw_death(group, Step::BeforeAnswer);
             group.iter().for_each(|&till| self.ask_again(till));
             return self.crash(machine);
         }
         for done in all_done {
-            self.answer(machine, done)?;
+            self.answer(done);
         }
         self.drive(machine)
+    }
+
+    /// Most of a long sum is made beside the writer, and things go on meanwhile.
+    fn add_up_before(&mut self, machine: usize, till: usize) {
+        let closes = self.tills[till].pending.as_ref().is_some_and(|command| command.kind() == Kind::Close);
+        if !chance(&mut self.random, if closes { 500 } else { 20 }) {
+            return;
+        }
+        let Some(shift_id) = self.shift_open_at(till) else { return };
+        let Some(running) = &mut self.machines[machine].running else { return };
+        running.part = running.books.view().part_of_shift(pos_model::ShiftId::new(shift_id)).ok().flatten();
     }
 
     /// Commits a group of commands; false if nothing of it happened.
     fn commit_group(&mut self, machine: usize, group: &[usize]) -> Result<bool, Violation> {
         self.coverage.saw("store: sales committed together");
-        let dies = self.permyriad(self.plan.store_step_crash);
+        let dies = self.dies_over(group);
         let Some(running) = &mut self.machines[machine].running else { return Ok(false) };
         if dies {
-            self.coverage.saw("crash: store, within a group");
+            self.saw_death(group, Step::WithinGroup);
             group.iter().for_each(|&till| self.ask_again(till));
             self.crash(machine)?;
             return Ok(false);
@@ -153,124 +157,166 @@ impl World {
         Ok(true)
     }
 
-    /// The agent records a till's command.
+    /// The agent carries a till's command out.
     fn record(&mut self, machine: usize, till: usize) -> Result<Option<Done>, Violation> {
         let Some(command) = self.tills[till].pending.clone() else { return Ok(None) };
         let (event_id, at, store) = (self.event_id(), self.stamp(machine), self.machines[machine].store);
-        let asked = command.asked();
-        let draft = match till::complete(asked.command) {
-            Ok(draft) => draft,
-            Err(refusal) => return violated(Rule::Answer, format!("a proper command was refused: {refusal:?}")),
-        };
         let Some(running) = &mut self.machines[machine].running else { return Ok(None) };
         if self.settings.sabotage == Some(Sabotage::AnswerBeforeCommit) && !running.books.in_group() {
             running.books.begin(Durability::Promise).expect("a defect can be put in");
         }
-        let recorded = running.books.record_sale(draft, &command.digest(), event_id, at);
-        let head = running.books.head();
+        let before = running.books.head();
+        let part: Option<PartOfShift> = if command.kind() == Kind::Close { running.part.take() } else { None };
+        if part.is_some() {
+            self.coverage.saw("shift: closed with a sum made before");
+        }
+        let told = carry_out(&mut running.books, &command, part, event_id, at);
+        let head = running.books.head().filter(|head| before != Some(*head));
+        let written = head.map(|head| (head, running.books.view().event(head.place)));
         if self.settings.sabotage == Some(Sabotage::AnswerBeforeCommit) {
             running.books.rollback();
         }
-        let recorded = match recorded {
-            Ok(recorded) => recorded,
+        let told = match told {
+            Ok(told) => told,
             Err(error) if error.failure() == Failure::DiskFull => {
                 self.coverage.saw("store: sale refused on a full disk");
-                self.note(format_args!("machine {machine} has no room for {}", command.sale_id));
+                self.note(format_args!("machine {machine} has no room for {}", command.id));
                 // Some customers leave.
                 if chance(&mut self.random, 300) {
                     self.tills[till].pending = None;
                 }
                 return Ok(None);
             }
-            Err(error) => return violated(Rule::Failed, format!("record a sale: {}", error.chain())),
+            Err(error) => return violated(Rule::Failed, format!("carry {command:?} out: {}", error.chain())),
         };
-        let Recorded::New(receipt) = &recorded else {
-            return Ok(Some(Done { till, command, recorded, fact: None, entry: None }));
+        let written = match written {
+            None => None,
+            Some((head, Ok(Some(row)))) => {
+                let what = row.event().ok().and_then(|event| what_of(event.body));
+                let Some(what) = what else {
+                    return violated(Rule::Failed, format!("{} is not understood", row.place));
+                };
+                Some((head.hash, Fact { store, place: head.place, what }))
+            }
+            Some((head, missing)) => {
+                return violated(Rule::Failed, format!("read the event at {}: {missing:?}", head.place));
+            }
         };
-        let Some(head) = head else { return violated(Rule::Failed, "a sale without an epoch") };
-        let day = day_of(at.utc_ms, at.offset_s, i64::from(CUT_OFF_MIN));
-        let sums = (receipt.total_minor.minor(), receipt.tax_minor.minor(), receipt.business_date.days());
-        must(sums == (asked.sums.gross_minor, asked.sums.tax_minor, day), Rule::Answer, || {
-            format!("sale {} was answered with {sums:?}, expected {:?} on day {day}", command.sale_id, asked.sums)
-        })?;
-        let sold = Sold {
-            sale_id: command.sale_id,
-            till_id: command.till_id.clone(),
-            receipt_no: receipt.receipt_no,
-            pickup_no: receipt.pickup_no,
-            day,
-            sums: asked.sums,
-            used: asked.used,
-        };
-        let fact = Some((head.hash, Fact { store, place: head.place, what: What::Sale(sold) }));
-        let entry = Some(Entry::Sale { command: command.clone(), event_id, at });
-        Ok(Some(Done { till, command, recorded, fact, entry }))
+        Ok(Some(Done { till, command, told, written, event_id, at }))
     }
 
-    /// A sale is on the agent's disk.
-    fn committed_sale(
+    /// What the agent did is on its disk: it must be what the reference expects.
+    fn settle(&mut self, machine: usize, done: &mut Done) -> Result<(), Violation> {
+        let Done { command, told, written, event_id, at, .. } = done;
+        let (id, digest) = (command.id, command.digest());
+        let asked = command.asked(day_of(at.utc_ms, at.offset_s, i64::from(CUT_OFF_MIN)));
+        match told {
+            Told::New(answer) => {
+                let place = written.as_ref().map(|(_, fact)| fact.place);
+                self.note(format_args!("machine {machine} does {id} as {place:?}, {:?}", answer.slip));
+                let seen = seen(&asked, written.as_ref().map(|(_, fact)| &fact.what));
+                seen.into_iter().for_each(|what| self.coverage.saw(what));
+                self.compare(machine, &asked, answer, written.as_ref().map(|(_, fact)| &fact.what))?;
+                if let Some((key, fact)) = written.take() {
+                    self.reference.committed(machine, key, fact)?;
+                }
+                self.reference.recorded(machine, &asked, digest, std::mem::take(&mut answer.text))?;
+                let (command, event_id, at) = (command.clone(), *event_id, *at);
+                self.enter(machine, Entry::Command { command, event_id, at });
+                if let Some(running) = &mut self.machines[machine].running {
+                    running.head_moved = true;
+                }
+                Ok(())
+            }
+            Told::Replayed(answer) => {
+                self.coverage.saw("till: answered from an earlier record");
+                self.reference.replayed(machine, id, digest, &answer.text)
+            }
+            Told::Conflict => {
+                self.coverage.saw("till: other body refused");
+                self.reference.conflicted(machine, id, digest)
+            }
+            Told::Refused(key) => {
+                self.note(format_args!("machine {machine} refuses {id}: {key}"));
+                refusal_seen(key).into_iter().for_each(|what| self.coverage.saw(what));
+                self.reference.refused(machine, &asked, key)
+            }
+        }
+    }
+
+    /// Compares a new event with what the reference expects of it.
+    fn compare(
         &mut self,
         machine: usize,
-        done: &mut Done,
-        key: crate::reference::Key,
-        fact: Fact,
+        asked: &Asked,
+        answer: &Answer,
+        written: Option<&What>,
     ) -> Result<(), Violation> {
-        let Recorded::New(receipt) = &done.recorded else { return Ok(()) };
-        let place = fact.place;
-        self.note(format_args!(
-            "machine {machine} sells {} as {place}, receipt {}",
-            done.command.sale_id, receipt.receipt_no
-        ));
-        if let Some(floor) = self.machines[machine].receipt_floor.as_ref().filter(|floor| floor.welcomed) {
-            let known = floor.heads.get(&receipt.till_id).copied().unwrap_or(0);
-            must(receipt.receipt_no > known, Rule::Numbers, || {
-                format!(
-                    "machine {machine} gave receipt {} of till {} again after it was welcomed: the centre knew {known}",
-                    receipt.receipt_no, receipt.till_id
-                )
-            })?;
-        }
-        self.reference.recorded(machine, done.command.sale_id, done.command.body, receipt.receipt_no)?;
-        self.reference.committed(machine, key, fact)?;
-        if let Some(entry) = done.entry.take() {
-            self.enter(machine, entry);
-        }
-        if let Some(running) = &mut self.machines[machine].running {
-            running.head_moved = true;
-        }
-        Ok(())
+        let rule = match asked.what {
+            Wanted::Refund(_) => Rule::Refund,
+            Wanted::CloseShift { .. } | Wanted::CloseDay { .. } => Rule::Report,
+            Wanted::FinishCount { .. } => Rule::Stock,
+            _ => Rule::Answer,
+        };
+        // Whoever does the same a second time has forgotten, and what follows from it is no news.
+        self.reference.is_first(machine, asked.id)?;
+        let expected = match self.reference.expected(machine, asked) {
+            Err(objections) => {
+                return violated(rule, format!("machine {machine} did {asked:?} in spite of {objections:?}"));
+            }
+            Ok(expected) => expected.map(|what| what.numbered_as(written)),
+        };
+        must(expected.as_ref() == written, rule, || {
+            format!("machine {machine} was asked for {asked:?} and wrote {written:?}, expected {expected:?}")
+        })?;
+        let slip = written.and_then(What::slip);
+        must(answer.slip == slip, Rule::Answer, || {
+            format!("{} was answered with {:?}, not {slip:?}", asked.id, answer.slip)
+        })?;
+        let Some((till_id, receipt_no)) = written.and_then(What::receipt) else { return Ok(()) };
+        let floor = self.machines[machine].receipt_floor.as_ref().filter(|floor| floor.welcomed);
+        let known = floor.and_then(|floor| floor.heads.get(till_id)).copied().unwrap_or(0);
+        must(receipt_no > known, Rule::Numbers, || {
+            format!(
+                "machine {machine} gave receipt {receipt_no} of till {till_id} again after it was welcomed: the centre \
+                 knew {known}"
+            )
+        })
     }
 
     /// The answer reaches the till.
-    fn answer(&mut self, machine: usize, done: Done) -> Result<(), Violation> {
-        let Done { till, command, recorded, .. } = done;
-        match &recorded {
-            Recorded::New(_) => {}
-            Recorded::Replayed(receipt) => {
-                self.coverage.saw("till: answered from an earlier record");
-                self.reference.replayed(machine, command.sale_id, command.body, receipt.receipt_no)?;
-            }
-            Recorded::Conflict => {
-                self.coverage.saw("till: other body refused");
-                self.reference.conflicted(machine, command.sale_id, command.body)?;
-            }
-            Recorded::NotNow(refused) => {
-                return violated(Rule::Answer, format!("a proper sale was refused: {refused:?}"));
-            }
-            Recorded::Refused(refusal) => {
-                return violated(Rule::Answer, format!("a proper sale was refused: {refusal:?}"));
-            }
+    fn answer(&mut self, done: Done) {
+        self.tills[done.till].pending = None;
+        if matches!(done.told, Told::New(_) | Told::Replayed(_)) {
+            self.tills[done.till].history.push(done.command);
         }
-        self.tills[till].pending = None;
-        if recorded != Recorded::Conflict {
-            self.tills[till].history.push(command);
-        }
-        Ok(())
     }
 
     /// The till hears nothing, and asks again a little later.
     fn ask_again(&mut self, till: usize) {
         let wait_ms = 500 + self.random.below(5_000);
         self.scheduler.after(wait_ms, Event::Sell { till, fresh: false });
+    }
+
+    /// Puts a defect into the books of an agent that has just committed.
+    fn spoil(&mut self, machine: usize) {
+        let sql = match self.settings.sabotage {
+            Some(Sabotage::OutboxDamaged) => {
+                "UPDATE event SET bytes = zeroblob(length(bytes)) WHERE position = (SELECT max(position) FROM event)"
+            }
+            Some(Sabotage::SaleIdForgotten) => "DELETE FROM sale",
+            Some(Sabotage::CommandForgotten) => "DELETE FROM command",
+            Some(Sabotage::ReturnsForgotten) => "DELETE FROM returned_unit",
+            Some(Sabotage::SaleOutsideShift) => {
+                "UPDATE sale SET shift_id = NULL WHERE position = (SELECT max(position) FROM sale)"
+            }
+            Some(Sabotage::FrontierAtEnd) => {
+                "UPDATE stock_count_item AS counted SET used_micro =
+                    coalesce((SELECT sum(used_micro) FROM stock_usage WHERE item_id = counted.item_id), 0)
+                    + coalesce((SELECT used_micro FROM stock_past_total WHERE item_id = counted.item_id), 0)"
+            }
+            _ => return,
+        };
+        self.machines[machine].disk.look().execute(sql, []).expect("a defect can be put in");
     }
 }
