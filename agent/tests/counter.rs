@@ -7,6 +7,8 @@ mod api_support;
 mod baskets;
 #[path = "counter/clock.rs"]
 mod clock;
+#[path = "counter/doors.rs"]
+mod doors;
 #[path = "counter/kit.rs"]
 mod kit;
 #[path = "counter/paper.rs"]

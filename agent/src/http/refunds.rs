@@ -13,6 +13,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use crate::db::{CommandDigest, RefundRecorded, Refused};
+use crate::doors::Caller;
 
 /// Entries of one refund.
 const ENTRIES_MAX: usize = till::limits::LINES_MAX;
@@ -47,9 +48,11 @@ pub(super) fn routes() -> Router<ApiParts> {
 )]
 async fn complete_refund(
     State(parts): State<ApiParts>,
+    caller: Caller,
     command: Result<Json<CompleteRefund>, JsonRejection>,
 ) -> Result<Json<RefundReceipt>, ApiError> {
     let Json(command) = command?;
+    caller.speaks_for(&command.till_id)?;
     let refund_id = command.refund_id;
     let count = command.lines.len();
     if count > ENTRIES_MAX || command.tenders.len() > till::limits::TENDERS_MAX || (command.void && count > 0) {

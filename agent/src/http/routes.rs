@@ -155,6 +155,7 @@ pub fn router(parts: ApiParts) -> Router {
     responses(
         (status = 200, description = "Recorded, now or before", body = SaleReceipt),
         (status = 400, description = "Not a command", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The token is another till's, somebody else has to allow it, or a sale is `imported` by another than the owner of the agent's folder", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The sale_id has other content", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "Not JSON", body = Problem, content_type = "application/problem+json"),
@@ -171,6 +172,10 @@ async fn complete_sale(
 ) -> Result<Json<SaleReceipt>, ApiError> {
     let Json(mut command) = command?;
     caller.speaks_for(&command.till_id)?;
+    if command.imported.is_some() {
+        // It asks for no operator, no shift and no terminal, so it is no way to sell.
+        caller.owner_only()?;
+    }
     if command.traceparent.is_none() {
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
     }

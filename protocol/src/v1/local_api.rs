@@ -98,7 +98,8 @@ pub struct CompleteSale {
     /// The version of the price book by which the till priced its lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_book_version: Option<String>,
-    /// Set when the sale was made elsewhere and is read from a file.
+    /// Set when the sale was made elsewhere and is read from a file. Only the owner of the agent's folder may
+    /// (`breakwater-agent replay`): such a sale needs no operator, shift or terminal, and moves no drawer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedCommand>,
     /// W3C trace context.
