@@ -180,7 +180,8 @@ async fn sign_off(State(parts): State<ApiParts>, said: Said<SignOff>) -> Result<
 
 /// Allow one action on one subject at a till, once, by the PIN of somebody whose role suffices.
 ///
-/// The command that does it names the `approval_id` within two minutes.
+/// The command that does it names the `approval_id` within two minutes. `subject` is the id of what it is about: the sale,
+/// basket, shift, attempt or operator; for cash into or out of a drawer the shift's id, a stroke, and the amount.
 #[utoipa::path(
     post, path = "/v1/approvals",
     request_body(content = GiveApproval, example = json!({"command_id": "019bd2c0-0000-7000-8000-000000000012", "till_id": "T1", "approval_id": "019bd2c0-0000-7000-8000-000000000013", "operator_id": "chen", "pin": "314159", "action": "refund", "subject": "019bd2c0-0000-7000-8000-000000000001"})),

@@ -31,7 +31,9 @@ pub(super) fn routes() -> Router<ApiParts> {
 
 /// Give money back for a sale, or take the whole sale back.
 ///
-/// When this answers 200 the refund is on disk. The same `refund_id` with the same content gives the same answer again.
+/// When this answers 200 the refund is on disk. It moves no money at a terminal: what `by_hand` names somebody gives back
+/// there. All refunds of a sale together give in cash what one would, rounded to coins once.
+/// The same `refund_id` with the same content gives the same answer again.
 #[utoipa::path(
     post, path = "/v1/refunds", request_body = CompleteRefund,
     responses(

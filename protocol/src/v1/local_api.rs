@@ -70,7 +70,9 @@ pub struct CompleteSale {
     /// The member's tag: no name, no contact. At most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_tag: Option<String>,
-    /// What was sold, with prices that the till names: 1 to 200 lines. Left out if there is an `order`.
+    /// What was sold, with prices that the till names: 1 to 200 lines. Left out if there is an `order`. Where the store has
+    /// operators and sells by a price book, such a sale takes the right to `price_override`, unless `store.own_prices` is
+    /// `allow`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineCommand>,
     /// What was sold, to be priced by the store's price book.
@@ -80,7 +82,12 @@ pub struct CompleteSale {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid")]
     pub basket_id: Option<BasketId>,
-    /// What somebody else has allowed: an `override` of prices.
+    /// The `revision` of the basket that the customer was shown, with `basket_id`. If the basket has changed since, nothing
+    /// is sold (409, `basket.changed`): look again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket_revision: Option<u64>,
+    /// What somebody else has allowed on this sale, `price_override`: an adjustment with the reason `override`, or `lines`
+    /// where the store sells by a price book and asks for it (`store.own_prices`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "uuid")]
     pub approval_id: Option<ApprovalId>,
