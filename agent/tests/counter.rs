@@ -11,6 +11,8 @@ mod clock;
 mod doors;
 #[path = "counter/kit.rs"]
 mod kit;
+#[path = "counter/money.rs"]
+mod money;
 #[path = "counter/paper.rs"]
 mod paper;
 #[path = "counter/people.rs"]

@@ -18,8 +18,8 @@ use super::audit::{Noteworthy, word};
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::kitchen_step::SaidBy;
-use super::refund_tender::{MoneyBack, by_hand, money_back};
 use super::permit::Permit;
+use super::refund_tender::{MoneyBack, by_hand, money_back};
 use super::sale::{CommandDigest, next_receipt_no};
 use super::shift::{OpenShift, check_note};
 use super::store::{Durability, Store};
@@ -89,10 +89,8 @@ impl Store {
 
         let business_date = self.business_date(moment.at(), shift.as_ref());
         let receipt_no = next_receipt_no(&self.connection, command.till_id.as_str())?;
-        let lines: Vec<RefundLine> = given
-            .iter()
-            .map(|back| refund_line(back, &sale.lines[back.line], goods[back.entry]))
-            .collect();
+        let lines: Vec<RefundLine> =
+            given.iter().map(|back| refund_line(back, &sale.lines[back.line], goods[back.entry])).collect();
         let left = given.iter().map(|back| (back.line, units_left(&sold[back.line], &given, back.line))).collect();
         let tax = sum(given.iter().map(|back| back.tax))?;
         let shift_id = shift.map(|shift| shift.shift_id);
@@ -139,12 +137,7 @@ impl Store {
     }
 
     /// Asks whether the operator may do it, and marks what goes back in another way than it came.
-    fn permit_refund(
-        &mut self,
-        moment: &mut Moment,
-        command: &CompleteRefund,
-        beyond: Money,
-    ) -> Result<Permit, Error> {
+    fn permit_refund(&mut self, moment: &mut Moment, command: &CompleteRefund, beyond: Money) -> Result<Permit, Error> {
         let action = match (beyond > Money::ZERO, command.void) {
             (true, _) => Action::RefundOtherTender,
             (false, true) => Action::VoidSale,
@@ -203,7 +196,8 @@ impl Store {
         if let Some(made_in) = sale.shift_id
             && let Some(till_id) = self.view().open_at(made_in)?
         {
-            let text = format!("the shift in which the sale was made is open at till {till_id}: void it there, or refund it");
+            let text =
+                format!("the shift in which the sale was made is open at till {till_id}: void it there, or refund it");
             return Err(Refused::rule("void.other_till", text).into());
         }
         Err(Refused::rule("void.too_late", "the shift in which the sale was made is over; refund it instead").into())

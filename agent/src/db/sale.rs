@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pos_model::{ApprovalId, BasketId, BusinessDate, CommandId, Currency, EventId, Money, SaleId, ShiftId, Stamp, TillId};
+use pos_model::{
+    ApprovalId, BasketId, BusinessDate, CommandId, Currency, EventId, Money, SaleId, ShiftId, Stamp, TillId,
+};
 use protocol::latest::local_api::{Change, SaleReceipt};
 use protocol::latest::{EncodeError, Event, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};

@@ -215,7 +215,10 @@ impl Store {
         self.print_report(moment, shift_id.to_string(), &report)?;
         self.record(moment, ShiftClosed { shift_id, closed_by: permit.operator, report })?;
         self.connection
-            .execute("UPDATE till_book SET grand_total_minor = ?2 WHERE till_id = ?1", params![row.till_id.as_str(), after])
+            .execute(
+                "UPDATE till_book SET grand_total_minor = ?2 WHERE till_id = ?1",
+                params![row.till_id.as_str(), after],
+            )
             .doing("note the grand total")?;
         self.connection
             .execute(
@@ -354,4 +357,3 @@ pub(super) fn check_note(note: &str) -> Result<(), Refused> {
     }
     Ok(())
 }
-

@@ -211,7 +211,9 @@ impl View<'_> {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .doing(doing)?;
         let rows = ids.into_iter().map(|id| self.shift_row(ShiftId::new(uuid::Uuid::from_bytes(id))));
-        rows.filter_map(Result::transpose).map(|row| row.map(|row| (row.shift_id, row.till_id, row.opened_at))).collect()
+        rows.filter_map(Result::transpose)
+            .map(|row| row.map(|row| (row.shift_id, row.till_id, row.opened_at)))
+            .collect()
     }
 
     fn newest_position(&self) -> Result<i64, Error> {

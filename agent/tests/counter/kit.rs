@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::api_support::{PATIENCE, Store};
 
+/// Of everybody.
+const PIN: &str = "27182818";
+
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// An id that no other command has.
@@ -77,8 +80,13 @@ impl Store {
 
     /// Loads [`book`], and waits until the store sells by it.
     pub(crate) async fn load_book(&self) {
+        self.load(&book()).await;
+    }
+
+    /// Loads the store's first book, and waits until it sells by it.
+    pub(crate) async fn load(&self, book: &Value) {
         let store = self;
-        let book = PriceBook::from_json(book().to_string().as_bytes()).expect("a book");
+        let book = PriceBook::from_json(book.to_string().as_bytes()).expect("a book");
         assert_eq!(book.currency, Currency::CNY);
         agent::price_book::deliver(&book, &store.folder.path().join("data")).expect("delivers");
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -113,6 +121,43 @@ impl Store {
         let command = json!({"command_id": id(), "till_id": till, "shift_id": shift_id, "float_minor": float});
         self.act("/v1/shifts", &command).await;
         shift_id
+    }
+
+    /// Adds a cashier, li, signed on at T1, and a shift lead, wu, signed on at T2.
+    pub(crate) async fn staff(&self) {
+        let owner = agent::owner::found(&self.folder.path().join("data")).expect("left there");
+        for (operator, role, till) in [("li", "cashier", "T1"), ("wu", "shift_lead", "T2")] {
+            let put = self.client.put(format!("{}/v1/operators/{operator}", self.url)).bearer_auth(owner.reveal());
+            let added = put.json(&json!({"name": operator, "role": role, "pin": PIN})).send().await.expect("answers");
+            assert_eq!(added.status(), StatusCode::OK);
+            let sign_on = json!({"command_id": id(), "till_id": till, "operator_id": operator, "pin": PIN});
+            self.act("/v1/operators/sign-on", &sign_on).await;
+        }
+    }
+
+    /// Has wu allow something, and returns the approval's id.
+    pub(crate) async fn approve(&self, till: &str, action: &str, subject: &str) -> String {
+        let approval = id();
+        let give = json!({"command_id": id(), "till_id": till, "approval_id": approval, "operator_id": "wu", "pin": PIN,
+            "action": action, "subject": subject});
+        self.act("/v1/approvals", &give).await;
+        approval
+    }
+
+    /// Opens a shift of an operator on a till, and returns its id.
+    pub(crate) async fn open_shift_of(&self, till: &str, operator: &str, float: i64) -> String {
+        let shift_id = id();
+        let command = json!({"command_id": id(), "till_id": till, "operator_id": operator, "shift_id": shift_id,
+            "float_minor": float});
+        self.act("/v1/shifts", &command).await;
+        shift_id
+    }
+
+    /// What is in a basket, to be paid as it is at this moment.
+    pub(crate) async fn to_pay(&self, basket_id: &str, till: &str, amount: i64) -> Value {
+        let view: Value = self.read(&format!("/v1/baskets/{basket_id}")).await;
+        json!({"sale_id": id(), "till_id": till, "basket_id": basket_id, "tenders": cash(amount),
+            "basket_revision": view["basket"]["revision"]})
     }
 
     /// Closes a shift with a count, and returns its Z report.
