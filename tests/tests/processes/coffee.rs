@@ -183,7 +183,7 @@ impl Data {
         let mapping = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/mappings/coffee-3-stores.toml");
         let pick = format!("sales_outlet_id={outlet}");
         let log = folder.join(format!("replay-{outlet}.log"));
-        let (agent, data_dir) = (store.api.url.clone(), store.agent.data_dir());
+        let (agent, data_dir) = (store.api.url.clone(), store.data_dir.clone());
         let (file, speed) = (self.file(), speed.to_owned());
         tokio::task::spawn_blocking(move || {
             let log = std::fs::File::create(&log).context("make the replay's log")?;
