@@ -357,3 +357,42 @@ pub(super) fn check_note(note: &str) -> Result<(), Refused> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testing::{event_id, open_epoch, stamp, store};
+    use pos_model::CommandId;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_shift_that_is_open_for_a_day_raises_a_notice_until_it_is_closed() {
+        let mut store = store();
+        open_epoch(&mut store, 1);
+        let till_id: TillId = "T1".parse().expect("valid");
+        let shift_id = ShiftId::new(Uuid::from_u64_pair(0x7, 1));
+        let command_id = CommandId::new(Uuid::from_u64_pair(0xc, 1));
+        let open = OpenShiftCommand {
+            command_id,
+            till_id: till_id.clone(),
+            operator_id: None,
+            shift_id,
+            float_minor: Money::ZERO,
+        };
+        let mut moment = Moment::new(stamp(0), event_id(100));
+        store.act(&mut moment, |store, moment| store.open_shift(moment, open)).expect("works").expect("opens");
+        let keys = |store: &mut Store, hours: i64| -> Vec<String> {
+            store.remind_of_shifts(stamp(hours * 60 * 60 * 1000).utc_ms).expect("looks");
+            store.view().notices().expect("reads").into_iter().map(|notice| notice.key).collect()
+        };
+        assert_eq!(keys(&mut store, 23), Vec::<String>::new());
+        assert_eq!(keys(&mut store, 24), [format!("shift_open.{shift_id}")]);
+        assert_eq!(keys(&mut store, 50).len(), 1, "one for each shift");
+        let (operator_id, approval_id, counted_minor) = (None, None, Money::ZERO);
+        let close = CloseShift { command_id, till_id, operator_id, approval_id, counted_minor };
+        let mut moment = Moment::new(stamp(0), event_id(200));
+        let closed = store.act(&mut moment, |store, moment| store.close_shift(moment, shift_id, close, None));
+        closed.expect("works").expect("closes");
+        assert_eq!(keys(&mut store, 60), Vec::<String>::new());
+    }
+}

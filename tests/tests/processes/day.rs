@@ -132,8 +132,12 @@ impl Day<'_> {
             let priced: Value = get(&self.store.http, &format!("{}/v1/baskets/{basket_id}", self.store.url)).await?;
             let shown = priced["quote"]["gross_minor"].as_i64().with_context(|| format!("no price in {priced}"))?;
             let revision = &priced["basket"]["revision"];
-            (till, json!({"sale_id": sale_id, "till_id": till, "basket_id": basket_id, "basket_revision": revision,
-                "expected_total_minor": shown}), used_by(&priced["quote"])?)
+            (
+                till,
+                json!({"sale_id": sale_id, "till_id": till, "basket_id": basket_id, "basket_revision": revision,
+                "expected_total_minor": shown}),
+                used_by(&priced["quote"])?,
+            )
         } else {
             let order = json!({"lines": lines, "takeaway": takes_away});
             let price = self.act("/v1/price", &json!({"order": order})).await?;
@@ -238,9 +242,8 @@ impl Day<'_> {
     /// What is on hand, by what was delivered, used and restocked as this test has added it up.
     async fn check_stock(&self, ledger: &Path) -> anyhow::Result<()> {
         let connection = rusqlite::Connection::open(ledger).context("open the ledger")?;
-        let at_centre = |sql: &str, item: &str| -> anyhow::Result<i64> {
-            Ok(connection.query_row(sql, [item], |row| row.get(0))?)
-        };
+        let at_centre =
+            |sql: &str, item: &str| -> anyhow::Result<i64> { Ok(connection.query_row(sql, [item], |row| row.get(0))?) };
         for item in ITEMS {
             let micro = |sums: &Used| sums.get(item).copied().unwrap_or_default();
             let (used, restocked) = (micro(&self.used), micro(&self.restocked));
