@@ -64,12 +64,23 @@ pub struct StoreConfig {
     pub region: Option<Tag>,
     /// The groups that the store is in, for prices and promotions of a part of the chain.
     pub groups: Vec<Tag>,
+    /// What becomes of prices that a till names itself.
+    pub own_prices: OwnPrices,
     /// What stands above receipts and labels.
     pub name: String,
     /// What follows it on receipts: address, tax number, telephone.
     pub header: Vec<String>,
     /// Words at the end of a receipt.
     pub footer: Vec<String>,
+}
+
+/// What becomes of prices that a till names itself where the store sells by a price book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnPrices {
+    /// Somebody who may sell at another price than the book's allows each such sale, and it is marked.
+    Ask,
+    /// They are the till's business.
+    Allow,
 }
 
 /// How customers pay other than by cash.
@@ -169,6 +180,7 @@ impl Config {
         let cut_off = values.text("store.day_cut_off", parse::day_cut_off);
         let region = values.optional("store.region", parse::tag);
         let groups = values.optional("store.groups", parse::tags);
+        let own_prices = values.text("store.own_prices", parse::own_prices);
         let name = values.optional("store.name", parse::paper_line);
         let header = values.optional("store.receipt_header", parse::paper_lines);
         let footer = values.optional("store.receipt_footer", parse::paper_lines);
@@ -198,6 +210,7 @@ impl Config {
                     time_zone: time_zone?,
                     region: region?,
                     groups: groups?.unwrap_or_default(),
+                    own_prices: own_prices?,
                     name: name?.unwrap_or_default(),
                     header: header?.unwrap_or_default(),
                     footer: footer?.unwrap_or_default(),

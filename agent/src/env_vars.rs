@@ -7,13 +7,14 @@ pub const CONFIG: &str = "BREAKWATER_AGENT_CONFIG";
 pub const PREFIX: &str = "BREAKWATER_AGENT_";
 
 /// Key and variable.
-pub const KEYS: [(&str, &str); 21] = [
+pub const KEYS: [(&str, &str); 22] = [
     ("data_dir", "BREAKWATER_AGENT_DATA_DIR"),
     ("store.currency", "BREAKWATER_AGENT_STORE_CURRENCY"),
     ("store.time_zone", "BREAKWATER_AGENT_STORE_TIME_ZONE"),
     ("store.day_cut_off", "BREAKWATER_AGENT_STORE_DAY_CUT_OFF"),
     ("store.region", "BREAKWATER_AGENT_STORE_REGION"),
     ("store.groups", "BREAKWATER_AGENT_STORE_GROUPS"),
+    ("store.own_prices", "BREAKWATER_AGENT_STORE_OWN_PRICES"),
     ("store.name", "BREAKWATER_AGENT_STORE_NAME"),
     ("store.receipt_header", "BREAKWATER_AGENT_STORE_RECEIPT_HEADER"),
     ("store.receipt_footer", "BREAKWATER_AGENT_STORE_RECEIPT_FOOTER"),

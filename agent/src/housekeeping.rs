@@ -1,4 +1,5 @@
-//! What happens beside the selling: letting old events go, and emptying the log when nobody sells.
+//! What happens beside the selling: letting old events go, emptying the log when nobody sells, and reminding of shifts that
+//! nobody has closed.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ const TRIM_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs until the agent ends.
 pub async fn run(writer: Writer, retention_ms: i64, mut shutdown: watch::Receiver<bool>) {
-    let mut house = Housekeeping { writer, retention_ms, noted_at: Instant::now(), checkpointed: 0, last_look: 0 };
+    let (noted_at, reminded_at) = (Instant::now(), None);
+    let mut house = Housekeeping { writer, retention_ms, noted_at, reminded_at, checkpointed: 0, last_look: 0 };
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -31,6 +33,9 @@ pub async fn run(writer: Writer, retention_ms: i64, mut shutdown: watch::Receive
             _ = shutdown.wait_for(|&ending| ending) => break,
         }
         house.empty_log_when_idle().await;
+        if house.reminded_at.is_none_or(|at| at.elapsed() >= NOTE_EVERY) {
+            house.remind_of_shifts().await;
+        }
         if house.noted_at.elapsed() >= NOTE_EVERY {
             house.note_and_trim(&mut shutdown).await;
         }
@@ -43,6 +48,7 @@ struct Housekeeping {
     writer: Writer,
     retention_ms: i64,
     noted_at: Instant,
+    reminded_at: Option<Instant>,
     /// The count of commits at the last emptying, and at the last look.
     checkpointed: u64,
     last_look: u64,
@@ -80,6 +86,13 @@ impl Housekeeping {
         }
         if gone > 0 {
             telemetry::trimmed(gone);
+        }
+    }
+
+    async fn remind_of_shifts(&mut self) {
+        self.reminded_at = Some(Instant::now());
+        if let Err(error) = self.writer.remind_of_shifts().await {
+            telemetry::housekeeping_failed(&error);
         }
     }
 

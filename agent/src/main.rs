@@ -171,6 +171,7 @@ fn load_price_book(config: &Config, file: &Path, out: &mut impl Write) -> anyhow
 fn replay(mut args: ReplayArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let address = folder::announced(&config.data_dir).unwrap_or(config.listen);
     args.agent.get_or_insert_with(|| format!("http://{address}"));
+    args.data_dir = Some(config.data_dir.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(match runtime.block_on(agent::replay::run(args))? {
         Outcome::Done => ExitCode::SUCCESS,

@@ -170,6 +170,7 @@ pub async fn run_with_clock(
         cut_off: rules.cut_off,
         region: config.store.region.clone(),
         groups: config.store.groups.clone(),
+        own_prices: config.store.own_prices,
     };
     let around = training::Surroundings {
         config: &config,

@@ -325,6 +325,12 @@ impl Writer {
         self.run(Durability::Hint, move |store| store.trim(retention_ms, rows_max)).await
     }
 
+    /// [`Store::remind_of_shifts`], at this moment.
+    pub async fn remind_of_shifts(&self) -> Result<(), WriteError> {
+        let now_ms = self.clock.now().utc_ms;
+        self.run(Durability::Hint, move |store| store.remind_of_shifts(now_ms)).await
+    }
+
     /// [`Store::checkpoint`], between two groups.
     pub async fn checkpoint(&self) -> Result<(), WriteError> {
         let (reply, answer) = oneshot::channel();

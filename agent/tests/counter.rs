@@ -7,10 +7,14 @@ mod api_support;
 mod baskets;
 #[path = "counter/clock.rs"]
 mod clock;
+#[path = "counter/doors.rs"]
+mod doors;
 #[path = "counter/examples.rs"]
 mod examples;
 #[path = "counter/kit.rs"]
 mod kit;
+#[path = "counter/money.rs"]
+mod money;
 #[path = "counter/paper.rs"]
 mod paper;
 #[path = "counter/people.rs"]

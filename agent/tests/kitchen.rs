@@ -212,8 +212,10 @@ async fn t32_a_basket_is_sent_in_parts_voided_and_paid_and_nothing_is_made_twice
     store.refuses(&path, &change(json!([add(&more, "tea", 2), send])), 422, "sold_out.item").await;
     // One more is paid without being sent first; of the toast nothing is taken a second time.
     store.tell::<Value>(&path, &change(json!([add(&more, "tea", 1)]))).await;
+    let shown: Value = store.read(&format!("/v1/baskets/{basket}")).await;
     let sale = json!({
-        "sale_id": id(), "till_id": "T2", "basket_id": basket, "tenders": [{ "kind": "cash", "amount_minor": 10_000 }],
+        "sale_id": id(), "till_id": "T2", "basket_id": basket, "basket_revision": shown["basket"]["revision"],
+        "tenders": [{ "kind": "cash", "amount_minor": 10_000 }],
     });
     let receipt = store.sell(&sale).await;
     store.sell(&sale).await;
@@ -259,8 +261,10 @@ async fn a_sale_that_is_voided_leaves_the_stations() {
         { "change": "add_line", "line_id": id(), "sku": "tea", "quantity": 2 }, { "change": "send" }
     ] });
     store.tell::<Value>("/v1/baskets", &with_id(open)).await;
+    let shown: Value = store.read(&format!("/v1/baskets/{basket}")).await;
     let sale = json!({
-        "sale_id": id(), "till_id": "T2", "basket_id": basket, "tenders": [{ "kind": "cash", "amount_minor": 10_000 }],
+        "sale_id": id(), "till_id": "T2", "basket_id": basket, "basket_revision": shown["basket"]["revision"],
+        "tenders": [{ "kind": "cash", "amount_minor": 10_000 }],
     });
     let sold = store.sell(&sale).await;
     let void =

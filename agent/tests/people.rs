@@ -172,6 +172,18 @@ async fn t33_asking_for_money_again_needs_somebody_who_may_say_that_none_was_tak
     again["approval_id"] = approval["approval_id"].clone();
     assert_eq!(post("/v1/payments", &again).await.status(), StatusCode::OK);
     assert!(marks(&store).await.iter().any(|mark| mark == "payment_asked_again"));
+
+    // From another till the money is given back by somebody who may.
+    signed_on(&store, &sign_on("T2", "li", PIN)).await;
+    let attempt = again["attempt_id"].as_str().expect("text").to_owned();
+    let path = format!("/v1/payments/{attempt}/reverse");
+    let mut reverse = json!({ "command_id": id(), "till_id": "T2", "operator_id": "li" });
+    problem(post(&path, &reverse).await, 403, "approval.needed").await;
+    let approval = json!({ "command_id": id(), "till_id": "T2", "approval_id": id(), "operator_id": "chen",
+        "pin": MANAGERS_PIN, "action": "reverse_others_payment", "subject": attempt });
+    assert_eq!(post("/v1/approvals", &approval).await.status(), StatusCode::OK);
+    reverse["approval_id"] = approval["approval_id"].clone();
+    assert_eq!(post(&path, &reverse).await.status(), StatusCode::OK);
     store.close().await;
 }
 
@@ -201,6 +213,27 @@ async fn operators_are_managed_by_the_owner_and_by_managers() {
     assert!(!malformed.detail.contains("16180339"), "{}", malformed.detail);
     signed_on(&store, &sign_on("T1", "li", PIN)).await;
     problem(put("ma", with("by", json!("li"))).await, 403, "approval.needed").await;
+
+    // The last manager stays, but for the owner; and a store that everybody has left is not open to everybody.
+    signed_on(&store, &sign_on("T1", "chen", MANAGERS_PIN)).await;
+    for change in [json!({ "role": "cashier" }), json!({ "role": "manager", "active": false })] {
+        let mut last = json!({ "name": "Chen", "till_id": "T1", "by": "chen" });
+        last.as_object_mut().expect("an object").extend(change.as_object().expect("an object").clone());
+        problem(put("chen", last).await, 422, "operator.last_manager").await;
+    }
+    for operator in ["chen", "li", "ma"] {
+        let gone = SetOperator {
+            name: operator.to_owned(),
+            role: RoleName::Cashier,
+            active: false,
+            pin: None,
+            till_id: None,
+            by: None,
+            approval_id: None,
+        };
+        owner(&store).set_operator(&operator.parse().expect("valid"), &gone).await.expect("leaves");
+    }
+    problem(store.post(sale("T1").to_string()).await, 403, "operator.needed").await;
     store.close().await;
 }
 

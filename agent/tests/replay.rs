@@ -218,6 +218,7 @@ impl Files {
             dry_run: false,
             json: false,
             quiet: true,
+            data_dir: None,
         }
     }
 }

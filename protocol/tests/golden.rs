@@ -138,7 +138,7 @@ fn health() -> StoreHealth {
         outbox_events: 3,
         outbox_oldest_ms: Some(1_785_000_000_000),
         disk_free_bytes: Some(8_000_000_000),
-        receipts: vec![ReceiptHead { till_id: text("T1"), receipt_no: 1042 }],
+        receipts: vec![ReceiptHead::new(text("T1"), 1042)],
     }
 }
 
@@ -175,7 +175,7 @@ fn downlinks() -> Vec<(&'static str, Downlink)> {
         cursors: vec![Cursor { epoch: Epoch::new(5), applied: Seq::new(14), common: mark(12) }],
         credit: credit(),
         reconnect_spread_ms: 2000,
-        receipts: vec![ReceiptHead { till_id: text("T1"), receipt_no: 1044 }],
+        receipts: vec![ReceiptHead::new(text("T1"), 1044)],
         server_time_ms: 1_785_000_000_456,
     };
     let ack = Ack {

@@ -152,6 +152,21 @@ fn a_refund_counts_on_its_own_day_and_in_the_row_of_receipts() {
 }
 
 #[test]
+fn a_store_is_told_the_newest_report_of_each_till() {
+    each_home(|ledger| {
+        let mut a = History::open("a", 1, None);
+        let mut newest = shift_closed(2, 7);
+        newest.report.grand_total_after_minor = Money::from_minor(98_765);
+        a.record(newest);
+        a.record(shift_closed(1, 6));
+        apply_batch(ledger, a.all());
+        let answer = apply_hello(ledger, a.hello(vec![a.report(1)]));
+        let head = answer.receipts.iter().find(|head| head.till_id.as_str() == "t1").expect("told");
+        assert_eq!((head.z_no, head.grand_total_minor.minor()), (7, 98_765), "tills go on above it");
+    });
+}
+
+#[test]
 fn a_parked_refund_has_its_receipt_number_all_the_same() {
     each_home(|ledger| {
         let mut a = History::open("a", 1, None);

@@ -47,6 +47,7 @@ async fn dry_run(mapping: &str, file: &Path, picked: &[(&str, &str)]) -> (Report
         dry_run: true,
         json: false,
         quiet: true,
+        data_dir: None,
     };
     let (_, stop) = watch::channel(false);
     replay(&args, stop).await.expect("readable")

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use pos_model::{Currency, DayCutOff, Tag};
 use tracing_subscriber::EnvFilter;
 
-use super::Tills;
+use super::{OwnPrices, Tills};
 
 /// Parses a number and a unit: `250ms`, `30s`, `5m`, `12h`, `14d`.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -115,6 +115,14 @@ pub fn http_url(text: &str) -> Result<reqwest::Url, String> {
 
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+pub(super) fn own_prices(text: &str) -> Result<OwnPrices, String> {
+    match text {
+        "ask" => Ok(OwnPrices::Ask),
+        "allow" => Ok(OwnPrices::Allow),
+        other => Err(format!("{other:?} is neither \"ask\" nor \"allow\"")),
+    }
 }
 
 pub(super) fn tills(text: &str) -> Result<Tills, String> {

@@ -31,6 +31,20 @@ pub mod word {
     pub const TILL_PAIRED: &str = "till_paired";
     /// A till's token was taken back.
     pub const TILL_REVOKED: &str = "till_revoked";
+    /// Money went back in another way than it came.
+    pub const REFUNDED_OTHERWISE: &str = "refund_other_tender";
+    /// Something was sold at another price than the book's.
+    pub const PRICE_OVERRIDDEN: &str = "price_overridden";
+    /// A line was taken away that the kitchen had.
+    pub const LINE_VOIDED: &str = "line_voided";
+    /// The drawer was opened without a sale.
+    pub const DRAWER_OPENED: &str = "drawer_opened";
+    /// A shift was closed from another till than its own.
+    pub const SHIFT_CLOSED_ELSEWHERE: &str = "shift_closed_elsewhere";
+    /// A payment is to be given back, or never taken.
+    pub const PAYMENT_REVERSED: &str = "payment_reversed";
+    /// A terminal was asked for money again, after somebody said that nothing had been taken.
+    pub const PAYMENT_ASKED_AGAIN: &str = "payment_asked_again";
     /// The clock moved by itself, or was set.
     pub const CLOCK_JUMPED: &str = "clock_jumped";
 }

@@ -1,7 +1,6 @@
 //! Baskets of the whole store: every till sees the same ones.
 
 use pos_model::{BasketId, BusinessDate, LineId, SaleId, Stamp, Tag, TillId};
-use protocol::latest::AuditMarked;
 use protocol::latest::basket_api::{BasketChange, BasketLineState, BasketState, BasketView, ChangeBasket, OpenBasket};
 use protocol::latest::local_api::Change;
 use rusqlite::{OptionalExtension, params};
@@ -10,6 +9,7 @@ use till::kitchen::{KitchenLine, KitchenOrder};
 use till::people::Action;
 use till::sold_out::Needs;
 
+use super::audit::{Noteworthy, word};
 use super::basket_document::{basket_of, changes_of, view_of};
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
@@ -209,18 +209,8 @@ impl Store {
     ) -> Result<(), Error> {
         let line = basket.lines.iter().find(|line| line.line_id == line_id);
         let detail = line.map(|line| format!("{} x {}", line.quantity, line.sku)).unwrap_or_default();
-        let mark = AuditMarked {
-            action: Tag::new("line_voided").expect("a word of small letters is a tag"),
-            till_id: Some(till_id.clone()),
-            operator_id: permit.operator.clone(),
-            approver_id: permit.approver.clone(),
-            reason: Some(reason.clone()),
-            subject: basket.basket_id.to_string(),
-            detail,
-            amount_minor: None,
-            marked_at: moment.at(),
-        };
-        self.record(moment, mark).map(drop)
+        let mark = Noteworthy::new(word::LINE_VOIDED).at(till_id).permitted(permit).about(basket.basket_id);
+        self.mark(moment, mark.because(Some(reason.clone())).saying(detail)).map(drop)
     }
 }
 

@@ -111,6 +111,11 @@ impl Moment {
         self.at
     }
 
+    /// Says which command is being carried out: what an approval was used for shows by it.
+    pub(super) const fn carries_out(&mut self, command: CommandId) {
+        self.command = Some(command);
+    }
+
     /// The command that is being carried out; none if it is the agent's own doing.
     pub(super) const fn command(&self) -> Option<CommandId> {
         self.command
@@ -143,7 +148,7 @@ impl Store {
                 .map_err(|error| Error::Damaged(format!("the answer to command {}: {error}", command.id)))?;
             return Ok(Once::Replayed(answer));
         }
-        moment.command = Some(command.id);
+        moment.carries_out(command.id);
         let done = self.atomically(Durability::Promise, |store| {
             let answer = operation(store, moment)?;
             let json = serde_json::to_vec(&answer).expect("an answer of text and numbers always encodes");
@@ -158,8 +163,7 @@ impl Store {
         });
         match done {
             Ok(answer) => Ok(Once::New(answer)),
-            Err(Error::Refused(refused)) => Ok(Once::Refused(refused)),
-            Err(error) => Err(error),
+            Err(error) => error.into_refusal().map(Once::Refused),
         }
     }
 
@@ -172,8 +176,7 @@ impl Store {
     ) -> Result<Result<T, Refused>, Error> {
         match self.atomically(Durability::Promise, |store| operation(store, moment)) {
             Ok(value) => Ok(Ok(value)),
-            Err(Error::Refused(refused)) => Ok(Err(refused)),
-            Err(error) => Err(error),
+            Err(error) => error.into_refusal().map(Err),
         }
     }
 

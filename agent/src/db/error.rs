@@ -99,6 +99,23 @@ impl Error {
         }
     }
 
+    /// What the one who asked is told, if it breaks a rule; else the failure.
+    pub(super) fn into_refusal(self) -> Result<Refused, Self> {
+        match self {
+            Self::Refused(refused) => Ok(refused),
+            Self::Encode(EncodeError::TooLarge { bytes }) => {
+                let max = protocol::latest::EVENT_BYTES_MAX;
+                let text = format!("what is to be recorded takes {bytes} bytes, at most {max} are possible");
+                Ok(Refused::rule("request.event_too_large", text))
+            }
+            Self::TooManyTills { max } => {
+                let text = format!("this store has {max} tills already; a till keeps its id for ever");
+                Ok(Refused::rule("sale.too_many_tills", text))
+            }
+            error => Err(error),
+        }
+    }
+
     /// Names a commit that failed: a failing disk leaves it open what became of it.
     pub(super) fn of_commit(source: rusqlite::Error) -> Self {
         match classify(&source) {

@@ -235,9 +235,7 @@ fn a_folder_put_back_never_uses_a_place_again() {
     let mut store = open(&path);
     open_epoch(&mut store, 2);
     // The centre knows of receipt 2; the operator sees what is missing, and the number is not given again.
-    store
-        .raise_receipts(&[protocol::latest::ReceiptHead { till_id: "T1".parse().expect("valid"), receipt_no: 2 }])
-        .expect("raises");
+    store.raise_receipts(&[protocol::latest::ReceiptHead::new("T1".parse().expect("valid"), 2)]).expect("raises");
     assert_eq!(sell(&mut store, 3).receipt_no, 3);
     let report = store.view().epochs().expect("reads")[0];
     assert!(report.head < lost.place.seq, "the epoch of the lost sale is over and ends before it");

@@ -365,6 +365,7 @@ fn report_of(report: &ZReport, plan: &PaperPlan, printed_at: Stamp) -> Report {
                 row("Sales", Some(report.sales.count), Some(report.sales.gross_minor)),
                 row("Refunds", Some(report.refunds.count), Some(report.refunds.gross_minor)),
                 row("Net of refunds", None, Some(Money::from_minor(net))),
+                row("Cash rounding", None, Some(report.cash_rounding_minor)),
                 numbers,
             ],
         ),

@@ -5,7 +5,6 @@
 //! used commit with the sale, or not at all. From there on nothing of the attempt changes.
 
 use pos_model::{ApprovalId, AttemptId, Money, OperatorId, SaleId, Stamp, Tag, TillId};
-use protocol::latest::AuditMarked;
 use protocol::latest::local_api::Change;
 use protocol::latest::payment::{PaymentState, PaymentView};
 use rusqlite::{Connection, Row, params};
@@ -13,9 +12,11 @@ use till::Tender;
 use till::payment::{Attempt, AttemptState, PaymentRefusal, ReversalReason, may_ask};
 use till::people::Action;
 
+use super::audit::{Noteworthy, word};
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::notice::Notice;
+use super::permit::Permit;
 use super::sale::find_receipt;
 use super::store::{Durability, Store};
 use super::view::View;
@@ -37,6 +38,17 @@ pub struct KeptAttempt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AskAgain {
     /// Who else has allowed it, where the operator's role does not suffice.
+    pub approval: Option<ApprovalId>,
+}
+
+/// Who wants a payment reversed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskReversal {
+    /// The till that asks.
+    pub till_id: TillId,
+    /// Who works there.
+    pub operator_id: Option<OperatorId>,
+    /// Who else has allowed it, where it is another till's payment and the operator's role does not suffice.
     pub approval: Option<ApprovalId>,
 }
 
@@ -103,7 +115,7 @@ impl Store {
             let (operator, subject) = (attempt.operator_id.as_ref(), attempt.sale_id.to_string());
             let action = Action::SettlePayment;
             let permit = self.permit(moment, &attempt.till_id, operator, approval, action, &subject)?;
-            self.record(moment, mark("payment_asked_again", attempt, permit.approver, moment))?;
+            self.mark(moment, marked(word::PAYMENT_ASKED_AGAIN, attempt).permitted(&permit))?;
         }
         self.attempt_changed(attempt, false);
         Ok(())
@@ -143,16 +155,22 @@ impl Store {
     }
 
     /// Notes that an attempt is to be reversed: from there on no sale is paid with it. Within a command that is carried
-    /// out once. What is declined or reversed stays as it is.
+    /// out once. What is declined or reversed stays as it is. That of another till takes somebody who may.
     pub fn want_reversal(
         &mut self,
         attempt_id: AttemptId,
-        till_id: &TillId,
-        operator_id: Option<&OperatorId>,
+        asks: &AskReversal,
         reason: ReversalReason,
         moment: &mut Moment,
     ) -> Result<(), Error> {
         let KeptAttempt { mut attempt, used } = self.kept_attempt(attempt_id)?;
+        let AskReversal { till_id, operator_id, approval } = asks;
+        let permit = if attempt.till_id == *till_id {
+            Permit { operator: operator_id.clone(), approver: None }
+        } else {
+            let (action, subject) = (Action::ReverseOthersPayment, attempt_id.to_string());
+            self.permit(moment, till_id, operator_id.as_ref(), *approval, action, &subject)?
+        };
         if used {
             return Err(refused(&PaymentRefusal::Used { attempt_id }));
         }
@@ -166,13 +184,8 @@ impl Store {
                 params![attempt_id.as_bytes(), reason.as_str()],
             )
             .doing("note that a payment is to be reversed")?;
-        let by = AuditMarked {
-            till_id: Some(till_id.clone()),
-            operator_id: operator_id.cloned(),
-            reason: Tag::new(reason.as_str()).ok(),
-            ..mark("payment_reversed", &attempt, None, moment)
-        };
-        self.record(moment, by)?;
+        let mark = marked(word::PAYMENT_REVERSED, &attempt).at(till_id).permitted(&permit);
+        self.mark(moment, mark.because(Tag::new(reason.as_str()).ok()))?;
         self.attempt_changed(&attempt, false);
         Ok(())
     }
@@ -251,18 +264,9 @@ fn pays_for(found: &KeptAttempt, sale_id: SaleId, tender: &Tender) -> Result<(),
     Ok(())
 }
 
-fn mark(action: &'static str, attempt: &Attempt, approver_id: Option<OperatorId>, moment: &Moment) -> AuditMarked {
-    AuditMarked {
-        action: Tag::new(action).expect("a word of small letters is a tag"),
-        till_id: Some(attempt.till_id.clone()),
-        operator_id: attempt.operator_id.clone(),
-        approver_id,
-        reason: None,
-        subject: attempt.attempt_id.to_string(),
-        detail: format!("{} at terminal {} for sale {}", attempt.kind, attempt.terminal, attempt.sale_id),
-        amount_minor: Some(attempt.amount),
-        marked_at: moment.at(),
-    }
+fn marked(action: &'static str, attempt: &Attempt) -> Noteworthy {
+    let detail = format!("{} at terminal {} for sale {}", attempt.kind, attempt.terminal, attempt.sale_id);
+    Noteworthy::new(action).at(&attempt.till_id).about(attempt.attempt_id).saying(detail).worth(attempt.amount)
 }
 
 impl KeptAttempt {

@@ -190,7 +190,8 @@ impl Store {
     }
 
     /// Adds an operator, or makes one what `change` says. A new PIN, or a return, forgets wrong ones. Someone who may not
-    /// sign on any more leaves every till. `permit` says who asks; nobody if it is the owner of the folder.
+    /// sign on any more leaves every till. `permit` says who asks; nobody if it is the owner of the folder, who alone may
+    /// take the last manager away.
     pub fn put_operator(
         &mut self,
         moment: &mut Moment,
@@ -200,6 +201,14 @@ impl Store {
     ) -> Result<OperatorView, Error> {
         let OperatorChange { operator_id, name, role, active, pin_hash } = change;
         let before = self.view().operator_row(&operator_id)?;
+        let is_manager = |role, active| active && role == Role::Manager;
+        let was_manager = before.as_ref().is_some_and(|row| is_manager(row.role, row.active));
+        if till_id.is_some() && was_manager && !is_manager(role, active) && self.managers()? <= 1 {
+            let text = format!(
+                "{operator_id} is the last manager: add another one first, or ask the owner of the agent's folder"
+            );
+            return Err(Refused::rule("operator.last_manager", text).into());
+        }
         let (action, pin_hash, said) = match (&before, pin_hash) {
             (None, None) => {
                 let text = format!("operator {operator_id} is added, and needs a PIN");
@@ -244,6 +253,16 @@ impl Store {
             }
         }
         self.operator_changed(&operator_id)
+    }
+
+    fn managers(&self) -> Result<i64, Error> {
+        self.connection
+            .query_row(
+                "SELECT count(*) FROM operator WHERE active = 1 AND role = ?1",
+                [Role::Manager.as_str()],
+                |row| row.get(0),
+            )
+            .doing("count the managers")
     }
 
     fn check_room(&self) -> Result<(), Error> {
@@ -332,10 +351,11 @@ impl View<'_> {
         })
     }
 
-    /// Whether anybody may sign on: until then, everything is allowed to everybody.
+    /// Whether people were ever set up: until then, everything is allowed to everybody. Where all have left, nothing is,
+    /// until the owner of the folder adds somebody.
     pub fn has_operators(&self) -> Result<bool, Error> {
         self.connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM operator WHERE active = 1)")
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM operator)")
             .and_then(|mut select| select.query_row([], |row| row.get(0)))
             .doing("look for operators")
     }

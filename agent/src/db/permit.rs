@@ -16,6 +16,7 @@ use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::people::{PinHash, parsed};
 use super::store::Store;
+use super::view::View;
 
 /// Who does something, and who allowed it. It goes into the event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,6 +40,20 @@ pub struct Approval {
     pub action: Action,
     /// On what.
     pub subject: String,
+}
+
+impl View<'_> {
+    /// Whether somebody at a till may see what should be in a drawer: everybody where nobody has set up people, else
+    /// whoever is signed on there and may.
+    pub fn sees_drawer(&self, till_id: Option<&TillId>) -> Result<bool, Error> {
+        if !self.has_operators()? {
+            return Ok(true);
+        }
+        let Some(till_id) = till_id else { return Ok(false) };
+        let Some(operator_id) = self.signed_on_at(till_id)? else { return Ok(false) };
+        let row = self.active_operator(&operator_id)?;
+        Ok(row.is_some_and(|row| may(row.role, Action::ReadDrawer) == Decision::Allowed))
+    }
 }
 
 impl Store {
@@ -177,7 +192,7 @@ impl Store {
         if !suffices {
             return not_allowed("approval.role_too_low", "was given by somebody who may not do this any more");
         }
-        // The agent's own doings have no command; a random id would say no more than none.
+        // The command's id, that of a sale or refund included. The agent's own doings have none, and need no approval.
         let used_by = moment.command().map_or([0; 16], |id| *id.as_bytes());
         self.connection
             .execute(

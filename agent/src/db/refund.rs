@@ -3,22 +3,23 @@
 //! What goes back is what the sale has stored; nothing is priced anew. The units that came back are kept for the whole
 //! store, so all refunds of a sale on all tills together never exceed it.
 
-use std::collections::BTreeMap;
-
-use pos_model::{BusinessDate, Money, Quantity, RefundId, SaleId, ShiftId, Tag};
+use pos_model::{BusinessDate, CommandId, Money, Quantity, RefundId, SaleId, ShiftId};
 use pricing::book::CashRounding;
 use protocol::latest::local_api::{Change, TenderCommand};
 use protocol::latest::refund_api::{CompleteRefund, Goods, RefundLineCommand, RefundLineView, RefundReceipt};
 use protocol::latest::{
-    Consumption, RefundCompleted, RefundKind, RefundLine, ReturnedGoods, SaleCompleted, SaleLine, SaleTotals, Tender,
+    Consumption, RefundCompleted, RefundKind, RefundLine, ReturnedGoods, SaleCompleted, SaleLine, SaleTotals,
 };
 use rusqlite::{OptionalExtension, params};
 use till::people::Action;
-use till::{CASH, GivenBack, RefundRefusal, SoldUnits, Wanted, give_back, tenders_of_origin};
+use till::{GivenBack, RefundRefusal, SoldUnits, Wanted, give_back};
 
+use super::audit::{Noteworthy, word};
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::kitchen_step::SaidBy;
+use super::permit::Permit;
+use super::refund_tender::{MoneyBack, by_hand, money_back};
 use super::sale::{CommandDigest, next_receipt_no};
 use super::shift::{OpenShift, check_note};
 use super::store::{Durability, Store};
@@ -58,12 +59,7 @@ impl Store {
         }
         match self.atomically(Durability::Promise, |store| store.write_refund(command, digest, moment, rounding)) {
             Ok(receipt) => Ok(RefundRecorded::New(receipt)),
-            Err(Error::Refused(refused)) => Ok(RefundRecorded::Refused(refused)),
-            Err(Error::TooManyTills { max }) => {
-                let text = format!("this store has {max} tills already; a till keeps its id for ever");
-                Ok(RefundRecorded::Refused(Refused::rule("sale.too_many_tills", text)))
-            }
-            Err(error) => Err(error),
+            Err(error) => error.into_refusal().map(RefundRecorded::Refused),
         }
     }
 
@@ -75,32 +71,26 @@ impl Store {
         rounding: Option<CashRounding>,
     ) -> Result<RefundReceipt, Error> {
         check_note(&command.note)?;
+        moment.carries_out(CommandId::new(command.refund_id.uuid()));
         let sale = self.sale_to_refund(&command)?;
         let shift = self.shift_to_count_in(&command.till_id)?;
         let returned = self.returned_units(command.sale_id)?;
         if command.void {
             self.check_void(&sale, &returned, shift.as_ref(), moment)?;
         }
-        let action = if command.void { Action::VoidSale } else { Action::Refund };
-        let (operator, subject) = (command.operator_id.as_ref(), command.sale_id.to_string());
-        let permit = self.permit(moment, &command.till_id, operator, command.approval_id, action, &subject)?;
         let sold: Vec<SoldUnits> =
             sale.lines.iter().zip(&returned).map(|(line, returned)| sold_units(line, returned)).collect();
         let (wanted, goods) = wanted(&command, sale.lines.len());
         let given = give_back(&sold, &wanted)?;
         let due = sum(given.iter().map(|back| back.gross))?;
-        let gone_back = self.gone_back(command.sale_id)?;
-        let tenders = refund_tenders(&command, &sale, &gone_back, due)?;
-        let (tenders, cash_rounding) = round_cash(tenders, rounding);
+        let before = self.view().refunds_of(command.sale_id)?;
+        let MoneyBack { tenders, cash_rounding, beyond } = money_back(&command, &sale, &before, due, rounding)?;
+        let permit = self.permit_refund(moment, &command, beyond)?;
 
         let business_date = self.business_date(moment.at(), shift.as_ref());
         let receipt_no = next_receipt_no(&self.connection, command.till_id.as_str())?;
-        let lines: Vec<RefundLine> = given
-            .iter()
-            .map(|back| {
-                refund_line(back, &sale.lines[back.line], goods.get(&back.line).copied().unwrap_or(command.goods))
-            })
-            .collect();
+        let lines: Vec<RefundLine> =
+            given.iter().map(|back| refund_line(back, &sale.lines[back.line], goods[back.entry])).collect();
         let left = given.iter().map(|back| (back.line, units_left(&sold[back.line], &given, back.line))).collect();
         let tax = sum(given.iter().map(|back| back.tax))?;
         let shift_id = shift.map(|shift| shift.shift_id);
@@ -146,6 +136,23 @@ impl Store {
         Ok(receipt)
     }
 
+    /// Asks whether the operator may do it, and marks what goes back in another way than it came.
+    fn permit_refund(&mut self, moment: &mut Moment, command: &CompleteRefund, beyond: Money) -> Result<Permit, Error> {
+        let action = match (beyond > Money::ZERO, command.void) {
+            (true, _) => Action::RefundOtherTender,
+            (false, true) => Action::VoidSale,
+            (false, false) => Action::Refund,
+        };
+        let (operator, subject) = (command.operator_id.as_ref(), command.sale_id.to_string());
+        let permit = self.permit(moment, &command.till_id, operator, command.approval_id, action, &subject)?;
+        if beyond > Money::ZERO {
+            let mark = Noteworthy::new(word::REFUNDED_OTHERWISE).at(&command.till_id).permitted(&permit).about(subject);
+            let mark = mark.because(Some(command.reason.clone())).worth(beyond);
+            self.mark(moment, mark.saying(format!("refund {}", command.refund_id)))?;
+        }
+        Ok(permit)
+    }
+
     /// The sale as it was recorded, if it is one of this store's and still held.
     fn sale_to_refund(&self, command: &CompleteRefund) -> Result<SaleCompleted, Error> {
         let sale_id = command.sale_id;
@@ -186,6 +193,13 @@ impl Store {
         if still {
             return Ok(());
         }
+        if let Some(made_in) = sale.shift_id
+            && let Some(till_id) = self.view().open_at(made_in)?
+        {
+            let text =
+                format!("the shift in which the sale was made is open at till {till_id}: void it there, or refund it");
+            return Err(Refused::rule("void.other_till", text).into());
+        }
         Err(Refused::rule("void.too_late", "the shift in which the sale was made is over; refund it instead").into())
     }
 
@@ -208,22 +222,6 @@ impl Store {
         Ok(lines)
     }
 
-    fn gone_back(&self, sale_id: SaleId) -> Result<BTreeMap<Tag, Money>, Error> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT kind, amount_minor FROM refund_tender WHERE sale_id = ?1")
-            .doing("read what has gone back")?;
-        let rows = select
-            .query_map([sale_id.as_bytes()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
-            .doing("read what has gone back")?;
-        rows.map(|row| {
-            let (kind, minor) = row.doing("read what has gone back")?;
-            let kind = Tag::new(&kind).map_err(|error| Error::Damaged(error.to_string()))?;
-            Ok((kind, Money::from_minor(minor)))
-        })
-        .collect()
-    }
-
     fn note_returned(&self, refund: &RefundCompleted) -> Result<(), Error> {
         let mut unit = self
             .connection
@@ -241,6 +239,7 @@ impl Store {
                  ON CONFLICT DO UPDATE SET amount_minor = amount_minor + excluded.amount_minor",
             )
             .doing("note what has gone back")?;
+        // Nothing reads it but a program of an earlier version on the same books.
         for paid in &refund.tenders {
             tender
                 .execute(params![refund.sale_id.as_bytes(), paid.kind.as_str(), paid.amount_minor.minor()])
@@ -343,55 +342,20 @@ fn units_left(sold: &SoldUnits, given: &[GivenBack], line: usize) -> u32 {
     u32::try_from(sold.count().saturating_sub(sold.returned.len().saturating_add(back))).unwrap_or(u32::MAX)
 }
 
-/// What the till wants back, and what became of the goods by line.
-fn wanted(command: &CompleteRefund, lines: usize) -> (Vec<(usize, Wanted)>, BTreeMap<usize, Goods>) {
+/// What the till wants back, and what became of the goods of each entry.
+fn wanted(command: &CompleteRefund, lines: usize) -> (Vec<(usize, Wanted)>, Vec<Goods>) {
     if command.void {
-        return ((0..lines).map(|line| (line, Wanted::Rest)).collect(), BTreeMap::new());
+        return ((0..lines).map(|line| (line, Wanted::Rest)).collect(), vec![command.goods; lines]);
     }
-    let place = |line: &RefundLineCommand| usize::try_from(line.line).unwrap_or(usize::MAX);
-    let wanted = command.lines.iter().map(|line| {
+    let entry = |line: &RefundLineCommand| {
         let what = match (line.count, line.units.is_empty()) {
             (_, false) => Wanted::Units(line.units.clone()),
             (Some(count), true) => Wanted::Count(count),
             (None, true) => Wanted::Rest,
         };
-        (place(line), what)
-    });
-    (wanted.collect(), command.lines.iter().map(|line| (place(line), line.goods)).collect())
-}
-
-/// How the money goes back: as the till says, or the way it came.
-fn refund_tenders(
-    command: &CompleteRefund,
-    sale: &SaleCompleted,
-    gone_back: &BTreeMap<Tag, Money>,
-    due: Money,
-) -> Result<Vec<Tender>, Error> {
-    let tender = |kind: Tag, amount_minor: Money| Tender { kind, amount_minor, attempt_id: None, reference: None };
-    if command.tenders.is_empty() {
-        let paid: Vec<(Tag, Money)> =
-            sale.tenders.iter().map(|tender| (tender.kind.clone(), tender.amount_minor)).collect();
-        return Ok(tenders_of_origin(&paid, gone_back, due)
-            .into_iter()
-            .map(|(kind, amount)| tender(kind, amount))
-            .collect());
-    }
-    let given = sum(command.tenders.iter().map(|tender| tender.amount_minor))?;
-    if given != due || command.tenders.iter().any(|tender| tender.amount_minor <= Money::ZERO) {
-        return Err(RefundRefusal::TendersDiffer { given, due }.into());
-    }
-    Ok(command.tenders.iter().map(|said| tender(said.kind.clone(), said.amount_minor)).collect())
-}
-
-/// Rounds what goes back in cash to the coins there are. Returns the tenders, and by how much the cash differs.
-fn round_cash(mut tenders: Vec<Tender>, rounding: Option<CashRounding>) -> (Vec<Tender>, Money) {
-    let mut difference = Money::ZERO;
-    if let (Some(rounding), Some(cash)) = (rounding, tenders.iter_mut().rfind(|tender| tender.kind.as_str() == CASH)) {
-        difference = pricing::cash_rounding(cash.amount_minor, rounding);
-        cash.amount_minor = Money::from_minor(cash.amount_minor.minor().saturating_add(difference.minor()));
-    }
-    tenders.retain(|tender| tender.amount_minor > Money::ZERO);
-    (tenders, difference)
+        ((usize::try_from(line.line).unwrap_or(usize::MAX), what), line.goods)
+    };
+    command.lines.iter().map(entry).unzip()
 }
 
 fn refund_line(back: &GivenBack, sold: &SaleLine, goods: Goods) -> RefundLine {
@@ -490,6 +454,7 @@ fn receipt(refund: &RefundCompleted, recorded_at_ms: i64) -> RefundReceipt {
             })
             .collect(),
         cash_rounding_minor: refund.cash_rounding_minor,
+        by_hand: by_hand(&refund.tenders),
         recorded_at_ms,
     }
 }

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use pos_model::{ApprovalId, BasketId, BusinessDate, Currency, EventId, Money, SaleId, ShiftId, Stamp, Tag, TillId};
+use pos_model::{
+    ApprovalId, BasketId, BusinessDate, CommandId, Currency, EventId, Money, SaleId, ShiftId, Stamp, TillId,
+};
 use protocol::latest::local_api::{Change, SaleReceipt};
-use protocol::latest::{AuditMarked, EncodeError, Event, SaleCompleted};
+use protocol::latest::{EncodeError, Event, SaleCompleted};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use till::limits::TILLS_MAX;
 use till::people::Action;
 use till::sold_out::Needs;
 use till::{BasketAt, Refusal, SaleDraft};
 
+use super::audit::{Noteworthy, word};
 use super::basket::Numbered;
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
@@ -58,7 +61,8 @@ impl Store {
         if !missing.is_empty() && !is_paid {
             return Ok(Recorded::Refused(Refusal::SoldOut { missing }));
         }
-        let moment = Moment::new(now, event_id);
+        let mut moment = Moment::new(now, event_id);
+        moment.carries_out(CommandId::new(draft.sale_id.uuid()));
         match self.atomically(Durability::Promise, |store| store.write_sale(draft, digest, moment, &needs)) {
             Ok(receipt) => Ok(Recorded::New(receipt)),
             Err(Error::Encode(EncodeError::TooLarge { bytes })) => {
@@ -94,6 +98,7 @@ impl Store {
         self.note_sold(&mut moment, needs)?;
         self.send_sale(&moment, &draft, pickup_no, business_date)?;
         let (approval_id, override_minor) = (draft.approval_id, overridden(&draft));
+        let asks_for_own_prices = draft.asks_for_own_prices;
         let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency, shift_id });
         add_to_day(&self.connection, &sale)?;
         self.amend_day(business_date)?;
@@ -110,7 +115,7 @@ impl Store {
             change_minor: sale.change_minor,
             recorded_at_ms: now.utc_ms,
         };
-        self.permit_sale(&mut moment, &sale, approval_id, override_minor)?;
+        self.permit_sale(&mut moment, &sale, approval_id, override_minor, asks_for_own_prices)?;
         self.print_receipt(&moment, &sale)?;
         self.append(&Event { id: event_id, at: now, body: sale.into() })?;
         let counted = Counted { shift_id, basket_id };
@@ -127,26 +132,22 @@ impl Store {
         sale: &SaleCompleted,
         approval_id: Option<ApprovalId>,
         override_minor: Option<Money>,
+        asks_for_own_prices: bool,
     ) -> Result<(), Error> {
         if sale.imported.is_some() {
             return Ok(());
         }
-        let action = if override_minor.is_some() { Action::PriceOverride } else { Action::Sell };
+        let own_prices = asks_for_own_prices && self.view().has_operators()?;
+        let action = if own_prices || override_minor.is_some() { Action::PriceOverride } else { Action::Sell };
         let (operator, subject) = (sale.operator_id.as_ref(), sale.sale_id.to_string());
         let permit = self.permit(moment, &sale.till_id, operator, approval_id, action, &subject)?;
-        let Some(amount) = override_minor else { return Ok(()) };
-        let mark = AuditMarked {
-            action: Tag::new("price_overridden").expect("a word of small letters is a tag"),
-            till_id: Some(sale.till_id.clone()),
-            operator_id: permit.operator,
-            approver_id: permit.approver,
-            reason: None,
-            subject,
-            detail: String::new(),
-            amount_minor: Some(amount),
-            marked_at: moment.at(),
+        let mark = Noteworthy::new(word::PRICE_OVERRIDDEN).at(&sale.till_id).permitted(&permit).about(subject);
+        let mark = match (override_minor, own_prices) {
+            (Some(amount), false) => mark.worth(amount),
+            (_, true) => mark.saying("prices of the till's own").worth(sale.totals.gross_minor),
+            (None, false) => return Ok(()),
         };
-        self.record(moment, mark).map(drop)
+        self.mark(moment, mark).map(drop)
     }
 
     /// The number that is called out: that of the basket, if the kitchen knows it already.

@@ -4,7 +4,7 @@ use pos_model::Seq;
 use rusqlite::{OptionalExtension, params};
 
 use super::error::{Doing, Error};
-use super::shift::oldest_in_open_shift;
+use super::shift_view::oldest_in_open_shift;
 use super::store::{Durability, Store};
 
 /// The shortest retention of confirmed events: 14 days. The centre may be restored from a backup that is older than the

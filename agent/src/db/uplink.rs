@@ -67,8 +67,8 @@ impl Store {
         })
     }
 
-    /// Moves receipt counters forward to these numbers, never back. After a restored folder this keeps numbers that are
-    /// on printed receipts from being given again.
+    /// Moves the counters of receipts and of Z reports forward to these numbers, never back, and with the latter the grand
+    /// totals. After a restored folder this keeps numbers that are on printed receipts and reports from being given again.
     pub fn raise_receipts(&mut self, heads: &[ReceiptHead]) -> Result<(), Error> {
         self.atomically(Durability::Hint, |store| {
             let mut raise = store
@@ -82,6 +82,19 @@ impl Store {
                 // A number beyond all sense would leave no room to count on, so it is not taken.
                 let Ok(receipt_no) = u32::try_from(head.receipt_no) else { continue };
                 raise.execute(params![head.till_id.as_str(), receipt_no]).doing("raise a receipt number")?;
+            }
+            let mut raise = store
+                .connection
+                .prepare_cached(
+                    "INSERT INTO till_book (till_id, z_no, grand_total_minor) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET z_no = excluded.z_no, grand_total_minor = excluded.grand_total_minor
+                     WHERE excluded.z_no > z_no",
+                )
+                .doing("raise a report's number")?;
+            for head in heads.iter().filter(|head| head.z_no > 0) {
+                let Ok(z_no) = u32::try_from(head.z_no) else { continue };
+                let row = params![head.till_id.as_str(), z_no, head.grand_total_minor.minor()];
+                raise.execute(row).doing("raise a report's number")?;
             }
             Ok(())
         })
@@ -101,6 +114,7 @@ mod tests {
     use super::*;
     use crate::db::testing::{open_epoch, reopen, sell, store};
     use pos_model::ChainHash;
+    use pos_model::Money;
 
     fn mark(store: &Store, epoch: u64, seq: u64) -> Mark {
         let (epoch, seq) = (Epoch::new(epoch), Seq::new(seq));
@@ -170,7 +184,7 @@ mod tests {
         assert_eq!(sell(&mut store, 1).receipt_no, 1);
         let raise = |store: &mut Store, receipt_no| {
             let till_id = "T1".parse().expect("valid");
-            store.raise_receipts(&[ReceiptHead { till_id, receipt_no }]).expect("works");
+            store.raise_receipts(&[ReceiptHead::new(till_id, receipt_no)]).expect("works");
         };
         raise(&mut store, 41);
         assert_eq!(sell(&mut store, 2).receipt_no, 42);
@@ -178,6 +192,28 @@ mod tests {
         raise(&mut store, u64::MAX);
         assert_eq!(sell(&mut store, 3).receipt_no, 43);
         assert_eq!(store.view().receipt_heads().expect("reads")[0].receipt_no, 43);
+    }
+
+    #[test]
+    fn numbers_and_grand_totals_of_reports_are_raised_and_never_lowered() {
+        let mut store = store();
+        open_epoch(&mut store, 1);
+        let raise = |store: &mut Store, z_no, total| {
+            let head = ReceiptHead::new("T1".parse().expect("valid"), 0);
+            let head = ReceiptHead { z_no, grand_total_minor: Money::from_minor(total), ..head };
+            store.raise_receipts(&[head]).expect("works");
+        };
+        let held = |store: &Store| -> (i64, i64) {
+            let sql = "SELECT z_no, grand_total_minor FROM till_book WHERE till_id = 'T1'";
+            store.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a till")
+        };
+        raise(&mut store, 5, 9000);
+        assert_eq!(held(&store), (5, 9000), "the till has had reports since the copy was made");
+        raise(&mut store, 4, 8000);
+        raise(&mut store, u64::MAX, 1);
+        assert_eq!(held(&store), (5, 9000));
+        raise(&mut store, 6, 7000);
+        assert_eq!(held(&store), (6, 7000));
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl<'c> View<'c> {
         rows.map(|row| {
             let (till_id, receipt_no) = row.doing("read the receipt numbers")?;
             let till_id = till_id.parse().map_err(|_| Error::Damaged(format!("till {till_id:?} is none")))?;
-            Ok(ReceiptHead { till_id, receipt_no: receipt_no.unsigned_abs() })
+            Ok(ReceiptHead::new(till_id, receipt_no.unsigned_abs()))
         })
         .collect()
     }

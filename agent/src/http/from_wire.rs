@@ -50,9 +50,17 @@ pub(super) fn sale(
     if usize::from(order.is_some()) + usize::from(basket.is_some()) + usize::from(!command.lines.is_empty()) > 1 {
         return Err(Refusal::LinesAndOrder);
     }
-    let basket_at = basket.as_ref().map(|basket| BasketAt { basket_id: basket.basket_id, revision: basket.revision });
+    let shown = command.basket_revision;
+    let basket_at = match (&basket, shown) {
+        (Some(basket), Some(revision)) => Some(BasketAt { basket_id: basket.basket_id, revision }),
+        (None, None) => None,
+        _ => return Err(Refusal::BasketRevision),
+    };
     let Some(order) = basket.map(|basket| order_of(basket, &mut command)).or(order) else {
-        return complete(inner(command, quantities));
+        let asks_for_own_prices = command.imported.is_none() && counter.asks_for_own_prices();
+        let mut draft = complete(inner(command, quantities))?;
+        draft.asks_for_own_prices = asks_for_own_prices;
+        return Ok(draft);
     };
     let notes: Vec<Option<String>> = order.lines.iter().map(|line| line.note.clone()).collect();
     let at = command.imported.as_ref().map_or(now, local_api::ImportedCommand::sold_at);

@@ -19,6 +19,7 @@ use till::{Refusal, price_order};
 
 use super::problem::ApiError;
 use super::routes::ApiParts;
+use crate::config::OwnPrices;
 use crate::db::sold_out::what;
 use crate::price_book::{ActiveBook, BookInForce};
 
@@ -33,12 +34,19 @@ pub struct Counter {
     pub region: Option<Tag>,
     /// The groups that the store is in.
     pub groups: Vec<Tag>,
+    /// What becomes of prices that a till names itself.
+    pub own_prices: OwnPrices,
 }
 
 impl Counter {
     /// The book in force.
     pub fn book(&self) -> Result<Arc<ActiveBook>, Refusal> {
         self.book.borrow().clone().ok_or(Refusal::NoPriceBook)
+    }
+
+    /// Whether somebody has to allow the prices that a till names itself: the store sells by a book.
+    pub fn asks_for_own_prices(&self) -> bool {
+        self.own_prices == OwnPrices::Ask && self.book.borrow().is_some()
     }
 
     /// What is ordered, and the circumstances at a moment. What the till says of the order has to be well-formed.

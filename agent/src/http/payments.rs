@@ -14,7 +14,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Command, Said, answer, commands};
-use crate::db::{AskAgain, KeptAttempt, Refused};
+use crate::db::{AskAgain, AskReversal, KeptAttempt, Refused};
 use crate::writer::WriteError;
 
 commands!(ReversePayment);
@@ -126,7 +126,7 @@ async fn read(
 /// Give the money of an attempt back, or never take it.
 ///
 /// From there on no sale can be paid with it. The terminal is asked as soon as its rules allow, and again until it says
-/// that the money is back. What has paid for a sale is refunded instead.
+/// that the money is back. The payment of another till is reversed by somebody with the right to it. What has paid for a sale is refunded instead.
 #[utoipa::path(
     post, path = "/v1/payments/{attempt_id}/reverse", params(("attempt_id" = AttemptId, Path)),
     request_body = ReversePayment,
@@ -148,8 +148,10 @@ async fn reverse(
         ReverseReason::Person => ReversalReason::Person,
         ReverseReason::SaleGivenUp => ReversalReason::SaleGivenUp,
     };
+    let ReversePayment { till_id, operator_id, approval_id: approval, .. } = command;
+    let asks = AskReversal { till_id, operator_id, approval };
     let want = move |store: &mut crate::db::Store, moment: &mut crate::db::Moment| {
-        store.want_reversal(attempt_id, &command.till_id, command.operator_id.as_ref(), reason, moment)
+        store.want_reversal(attempt_id, &asks, reason, moment)
     };
     let Json(()) = answer(parts.writer.once(key, want).await?)?;
     // Should this end here, the attempt is open and without a task, and so it is found.

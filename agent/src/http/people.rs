@@ -167,7 +167,8 @@ async fn sign_off(State(parts): State<ApiParts>, said: Said<SignOff>) -> Result<
 
 /// Allow one action on one subject at a till, once, by the PIN of somebody whose role suffices.
 ///
-/// The command that does it names the `approval_id` within two minutes.
+/// The command that does it names the `approval_id` within two minutes. `subject` is the id of what it is about: the sale,
+/// basket, shift, attempt or operator; for cash into or out of a drawer the shift's id, a stroke, and the amount.
 #[utoipa::path(
     post, path = "/v1/approvals",
     request_body = GiveApproval,

@@ -12,6 +12,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use crate::db::{CommandDigest, RefundRecorded, Refused};
+use crate::doors::Caller;
 
 /// Entries of one refund.
 const ENTRIES_MAX: usize = till::limits::LINES_MAX;
@@ -29,7 +30,9 @@ pub(super) fn routes() -> Router<ApiParts> {
 
 /// Give money back for a sale, or take the whole sale back.
 ///
-/// When this answers 200 the refund is on disk. The same `refund_id` with the same content gives the same answer again.
+/// When this answers 200 the refund is on disk. It moves no money at a terminal: what `by_hand` names somebody gives back
+/// there. All refunds of a sale together give in cash what one would, rounded to coins once.
+/// The same `refund_id` with the same content gives the same answer again.
 #[utoipa::path(
     post, path = "/v1/refunds", request_body = CompleteRefund,
     responses(
@@ -42,9 +45,11 @@ pub(super) fn routes() -> Router<ApiParts> {
 )]
 async fn complete_refund(
     State(parts): State<ApiParts>,
+    caller: Caller,
     command: Result<Json<CompleteRefund>, JsonRejection>,
 ) -> Result<Json<RefundReceipt>, ApiError> {
     let Json(command) = command?;
+    caller.speaks_for(&command.till_id)?;
     let refund_id = command.refund_id;
     let count = command.lines.len();
     if count > ENTRIES_MAX || command.tenders.len() > till::limits::TENDERS_MAX || (command.void && count > 0) {

@@ -9,11 +9,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use pos_model::{BusinessDate, SaleId};
+use protocol::latest::basket_api::{BasketState, BasketView};
 use protocol::latest::local_api::{
     Change, CompleteSale, DayTotals, LinkState, Problem, SaleReceipt, SaleView, SyncState,
 };
 use serde::Deserialize;
-use till::Refusal;
 use till::stock::CoverRule;
 use tokio::sync::watch;
 use utoipa::OpenApi;
@@ -25,7 +25,7 @@ use super::{
     state, stock, to_wire,
 };
 use crate::changes::{Changes, Version};
-use crate::db::{CommandDigest, Recorded};
+use crate::db::{CommandDigest, Recorded, Refused};
 use crate::doors::{Caller, Doors};
 use crate::payment::Payments;
 use crate::pin_desk::PinDesk;
@@ -154,8 +154,9 @@ pub fn router(parts: ApiParts) -> Router {
     post, path = "/v1/sales", request_body = CompleteSale,
     responses(
         (status = 200, description = "Recorded, now or before", body = SaleReceipt),
+        (status = 403, description = "The token is another till's, somebody else has to allow it, or a sale is `imported` by another than the owner of the agent's folder"),
         (status = 404, description = "No such basket"),
-        (status = 409, description = "The sale_id has other content"),
+        (status = 409, description = "The sale_id has other content, or the basket is another than was shown"),
         (status = 422, description = "It breaks a rule"),
         (status = 503, description = "Busy, or the disk is full: nothing is recorded. With key store.outcome_unknown the disk failed during the commit: the same command tells after a restart"),
     )
@@ -168,6 +169,10 @@ async fn complete_sale(
 ) -> Result<Json<SaleReceipt>, ApiError> {
     let Json(mut command) = command?;
     caller.speaks_for(&command.till_id)?;
+    if command.imported.is_some() {
+        // It asks for no operator, no shift and no terminal, so it is no way to sell.
+        caller.owner_only()?;
+    }
     if command.traceparent.is_none() {
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
     }
@@ -176,11 +181,16 @@ async fn complete_sale(
         Some(basket_id) => Some(baskets::read(&parts, basket_id).await?),
         None => None,
     };
+    let changed = basket.as_ref().is_some_and(|basket| has_changed(basket, command.basket_revision));
     let (command, digest) = from_wire::canonical(command)?;
+    if changed {
+        let text = "the basket has changed since it was shown; look at it again";
+        return answered_before(&parts, sale_id, digest, Refused::overtaken("basket.changed", text).into()).await;
+    }
     let draft = from_wire::sale(command, basket, &parts.counter, parts.writer.clock().now());
     let draft = match draft.and_then(|draft| parts.payments.check(draft)) {
         Ok(draft) => draft,
-        Err(refusal) => return answered_before(&parts, sale_id, digest, refusal).await,
+        Err(refusal) => return answered_before(&parts, sale_id, digest, refusal.into()).await,
     };
     match parts.writer.record_sale(draft, digest).await? {
         Recorded::New(receipt) | Recorded::Replayed(receipt) => Ok(Json(receipt)),
@@ -196,13 +206,19 @@ async fn answered_before(
     parts: &ApiParts,
     sale_id: SaleId,
     digest: CommandDigest,
-    refusal: Refusal,
+    refusal: ApiError,
 ) -> Result<Json<SaleReceipt>, ApiError> {
     match parts.writer.receipt(sale_id).await? {
         Some((receipt, known)) if known == digest => Ok(Json(receipt)),
         Some(_) => Err(conflict(sale_id)),
-        None => Err(refusal.into()),
+        None => Err(refusal),
     }
+}
+
+/// Whether a basket that can still be paid is another than the till has shown.
+fn has_changed(basket: &BasketView, shown: Option<u64>) -> bool {
+    let alive = matches!(basket.state, BasketState::Open | BasketState::Held);
+    alive && shown.is_some_and(|shown| shown != basket.revision)
 }
 
 fn conflict(sale_id: SaleId) -> ApiError {

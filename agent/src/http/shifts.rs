@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Json, Path, Query, State};
 use axum::routing::{get, post};
-use pos_model::{BusinessDate, ShiftId};
+use pos_model::{BusinessDate, ShiftId, TillId};
 use protocol::latest::shift_api::{AmendShift, CloseDay, CloseShift, DayView, MoveCash, OpenShift, ShiftView, XReport};
 use serde::Deserialize;
 use utoipa::OpenApi;
@@ -13,6 +13,7 @@ use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Said, answer, commands};
 use crate::db::Refused;
+use crate::doors::Caller;
 
 commands!(OpenShift, MoveCash, CloseShift, AmendShift, CloseDay);
 
@@ -125,21 +126,66 @@ async fn amend(
 }
 
 /// What a shift has come to so far: the X report. Nothing is closed by it.
+///
+/// In a store with operators it says what should be in the drawer only if a shift lead is signed on at the till that asks,
+/// or if the owner of the agent's folder does.
 #[utoipa::path(
-    get, path = "/v1/shifts/{shift_id}/x-report", params(("shift_id" = ShiftId, Path)),
+    get, path = "/v1/shifts/{shift_id}/x-report",
+    params(
+        ("shift_id" = ShiftId, Path),
+        ("till_id" = Option<TillId>, Query, description = "The till that asks; left out, that of the token", example = "T1"),
+    ),
     responses(
         (status = 200, body = XReport),
+        (status = 400, description = "Not a UUID, or not a till"),
+        (status = 403, description = "The token is another till's"),
         (status = 404, description = "No such shift"),
     )
 )]
 async fn x_report(
     State(parts): State<ApiParts>,
+    caller: Caller,
     path: Result<Path<String>, PathRejection>,
+    query: Result<Query<Asking>, QueryRejection>,
 ) -> Result<Json<XReport>, ApiError> {
     let shift_id = shift_id(path)?;
+    let Query(Asking { till_id }) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+    let till_id = till_id.map(|text| text.parse::<TillId>()).transpose();
+    let till_id = till_id.map_err(|error| ApiError::malformed(error.to_string()))?;
+    if let Some(till_id) = &till_id {
+        caller.speaks_for(till_id)?;
+    }
+    let (is_owner, till_id) = match caller {
+        Caller::Owner => (true, till_id),
+        Caller::Till(own) => (false, Some(own)),
+        Caller::Anyone => (false, till_id),
+    };
     let now = parts.writer.clock().now();
-    let report = parts.readers.read(move |view| view.x_report(shift_id, now)).await?;
-    Ok(Json(XReport { shift_id, report: report.ok_or_else(|| unknown(shift_id))? }))
+    let read = move |view: crate::db::View<'_>| {
+        let report = view.x_report(shift_id, now)?;
+        let sees_drawer = is_owner || view.sees_drawer(till_id.as_ref())?;
+        Ok((report, sees_drawer))
+    };
+    let (report, sees_drawer) = parts.readers.read(read).await?;
+    let report = report.ok_or_else(|| unknown(shift_id))?;
+    let is_counted = report.z_no > 0;
+    let mut report = serde_json::to_value(report).expect("numbers and names always encode");
+    if !(sees_drawer || is_counted)
+        && let Some(parts) = report.as_object_mut()
+    {
+        for part in BLIND {
+            parts.remove(part);
+        }
+    }
+    Ok(Json(XReport { shift_id, report }))
+}
+
+/// What tells how much cash should be in a drawer.
+const BLIND: [&str; 3] = ["tenders", "drawer", "cash_rounding_minor"];
+
+#[derive(Debug, Deserialize)]
+struct Asking {
+    till_id: Option<String>,
 }
 
 /// A shift, with its Z report once it is closed.

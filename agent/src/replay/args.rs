@@ -12,12 +12,13 @@ use super::pace::Speed;
 /// Any delimited file will do: a mapping says what its columns mean (packaging/mappings has examples, with every key
 /// explained in coffee-3-stores.toml). Sales keep the file's prices and times and are marked as imported. A sale's id
 /// follows from store, source and order key, so a replay may be stopped and repeated at will: nothing is sold twice.
+/// The agent takes imported sales from the owner of its folder only: name the folder with --data-dir.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Example: breakwater-agent replay --mapping chipotle.toml --speed max orders.tsv",
     after_long_help = "\
 Examples:
-  breakwater-agent replay --mapping coffee-3-stores.toml --where sales_outlet_id=3 --speed 60 receipts.csv
+  breakwater-agent replay --data-dir ./store --mapping coffee-3-stores.toml --where sales_outlet_id=3 --speed 60 receipts.csv
   breakwater-agent replay --mapping chipotle.toml --speed max --tills 8 --journal chipotle.journal orders.tsv
   breakwater-agent replay --mapping breadbasket.toml --dry-run BreadBasket_DMS.csv | head
 
@@ -90,6 +91,10 @@ pub struct ReplayArgs {
     /// No progress on stderr
     #[arg(long)]
     pub quiet: bool,
+
+    /// The folder of the agent: what is imported takes its owner, who is known by the token in it
+    #[arg(skip)]
+    pub data_dir: Option<PathBuf>,
 }
 
 impl ReplayArgs {

@@ -131,7 +131,7 @@ fn ignore_closed_pipe(error: std::io::Error) -> std::io::Result<()> {
 /// Fails before the first sale, or when the journal cannot be written; an agent that goes away later is in the report.
 pub async fn replay(args: &ReplayArgs, stop: watch::Receiver<bool>) -> anyhow::Result<(Report, Vec<PlannedSale>)> {
     let (mapping, receipts) = read_files(args)?;
-    let client = AgentClient::new(args.agent_url()).context("reach the agent")?;
+    let client = AgentClient::new(args.agent_url(), args.data_dir.as_deref()).context("reach the agent")?;
     let store = if args.dry_run {
         args.store.clone().unwrap_or_else(|| STORE_OF_DRY_RUN.to_owned())
     } else {

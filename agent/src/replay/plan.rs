@@ -51,6 +51,7 @@ pub(super) fn plan(order: Order, mapping: &Mapping, store: &str) -> Result<Plann
     let command = CompleteSale {
         approval_id: None,
         basket_id: None,
+        basket_revision: None,
         label: None,
         order: None,
         sale_id,

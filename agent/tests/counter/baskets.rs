@@ -22,10 +22,6 @@ fn add(line_id: &str, sku: &str) -> Value {
     json!({"change": "add_line", "line_id": line_id, "sku": sku, "options": ["pearls"]})
 }
 
-fn sell(basket_id: &str, till: &str, amount: i64) -> Value {
-    json!({"sale_id": id(), "till_id": till, "basket_id": basket_id, "tenders": cash(amount)})
-}
-
 #[tokio::test]
 async fn a_basket_is_held_here_recalled_there_and_paid_once() {
     let store = Store::open_with_book().await;
@@ -41,7 +37,7 @@ async fn a_basket_is_held_here_recalled_there_and_paid_once() {
     let priced = store.act(&path, &changes("T2", set)).await;
     assert_eq!((&priced["basket"]["till_id"], &priced["quote"]["gross_minor"]), (&json!("T2"), &json!(6300)));
 
-    let sale = sell(&basket, "T2", 6300);
+    let sale = store.to_pay(&basket, "T2", 6300).await;
     let receipt = store.sell(&sale).await;
     assert_eq!(receipt.total_minor.minor(), 6300);
     assert_eq!(store.sell(&sale).await, receipt, "the same command again");
@@ -50,7 +46,7 @@ async fn a_basket_is_held_here_recalled_there_and_paid_once() {
     assert_eq!((&paid["state"], &paid["pickup_no"]), (&json!("paid"), &json!(receipt.pickup_no)));
     assert_eq!(paid["sale_id"], json!(receipt.sale_id.to_string()));
     store.refused(&path, &changes("T1", json!([{"change": "hold"}])), 409, "basket.paid").await;
-    store.refused("/v1/sales", &sell(&basket, "T1", 6300), 409, "basket.paid").await;
+    store.refused("/v1/sales", &store.to_pay(&basket, "T1", 6300).await, 409, "basket.paid").await;
     assert_eq!(store.read::<Vec<Value>>("/v1/baskets").await, Vec::<Value>::new());
 }
 
@@ -80,7 +76,7 @@ async fn what_the_kitchen_has_is_voided_with_a_reason_and_stays_to_be_seen() {
     let priced = store.act(&path, &void(&sent)).await;
     let lines = &priced["basket"]["lines"];
     assert_eq!((&lines[0]["state"], &lines[0]["void_reason"]), (&json!("voided"), &json!("wrong_drink")));
-    store.refused("/v1/sales", &sell(&basket, "T1", 100), 422, "sale.line_count").await;
+    store.refused("/v1/sales", &store.to_pay(&basket, "T1", 100).await, 422, "sale.line_count").await;
     let pickup: Value = store.read(&format!("/v1/baskets/{basket}")).await;
     assert_eq!(pickup["basket"]["pickup_no"], 1, "it was called a number when it went to the kitchen");
 }
@@ -91,7 +87,7 @@ async fn t03_a_paid_basket_never_opens_again() {
     let store = Store::open_with_book().await;
     let basket = open(&store, "T1", json!([add(&id(), "tea-l")])).await;
     let late = changes("T2", json!([add(&id(), "tea-m")]));
-    store.sell(&sell(&basket, "T1", 2100)).await;
+    store.sell(&store.to_pay(&basket, "T1", 2100).await).await;
     store.refused(&format!("/v1/baskets/{basket}/changes"), &late, 409, "basket.paid").await;
     let view: Value = store.read(&format!("/v1/baskets/{basket}")).await;
     assert_eq!(view["basket"]["lines"].as_array().expect("lines").len(), 1);
@@ -133,7 +129,7 @@ async fn t11_a_double_tap_makes_one_sale() {
     let store = Arc::new(Store::open_with_book().await);
     let basket = open(&store, "T1", json!([add(&id(), "tea-l")])).await;
     // A till that taps twice sends the same command; a till that lost its memory makes another id for the same basket.
-    let (same, other) = (sell(&basket, "T1", 2100), sell(&basket, "T1", 2100));
+    let (same, other) = (store.to_pay(&basket, "T1", 2100).await, store.to_pay(&basket, "T1", 2100).await);
     let taps: Vec<_> = [&same, &same, &other, &same, &other]
         .map(|sale| {
             let (store, body) = (Arc::clone(&store), sale.to_string());
@@ -154,10 +150,17 @@ async fn t11_a_double_tap_makes_one_sale() {
 async fn a_sale_is_of_lines_or_of_an_order_or_of_a_basket() {
     let store = Store::open_with_book().await;
     let basket = open(&store, "T1", json!([add(&id(), "tea-l")])).await;
-    let mut both = sell(&basket, "T1", 2100);
+    let mut both = store.to_pay(&basket, "T1", 2100).await;
     both["order"] = json!({"lines": [{"sku": "tea-l"}]});
     store.refused("/v1/sales", &both, 422, "sale.lines_and_order").await;
-    store.refused("/v1/sales", &sell(&id(), "T1", 2100), 404, "basket.unknown").await;
+    store
+        .refused(
+            "/v1/sales",
+            &json!({"sale_id": id(), "till_id": "T1", "basket_id": id(), "basket_revision": 1, "tenders": cash(2100)}),
+            404,
+            "basket.unknown",
+        )
+        .await;
     let order = json!({"sale_id": id(), "till_id": "T1", "label": "Ada", "tenders": cash(1800),
         "order": {"lines": [{"sku": "tea-l", "note": "extra hot"}]}});
     let sold = store.sell(&order).await;

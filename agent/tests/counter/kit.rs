@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::api_support::{PATIENCE, Store};
 
+/// Of everybody.
+const PIN: &str = "27182818";
+
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// An id that no other command has.
@@ -118,10 +121,56 @@ impl Store {
         shift_id
     }
 
+    /// Adds a cashier, li, signed on at T1, and a shift lead, wu, signed on at T2.
+    pub(crate) async fn staff(&self) {
+        let owner = agent::owner::found(&self.folder.path().join("data")).expect("left there");
+        for (operator, role, till) in [("li", "cashier", "T1"), ("wu", "shift_lead", "T2")] {
+            let put = self.client.put(format!("{}/v1/operators/{operator}", self.url)).bearer_auth(owner.reveal());
+            let added = put.json(&json!({"name": operator, "role": role, "pin": PIN})).send().await.expect("answers");
+            assert_eq!(added.status(), StatusCode::OK);
+            let sign_on = json!({"command_id": id(), "till_id": till, "operator_id": operator, "pin": PIN});
+            self.act("/v1/operators/sign-on", &sign_on).await;
+        }
+    }
+
+    /// Has wu allow something, and returns the approval's id.
+    pub(crate) async fn approve(&self, till: &str, action: &str, subject: &str) -> String {
+        let approval = id();
+        let give = json!({"command_id": id(), "till_id": till, "approval_id": approval, "operator_id": "wu", "pin": PIN,
+            "action": action, "subject": subject});
+        self.act("/v1/approvals", &give).await;
+        approval
+    }
+
+    /// Opens a shift of an operator on a till, and returns its id.
+    pub(crate) async fn open_shift_of(&self, till: &str, operator: &str, float: i64) -> String {
+        let shift_id = id();
+        let command = json!({"command_id": id(), "till_id": till, "operator_id": operator, "shift_id": shift_id,
+            "float_minor": float});
+        self.act("/v1/shifts", &command).await;
+        shift_id
+    }
+
+    /// What is in a basket, to be paid as it is at this moment.
+    pub(crate) async fn to_pay(&self, basket_id: &str, till: &str, amount: i64) -> Value {
+        let view: Value = self.read(&format!("/v1/baskets/{basket_id}")).await;
+        json!({"sale_id": id(), "till_id": till, "basket_id": basket_id, "tenders": cash(amount),
+            "basket_revision": view["basket"]["revision"]})
+    }
+
     /// Closes a shift with a count, and returns its Z report.
     pub(crate) async fn close_shift(&self, till: &str, shift_id: &str, counted: i64) -> Value {
         let command = json!({"command_id": id(), "till_id": till, "counted_minor": counted});
         self.act(&format!("/v1/shifts/{shift_id}/close"), &command).await["report"].take()
+    }
+
+    /// Makes a sale that was made elsewhere, as the owner of the folder.
+    pub(crate) async fn import(&self, sale: &Value) -> SaleReceipt {
+        let owner = agent::owner::found(&self.folder.path().join("data")).expect("left there");
+        let request = self.client.post(format!("{}/v1/sales", self.url)).bearer_auth(owner.reveal()).json(sale);
+        let response = request.send().await.expect("answers");
+        assert_eq!(response.status(), StatusCode::OK);
+        response.json().await.expect("a receipt")
     }
 
     pub(crate) async fn buy(&self, till: &str, quantity: i64) -> SaleReceipt {

@@ -165,7 +165,7 @@ async fn t05_t18_a_day_closes_with_its_baskets_carried_and_late_sales_amend_it()
 
     let mut late = sale_of("T1", 1, cash(1800));
     late["imported"] = json!({"source": "paper", "reference": "slip 1", "sold_at_utc_ms": sold.recorded_at_ms, "sold_at_offset_s": 28_800});
-    assert_eq!(store.sell(&late).await.business_date.to_string(), date);
+    assert_eq!(store.import(&late).await.business_date.to_string(), date);
     let day: Value = store.read(&format!("/v1/days/{date}")).await;
     assert_eq!((&day["amendments"], &day["sales"]["count"], &day["open_baskets"]), (&json!(1), &json!(2), &json!(1)));
 }

@@ -64,6 +64,7 @@ pub fn complete(command: CompleteSale) -> Result<SaleDraft, Refusal> {
         price_book_version: command.price_book_version,
         priced_by: command.priced_by,
         imported: command.imported,
+        asks_for_own_prices: false,
         traceparent: command.traceparent.filter(|text| is_traceparent(text)),
     })
 }

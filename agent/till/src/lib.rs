@@ -18,20 +18,24 @@ mod order;
 pub mod payment;
 pub mod people;
 mod refund;
+mod refund_tender;
 mod refusal;
 mod sale;
 mod shift;
+mod shift_sums;
 pub mod sold_out;
 pub mod stock;
 mod tender;
 
 pub use complete::complete;
 pub use order::{PricedOrder, price_order, sell_order};
-pub use refund::{GivenBack, RefundRefusal, SoldUnits, Wanted, give_back, tenders_of_origin};
+pub use refund::{GivenBack, RefundRefusal, SoldUnits, Wanted, give_back};
+pub use refund_tender::{CashBack, Origin, WayBack, beyond_origin, note_gone, origins, way_of_origin};
 pub use refusal::Refusal;
 pub use sale::{
     Adjustment, BasketAt, ChosenOption, CompleteSale, Consumption, DraftLine, Imported, Line, PricedBy, SaleDraft,
     Tender,
 };
 pub use shift::{CashMove, ShiftSums, Sum, Turnover};
+pub use shift_sums::largest;
 pub use tender::{CASH, Settlement, settle};

@@ -106,17 +106,23 @@ actions! {
     VoidSale = "void_sale" => ShiftLead,
     /// Gives money back for lines of a sale.
     Refund = "refund" => ShiftLead,
+    /// Gives money back in another way than it came, such as cash for what was paid by card.
+    RefundOtherTender = "refund_other_tender" => ShiftLead,
     /// Sells at another price than the book's.
     PriceOverride = "price_override" => ShiftLead,
     /// Says, after a look at the terminal, that a payment of unknown outcome has taken nothing, and asks for money again.
     SettlePayment = "settle_payment" => ShiftLead,
+    /// Gives the money of another till's payment back, or never takes it.
+    ReverseOthersPayment = "reverse_others_payment" => ShiftLead,
+    /// Sees what should be in a drawer that is not counted yet.
+    ReadDrawer = "read_drawer" => ShiftLead,
     /// Opens the drawer without a sale.
     NoSale = "no_sale" => ShiftLead,
     /// Puts cash into the drawer that no sale brought.
     PaidIn = "paid_in" => ShiftLead,
     /// Takes cash out of the drawer for an expense.
     PaidOut = "paid_out" => ShiftLead,
-    /// Closes another operator's shift.
+    /// Closes another operator's shift, or one that is open at another till.
     CloseOthersShift = "close_others_shift" => ShiftLead,
     /// Closes the business day.
     CloseDay = "close_day" => ShiftLead,
@@ -217,8 +223,11 @@ mod tests {
         ("void_sent_line", "ayy"),
         ("void_sale", "ayy"),
         ("refund", "ayy"),
+        ("refund_other_tender", "ayy"),
         ("price_override", "ayy"),
         ("settle_payment", "ayy"),
+        ("reverse_others_payment", "ayy"),
+        ("read_drawer", "ayy"),
         ("no_sale", "ayy"),
         ("paid_in", "ayy"),
         ("paid_out", "ayy"),

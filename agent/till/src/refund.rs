@@ -1,11 +1,7 @@
-//! Giving money back: which units, how much, and in which way it goes.
+//! Giving money back: which units, and how much.
 
-use std::collections::BTreeMap;
-
-use pos_model::{Money, Quantity, Tag};
+use pos_model::{AttemptId, Money, Quantity};
 use pricing::{RefundError, Return, SoldLine, equal_units, refund};
-
-use crate::tender::CASH;
 
 /// A line of the sale, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +39,8 @@ pub enum Wanted {
 /// What goes back for a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenBack {
+    /// Which of the entries that were wanted it answers, counted from zero.
+    pub entry: usize,
     /// The line of the sale, counted from zero.
     pub line: usize,
     /// Its units, counted from zero.
@@ -74,6 +72,12 @@ pub enum RefundRefusal {
     /// The ways in which the money goes back do not come to the refund.
     #[error("{} minor units go back, the refund comes to {}", given.minor(), due.minor())]
     TendersDiffer { given: Money, due: Money },
+    /// It names an attempt at a terminal that did not pay for this sale, or not by this kind.
+    #[error("attempt {attempt_id} has not paid for this sale by this kind of tender")]
+    OtherAttempt { attempt_id: AttemptId },
+    /// More than the attempt has taken, or than is left of it.
+    #[error("of attempt {attempt_id} {} minor units are left", left.minor())]
+    AttemptExceeded { attempt_id: AttemptId, left: Money },
     /// The stored amounts do not fit in 64 bits.
     #[error("the stored amounts do not fit in 64 bits")]
     Overflow,
@@ -88,6 +92,8 @@ impl RefundRefusal {
             Self::ReturnedBefore { .. } => "refund.returned_before",
             Self::TooMany { .. } => "refund.too_many",
             Self::TendersDiffer { .. } => "refund.tenders_differ",
+            Self::OtherAttempt { .. } => "refund.other_attempt",
+            Self::AttemptExceeded { .. } => "refund.attempt_exceeded",
             Self::Overflow => "refund.overflow",
         }
     }
@@ -97,7 +103,7 @@ impl RefundRefusal {
 pub fn give_back(sold: &[SoldUnits], wanted: &[(usize, Wanted)]) -> Result<Vec<GivenBack>, RefundRefusal> {
     let mut lines: Vec<SoldLine> = sold.iter().map(sold_line).collect();
     let mut all = Vec::with_capacity(wanted.len());
-    for (line, wanted) in wanted {
+    for (entry, (line, wanted)) in wanted.iter().enumerate() {
         let stored = lines.get(*line).ok_or(RefundRefusal::NotSold { line: line + 1, unit: 1 })?;
         let units = choose(*line, stored, wanted)?;
         if units.is_empty() {
@@ -116,7 +122,7 @@ pub fn give_back(sold: &[SoldUnits], wanted: &[(usize, Wanted)]) -> Result<Vec<G
             lines[*line].returned[unit] = true;
         }
         let units = units.into_iter().map(|unit| u32::try_from(unit).unwrap_or(u32::MAX)).collect();
-        all.push(GivenBack { line: *line, units, quantity, gross: given.gross, tax: given.tax });
+        all.push(GivenBack { entry, line: *line, units, quantity, gross: given.gross, tax: given.tax });
     }
     if all.is_empty() { Err(RefundRefusal::Nothing) } else { Ok(all) }
 }
@@ -159,28 +165,6 @@ fn named(error: RefundError) -> RefundRefusal {
         }
         RefundError::Overflow => RefundRefusal::Overflow,
     }
-}
-
-/// How the money goes back by itself: to each means other than cash as much as was paid with it and has not gone back
-/// before, in the order of the sale; the rest in cash.
-pub fn tenders_of_origin(paid: &[(Tag, Money)], gone_back: &BTreeMap<Tag, Money>, due: Money) -> Vec<(Tag, Money)> {
-    let mut gone_back: BTreeMap<&Tag, i64> = gone_back.iter().map(|(kind, amount)| (kind, amount.minor())).collect();
-    let mut due = due.minor();
-    let mut tenders: Vec<(Tag, Money)> = Vec::new();
-    for (kind, amount) in paid.iter().filter(|(kind, _)| kind.as_str() != CASH) {
-        let gone = gone_back.entry(kind).or_default();
-        let taken_before = (*gone).clamp(0, amount.minor().max(0));
-        *gone -= taken_before;
-        let part = due.min(amount.minor() - taken_before).max(0);
-        if part > 0 {
-            due -= part;
-            tenders.push((kind.clone(), Money::from_minor(part)));
-        }
-    }
-    if due > 0 {
-        tenders.push((Tag::new(CASH).expect("a word of small letters is a tag"), Money::from_minor(due)));
-    }
-    tenders
 }
 
 #[cfg(test)]
@@ -233,26 +217,6 @@ mod tests {
         check(&[(3, Wanted::Rest)], Err("refund.not_sold"));
         check(&[], Err("refund.nothing"));
         check(&[(0, Wanted::Count(0))], Err("refund.nothing"));
-    }
-
-    #[test]
-    fn money_goes_back_the_way_it_came() {
-        #[track_caller]
-        fn check(paid: &[(&str, i64)], gone: &[(&str, i64)], due: i64, expected: &[(&str, i64)]) {
-            let tag = |text: &str| Tag::new(text).expect("valid");
-            let paid: Vec<_> = paid.iter().map(|&(kind, minor)| (tag(kind), Money::from_minor(minor))).collect();
-            let gone = gone.iter().map(|&(kind, minor)| (tag(kind), Money::from_minor(minor))).collect();
-            let tenders = tenders_of_origin(&paid, &gone, Money::from_minor(due));
-            let tenders: Vec<_> = tenders.iter().map(|(kind, amount)| (kind.as_str(), amount.minor())).collect();
-            assert_eq!(tenders, expected);
-        }
-        check(&[("cash", 2000)], &[], 1800, &[("cash", 1800)]);
-        check(&[("card", 1800)], &[], 700, &[("card", 700)]);
-        check(&[("card", 1000), ("cash", 800)], &[], 1500, &[("card", 1000), ("cash", 500)]);
-        check(&[("card", 1000), ("cash", 800)], &[("card", 900)], 300, &[("card", 100), ("cash", 200)]);
-        check(&[("card", 500), ("card", 500)], &[("card", 600)], 400, &[("card", 400)]);
-        check(&[("card", 500), ("wallet", 500)], &[], 700, &[("card", 500), ("wallet", 200)]);
-        check(&[], &[], 0, &[]);
     }
 
     proptest! {

@@ -78,6 +78,9 @@ pub enum Refusal {
     /// Two ways to say what is sold.
     #[error("a sale has lines or an order, not both")]
     LinesAndOrder,
+    /// A basket is paid as a till has shown it, so both are named or neither.
+    #[error("a sale of a basket names the basket and the revision that was shown to the customer")]
+    BasketRevision,
     /// An imported sale of no possible time.
     #[error("the time of the imported sale is outside the years 1970 to 9999, or its offset above a day")]
     SoldAt,
@@ -116,6 +119,7 @@ impl Refusal {
             }
             Self::NoPriceBook => "sale.no_price_book",
             Self::LinesAndOrder => "sale.lines_and_order",
+            Self::BasketRevision => "sale.basket_revision",
             Self::AmountTooLarge { .. } => "sale.amount_too_large",
             Self::TotalDiffers { .. } => "sale.total_differs",
             Self::TenderNotPositive { .. } => "sale.tender_not_positive",

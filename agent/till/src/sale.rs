@@ -193,6 +193,8 @@ pub struct SaleDraft {
     pub priced_by: Option<PricedBy>,
     /// Where it was read from, if it was.
     pub imported: Option<Imported>,
+    /// Whether its prices are the till's own where the store sells by a book, so that somebody has to allow them.
+    pub asks_for_own_prices: bool,
     /// W3C trace context, if it was one.
     pub traceparent: Option<String>,
 }

@@ -27,6 +27,8 @@ pub struct Turnover {
     pub tenders: Vec<(Tag, Money)>,
     /// What was given back in cash.
     pub change: Money,
+    /// By how much the cash differs from what was owed, because of the coins there are.
+    pub cash_rounding: Money,
     /// By adjustment: its reason, the promotion, and by how much.
     pub adjustments: Vec<(Tag, Option<String>, Money)>,
 }
@@ -59,7 +61,8 @@ impl Sum {
         self.minor = self.minor.saturating_add(minor);
     }
 
-    fn join(&mut self, other: Self) {
+    /// Adds another sum to it.
+    pub fn join(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.minor = self.minor.saturating_add(other.minor);
     }
@@ -98,6 +101,9 @@ pub struct ShiftSums {
     pub drops_minor: i64,
     /// How often the drawer was opened without a sale.
     pub opened_without_sale: u64,
+    /// What rounding to coins added to the cash of sales, less what it added to that of refunds. With it the tenders come to
+    /// the sales less the refunds.
+    pub cash_rounding_minor: i64,
 }
 
 impl ShiftSums {
@@ -127,6 +133,7 @@ impl ShiftSums {
             grow(&mut sums.0, gross.minor().saturating_mul(sign));
             grow(&mut sums.1, tax.minor().saturating_mul(sign));
         }
+        grow(&mut self.cash_rounding_minor, turnover.cash_rounding.minor().saturating_mul(sign));
         let mut change = turnover.change.minor();
         for (kind, amount) in &turnover.tenders {
             // Change is given of cash: a sale that gives any has a tender in cash.
@@ -165,6 +172,7 @@ impl ShiftSums {
             (&mut self.paid_in_minor, other.paid_in_minor),
             (&mut self.paid_out_minor, other.paid_out_minor),
             (&mut self.drops_minor, other.drops_minor),
+            (&mut self.cash_rounding_minor, other.cash_rounding_minor),
         ] {
             grow(mine, others);
         }
@@ -226,6 +234,7 @@ mod tests {
             taxes: vec![(tag("standard"), 100_000, money(gross), money(gross / 10))],
             tenders: tenders.iter().map(|&(kind, amount)| (tag(kind), money(amount))).collect(),
             change: money(change),
+            cash_rounding: Money::ZERO,
             adjustments: vec![(tag("promotion"), Some("half".to_owned()), money(-100))],
         }
     }
@@ -247,6 +256,17 @@ mod tests {
         assert_eq!((sums.sales, sums.refunds), (Sum { count: 2, minor: 4300 }, Sum { count: 1, minor: 1000 }));
         assert_eq!(sums.receipts, Some((7, 9)));
         assert_eq!((sums.net_minor(), sums.opened_without_sale), (3300, 1));
+    }
+
+    #[test]
+    fn tenders_come_to_sales_less_refunds_with_what_rounding_added() {
+        let mut sums = ShiftSums::default();
+        sums.sale(&Turnover { cash_rounding: money(-2), ..turnover(1, 1797, &[("cash", 2000)], 205) });
+        sums.sale(&Turnover { cash_rounding: money(2), ..turnover(2, 1798, &[("card", 1000), ("cash", 800)], 0) });
+        sums.refund(&Turnover { cash_rounding: money(1), ..turnover(3, 999, &[("cash", 1000)], 0) });
+        let tenders: i64 = sums.tenders.values().map(|sum| sum.minor).sum();
+        assert_eq!(sums.cash_rounding_minor, -1);
+        assert_eq!(tenders, sums.net_minor() + sums.cash_rounding_minor);
     }
 
     #[test]

@@ -42,7 +42,9 @@ pub struct CompleteSale {
     /// The member's tag: no name, no contact. At most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_tag: Option<String>,
-    /// What was sold, with prices that the till names: 1 to 200 lines. Left out if there is an `order`.
+    /// What was sold, with prices that the till names: 1 to 200 lines. Left out if there is an `order`. Where the store has
+    /// operators and sells by a price book, such a sale takes the right to `price_override`, unless `store.own_prices` is
+    /// `allow`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineCommand>,
     /// What was sold, to be priced by the store's price book.
@@ -51,7 +53,12 @@ pub struct CompleteSale {
     /// The basket that was sold, with neither `lines` nor `order`. It is paid then, and never opens again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basket_id: Option<BasketId>,
-    /// What somebody else has allowed: an `override` of prices.
+    /// The `revision` of the basket that the customer was shown, with `basket_id`. If the basket has changed since, nothing
+    /// is sold (409, `basket.changed`): look again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket_revision: Option<u64>,
+    /// What somebody else has allowed on this sale, `price_override`: an adjustment with the reason `override`, or `lines`
+    /// where the store sells by a price book and asks for it (`store.own_prices`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<ApprovalId>,
     /// The table, or the name that is called out; at most 128 characters. A basket has its own.
@@ -67,7 +74,8 @@ pub struct CompleteSale {
     /// The version of the price book by which the till priced its lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_book_version: Option<String>,
-    /// Set when the sale was made elsewhere and is read from a file.
+    /// Set when the sale was made elsewhere and is read from a file. Only the owner of the agent's folder may
+    /// (`breakwater-agent replay`): such a sale needs no operator, shift or terminal, and moves no drawer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedCommand>,
     /// W3C trace context.

@@ -67,6 +67,10 @@ pub struct ReversePayment {
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<OperatorId>,
+    /// What somebody else has allowed on the attempt: `reverse_others_payment`, for the payment of another till.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
     /// Why; `person` if left out.
     #[serde(default)]
     pub reason: ReverseReason,

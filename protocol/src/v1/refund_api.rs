@@ -1,6 +1,6 @@
 //! What a till says of goods that come back, and what it hears.
 
-use pos_model::{ApprovalId, BusinessDate, Currency, Money, OperatorId, RefundId, SaleId, Tag, TillId};
+use pos_model::{ApprovalId, AttemptId, BusinessDate, Currency, Money, OperatorId, RefundId, SaleId, Tag, TillId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,7 +20,8 @@ pub struct CompleteRefund {
     /// Who does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<OperatorId>,
-    /// What somebody else has allowed.
+    /// What somebody else has allowed on this sale: `refund`, `void_sale` if the sale is taken back whole, or
+    /// `refund_other_tender` if money goes back in another way than it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<ApprovalId>,
     /// The sale.
@@ -35,7 +36,9 @@ pub struct CompleteRefund {
     #[serde(default, skip_serializing_if = "is_wasted")]
     pub goods: Goods,
     /// How the money goes back; left out, it goes back the way it came: to card, wallet or voucher what was paid with
-    /// it, the rest in cash.
+    /// it, the rest in cash. Cash is named before it is rounded to coins. More of a kind than was paid by it, over all
+    /// refunds of the sale, takes the right to `refund_other_tender` and is marked. An `attempt_id` is one that paid for
+    /// the sale, and at most what is left of it goes back to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tenders: Vec<TenderCommand>,
     /// Why.
@@ -106,8 +109,29 @@ pub struct RefundReceipt {
     pub tenders: Vec<TenderCommand>,
     /// By how much the cash differs from what was owed, because of the coins there are.
     pub cash_rounding_minor: Money,
+    /// What no program gives back: somebody does so at the terminal, or on the voucher, and only then the customer has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<GiveBackByHand>,
     /// When it was recorded, in milliseconds since 1970 (UTC).
     pub recorded_at_ms: i64,
+}
+
+/// Money that a person gives back at a terminal, or on a voucher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GiveBackByHand {
+    /// The kind of tender.
+    #[schema(value_type = String, example = "card")]
+    pub kind: Tag,
+    /// How much.
+    #[schema(value_type = i64, example = 1800)]
+    pub amount_minor: Money,
+    /// The attempt that took it, where one did: `GET /v1/payments/{attempt_id}` names its terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub attempt_id: Option<AttemptId>,
+    /// What the terminal calls that payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 /// A line of a refund.

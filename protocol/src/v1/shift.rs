@@ -122,7 +122,8 @@ pub struct ZReport {
     pub refunds: CountAndAmount,
     /// The units sold.
     pub quantity: Quantity,
-    /// What was sold less what came back, by tax group and rate.
+    /// What was sold less what came back, by tax group and rate. Of these and the next two lists the largest sums are
+    /// shown, at most forty, and the others as one under `other`.
     pub taxes: Vec<TaxSum>,
     /// What was paid less what went back, by kind of tender; change has been taken off the cash.
     pub tenders: Vec<TenderSum>,
@@ -130,6 +131,10 @@ pub struct ZReport {
     pub adjustments: Vec<AdjustmentSum>,
     /// The drawer.
     pub drawer: DrawerSum,
+    /// What rounding to coins added to the cash of sales, less what it added to that of refunds: the tenders come to the
+    /// sales less the refunds and this.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub cash_rounding_minor: Money,
     /// The lowest number that the till gave in the shift; zero if it gave none.
     pub receipt_no_first: u64,
     /// The highest.
@@ -140,6 +145,10 @@ pub struct ZReport {
     pub grand_total_after_minor: Money,
     /// The hash of the store's history just before this report: it names all that the report adds up.
     pub history: ChainHash,
+}
+
+fn is_nothing(amount: &Money) -> bool {
+    *amount == Money::ZERO
 }
 
 /// How many, and what they come to.

@@ -51,7 +51,8 @@ pub struct MoveCash {
     /// Who does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<OperatorId>,
-    /// What somebody else has allowed.
+    /// What somebody else has allowed: the `kind` as the action, on `SHIFT_ID/AMOUNT_MINOR`, so on
+    /// `01990000-0000-7000-8000-000000000002/1500`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<ApprovalId>,
     /// Which way.
@@ -74,7 +75,7 @@ pub struct MoveCash {
 pub struct CloseShift {
     /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
-    /// The till.
+    /// The till that says so. The shift of another till is closed by a shift lead, and marked.
     pub till_id: TillId,
     /// Who counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,8 +161,11 @@ pub struct ShiftView {
 pub struct XReport {
     /// The shift.
     pub shift_id: ShiftId,
-    /// The same as a Z report would say; its number is zero, and it is counted as expected.
-    pub report: ZReport,
+    /// The same as a Z report would say; its number is zero, and it is counted as expected. In a store with operators
+    /// `tenders`, `drawer` and `cash_rounding_minor` of an open shift are there only for somebody who may `read_drawer`:
+    /// who counts a drawer does not know what should be in it.
+    #[schema(value_type = Object)]
+    pub report: serde_json::Value,
 }
 
 /// The answer to [`CloseDay`].

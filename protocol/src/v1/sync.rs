@@ -1,6 +1,6 @@
 //! What an agent and the centre say to each other. `sync-core` knows when each of these is said.
 
-use pos_model::{ChainHash, Epoch, Seq, Stamp, TillId};
+use pos_model::{ChainHash, Epoch, Money, Seq, Stamp, TillId};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -89,13 +89,34 @@ pub struct StoreHealth {
     pub receipts: Vec<ReceiptHead>,
 }
 
-/// The newest receipt number of a till.
+/// The newest receipt number of a till; where the centre says so, also its newest Z report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptHead {
     /// The till.
     pub till_id: TillId,
     /// Its newest number.
     pub receipt_no: u64,
+    /// The number of its newest Z report that the centre has; zero where there is none, and where a store reports.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub z_no: u64,
+    /// What that report names as the till's grand total.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub grand_total_minor: Money,
+}
+
+impl ReceiptHead {
+    /// The newest receipt number of a till, without a word of its reports.
+    pub const fn new(till_id: TillId, receipt_no: u64) -> Self {
+        Self { till_id, receipt_no, z_no: 0, grand_total_minor: Money::ZERO }
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn is_nothing(amount: &Money) -> bool {
+    *amount == Money::ZERO
 }
 
 /// Where the centre is, epoch by epoch.
@@ -112,7 +133,8 @@ pub struct Welcome {
     /// After a loss of the connection the store waits a random part of this many milliseconds before it comes back.
     #[serde(default)]
     pub reconnect_spread_ms: u32,
-    /// The highest receipt number known of each till: a store that was restored from a copy goes on above them.
+    /// The highest receipt number known of each till, and its newest Z report: a store that was restored from a copy goes on
+    /// above them.
     #[serde(default)]
     pub receipts: Vec<ReceiptHead>,
     /// The centre's clock, in milliseconds since 1970 (UTC).

@@ -129,6 +129,7 @@ pub fn shift_closed(id: u128, z_no: u64) -> ShiftClosed {
         shift_id: shift_id(id),
         closed_by: Some(operator("bo")),
         report: ZReport {
+            cash_rounding_minor: Money::ZERO,
             till_id: till("t1"),
             z_no,
             operator_id: Some(operator("ann")),

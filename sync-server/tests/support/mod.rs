@@ -251,7 +251,7 @@ pub fn event_id(number: u128) -> EventId {
 }
 
 pub fn receipt_head(till: &str, receipt_no: u64) -> ReceiptHead {
-    ReceiptHead { till_id: TillId::new(till).expect("valid"), receipt_no }
+    ReceiptHead::new(TillId::new(till).expect("valid"), receipt_no)
 }
 
 fn crc(text: &str) -> u32 {

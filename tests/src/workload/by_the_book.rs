@@ -54,6 +54,7 @@ impl BookOrder {
         CompleteSale {
             approval_id: None,
             basket_id: None,
+            basket_revision: None,
             label: None,
             sale_id: self.sale_id,
             till_id: till_id.clone(),

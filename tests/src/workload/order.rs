@@ -51,6 +51,7 @@ pub(super) fn order(random: &mut Random, at_ms: u64, offer: &Offer) -> CompleteS
     CompleteSale {
         approval_id: None,
         basket_id: None,
+        basket_revision: None,
         label: None,
         order: None,
         sale_id: sale_id(random, at_ms),

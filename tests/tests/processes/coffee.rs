@@ -165,11 +165,8 @@ impl Data {
 
     /// Sells each outlet's receipts through its agent, all at the same time.
     async fn replay_all(&self, stores: &[Store], folder: &Path, speed: &str) -> anyhow::Result<()> {
-        let replays: Vec<_> = stores
-            .iter()
-            .zip(OUTLETS)
-            .map(|(store, outlet)| self.replay(outlet, &store.api.url, folder, speed))
-            .collect();
+        let replays: Vec<_> =
+            stores.iter().zip(OUTLETS).map(|(store, outlet)| self.replay(outlet, store, folder, speed)).collect();
         for replay in replays {
             replay.await.context("wait for a replay")??.is_clean()?;
         }
@@ -179,18 +176,20 @@ impl Data {
     fn replay(
         &self,
         outlet: &str,
-        agent: &str,
+        store: &Store,
         folder: &Path,
         speed: &str,
     ) -> tokio::task::JoinHandle<anyhow::Result<Report>> {
         let mapping = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/mappings/coffee-3-stores.toml");
         let pick = format!("sales_outlet_id={outlet}");
         let log = folder.join(format!("replay-{outlet}.log"));
-        let (agent, file, speed) = (agent.to_owned(), self.file(), speed.to_owned());
+        let (agent, data_dir) = (store.api.url.clone(), store.data_dir.clone());
+        let (file, speed) = (self.file(), speed.to_owned());
         tokio::task::spawn_blocking(move || {
             let log = std::fs::File::create(&log).context("make the replay's log")?;
             let mut command = Command::new(program("breakwater-agent")?);
             command.arg("replay").arg("--mapping").arg(mapping).args(["--where", &pick, "--agent", &agent]);
+            command.arg("--data-dir").arg(data_dir);
             command.args(["--speed", &speed, "--give-up-after", "2m", "--json"]).arg(file);
             let output = command.stdin(Stdio::null()).stderr(log).output().context("run a replay")?;
             serde_json::from_slice(&output.stdout).with_context(|| format!("understand a replay: {}", said(&output)))

@@ -10,8 +10,10 @@ use std::path::Path;
 
 use agent::price_book;
 use anyhow::{Context, ensure};
-use pos_model::Currency;
+use pos_model::{Currency, Quantity};
 use pricing::book::PriceBook;
+use protocol::latest::local_api::QuantityJson;
+use protocol::latest::stock_api::StockItem;
 use serde_json::{Value, json};
 use sync_core::Random;
 use tests::process::{Agent, program};
@@ -19,11 +21,24 @@ use tests::proxy::{Mode, Proxy};
 use tests::workload::tea_book_path;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::site::{PATIENCE, STORE_CONFIG, Site, StoreApi, get, on_processes, said, seed, until};
 
 const SALES: u64 = 600;
 const TILLS: [&str; 2] = ["T1", "T2"];
+
+/// What is delivered before the first sale, of each item in base units.
+const DELIVERED: i64 = 1_000_000;
+
+/// The items that the drinks of the book are made of and that are delivered.
+const ITEMS: [&str; 6] = ["milk", "black-tea", "ice", "cup-large", "cup-medium", "straw"];
+
+/// After how many answers the power goes, in the cuts one after the other.
+const CUT_AFTER: [usize; 3] = [0, 1, 4];
+
+/// Items and quantities in millionths.
+type Used = BTreeMap<String, i64>;
 
 /// What the test itself knows of a till.
 #[derive(Default)]
@@ -42,8 +57,11 @@ struct Day<'a> {
     random: Random,
     ids: u64,
     tills: BTreeMap<&'static str, Till>,
-    /// Sales that something may come back of: the id, the till, units left of the first line, and whether it is voided.
-    sold: Vec<(String, u64)>,
+    /// Sales that something may come back of: the id, the units of the first line, and what the sale has used.
+    sold: Vec<(String, u64, Used)>,
+    /// What all sales have used, and what came back into stock.
+    used: Used,
+    restocked: Used,
     skus: Vec<String>,
 }
 
@@ -74,8 +92,7 @@ impl Day<'_> {
             self.act("/v1/shifts", &open).await?;
             self.tills.insert(till, Till { shift_id, cash_minor: float, ..Till::default() });
         }
-        let items = ["milk", "black-tea", "ice", "cup-large", "cup-medium", "straw"]
-            .map(|item| json!({"item_id": item, "quantity": 1_000_000}));
+        let items = ITEMS.map(|item| json!({"item_id": item, "quantity": DELIVERED}));
         let delivery = json!({"command_id": self.id(), "till_id": "T1", "movement_id": self.id(), "kind": "received",
             "reference": "note 17", "items": items});
         self.act("/v1/stock/movements", &delivery).await.map(drop)
@@ -91,7 +108,7 @@ impl Day<'_> {
         let lines = json!([{"sku": sku, "quantity": quantity}]);
         let sale_id = self.id();
         let takes_away = number.is_multiple_of(3);
-        let (till, mut sale) = if number.is_multiple_of(5) {
+        let (till, mut sale, used) = if number.is_multiple_of(5) {
             let (basket_id, line_id) = (self.id(), self.id());
             let path = format!("/v1/baskets/{basket_id}/changes");
             let add = json!({"change": "add_line", "line_id": line_id, "sku": sku, "quantity": quantity});
@@ -114,12 +131,19 @@ impl Day<'_> {
             }
             let priced: Value = get(&self.store.http, &format!("{}/v1/baskets/{basket_id}", self.store.url)).await?;
             let shown = priced["quote"]["gross_minor"].as_i64().with_context(|| format!("no price in {priced}"))?;
-            (till, json!({"sale_id": sale_id, "till_id": till, "basket_id": basket_id, "expected_total_minor": shown}))
+            let revision = &priced["basket"]["revision"];
+            (
+                till,
+                json!({"sale_id": sale_id, "till_id": till, "basket_id": basket_id, "basket_revision": revision,
+                "expected_total_minor": shown}),
+                used_by(&priced["quote"])?,
+            )
         } else {
             let order = json!({"lines": lines, "takeaway": takes_away});
             let price = self.act("/v1/price", &json!({"order": order})).await?;
             let shown = price["gross_minor"].as_i64().with_context(|| format!("no price in {price}"))?;
-            (first, json!({"sale_id": sale_id, "till_id": first, "order": order, "expected_total_minor": shown}))
+            let sale = json!({"sale_id": sale_id, "till_id": first, "order": order, "expected_total_minor": shown});
+            (first, sale, used_by(&price)?)
         };
         let shown = sale["expected_total_minor"].as_i64().context("a total")?;
         let in_cash = !number.is_multiple_of(4);
@@ -139,7 +163,8 @@ impl Day<'_> {
         till.sales += 1;
         till.sold_minor += shown;
         till.cash_minor += if in_cash { shown + rounding } else { 0 };
-        self.sold.push((sale_id, quantity));
+        add(&mut self.used, &used);
+        self.sold.push((sale_id, quantity, used));
         Ok(())
     }
 
@@ -151,7 +176,10 @@ impl Day<'_> {
     /// Something comes back: a unit, or a whole sale that was a mistake.
     async fn give_back(&mut self, number: u64) -> anyhow::Result<()> {
         let place = usize::try_from(self.random.below(u64::try_from(self.sold.len())?))?;
-        let (sale_id, left) = self.sold.swap_remove(place);
+        let (sale_id, left, used) = self.sold.swap_remove(place);
+        if left == 1 {
+            add(&mut self.restocked, &used);
+        }
         let till = TILLS[usize::try_from(number % 2)?];
         let refund = json!({"refund_id": self.id(), "till_id": till, "sale_id": sale_id, "reason": "wrong_drink",
             "lines": [{"line": 0, "count": 1, "goods": if left > 1 { "wasted" } else { "restocked" }}]});
@@ -167,6 +195,68 @@ impl Day<'_> {
         till.refunds += 1;
         till.refunded_minor += given["total_minor"].as_i64().context("a total")?;
         till.cash_minor -= cash;
+        Ok(())
+    }
+
+    /// The power goes while both tills wait for the answers to their sales. Afterwards they ask again: each sale is made once,
+    /// whether it was answered, made without an answer, or never heard of.
+    async fn lose_power(&mut self, agent: &mut Agent, answers: usize) -> anyhow::Result<()> {
+        let mut sales = Vec::new();
+        for till in TILLS.into_iter().cycle().take(6) {
+            let order = json!({"lines": [{"sku": self.sku(), "quantity": 1}]});
+            let price = self.act("/v1/price", &json!({"order": order})).await?;
+            let shown = price["gross_minor"].as_i64().with_context(|| format!("no price in {price}"))?;
+            let sale = json!({"sale_id": self.id(), "till_id": till, "order": order, "expected_total_minor": shown,
+                "tenders": [{"kind": "card", "amount_minor": shown}]});
+            sales.push((till, sale, shown, used_by(&price)?));
+        }
+        let mut asked = JoinSet::new();
+        for (_, sale, ..) in &sales {
+            let request = self.store.http.post(format!("{}/v1/sales", self.store.url)).json(sale);
+            asked.spawn(async move { request.send().await?.json::<Value>().await });
+        }
+        let mut receipts = Vec::new();
+        while receipts.len() < answers {
+            let answer = asked.join_next().await.context("a sale that waits")??;
+            receipts.push(answer.context("an answer before the power goes")?);
+        }
+        agent.kill();
+        while let Some(answer) = asked.join_next().await {
+            // What was under way has its answer, or none.
+            receipts.extend(answer?.ok());
+        }
+        agent.start()?;
+        for (till, sale, shown, used) in sales {
+            let receipt = self.act("/v1/sales", &sale).await?;
+            let heard = receipts.iter().find(|heard| heard["sale_id"] == sale["sale_id"]);
+            ensure!(heard.is_none_or(|heard| *heard == receipt), "{heard:?} was answered, and then {receipt}");
+            ensure!(self.act("/v1/sales", &sale).await? == receipt, "the same sale again is the same");
+            let till = self.tills.get_mut(till).context("the till")?;
+            till.sales += 1;
+            till.sold_minor += shown;
+            add(&mut self.used, &used);
+        }
+        Ok(())
+    }
+
+    /// What is on hand, by what was delivered, used and restocked as this test has added it up.
+    async fn check_stock(&self, ledger: &Path) -> anyhow::Result<()> {
+        let connection = rusqlite::Connection::open(ledger).context("open the ledger")?;
+        let at_centre =
+            |sql: &str, item: &str| -> anyhow::Result<i64> { Ok(connection.query_row(sql, [item], |row| row.get(0))?) };
+        for item in ITEMS {
+            let micro = |sums: &Used| sums.get(item).copied().unwrap_or_default();
+            let (used, restocked) = (micro(&self.used), micro(&self.restocked));
+            let added = DELIVERED * Quantity::MICRO_PER_UNIT + restocked;
+            let view: StockItem = get(&self.store.http, &format!("{}/v1/stock/items/{item}", self.store.url)).await?;
+            ensure!(view.on_hand.parse()?.micro() == added - used, "{view:?}: {added} added, {used} used");
+            let of_store = "WHERE store_id = 'HARBOUR' AND item_id = ?1";
+            let found = at_centre(&format!("SELECT coalesce(sum(used_micro), 0) FROM v_stock_used {of_store}"), item)?;
+            ensure!(found == used, "the centre knows of {found} of {item} used, the test of {used}");
+            let found =
+                at_centre(&format!("SELECT coalesce(sum(added_micro), 0) FROM v_stock_added {of_store}"), item)?;
+            ensure!(found == added, "the centre knows of {found} of {item} added, the test of {added}");
+        }
         Ok(())
     }
 
@@ -220,6 +310,26 @@ impl Day<'_> {
     }
 }
 
+/// What an order takes from stock, as its price says.
+fn used_by(quote: &Value) -> anyhow::Result<Used> {
+    let mut used = Used::new();
+    for line in quote["lines"].as_array().with_context(|| format!("no lines in {quote}"))? {
+        for item in line["consumption"].as_array().into_iter().flatten() {
+            let quantity: QuantityJson = serde_json::from_value(item["quantity"].clone())?;
+            let item_id = item["item_id"].as_str().context("an item")?;
+            *used.entry(item_id.to_owned()).or_default() += quantity.parse()?.micro();
+        }
+    }
+    ensure!(!used.is_empty(), "nothing is used by {quote}");
+    Ok(used)
+}
+
+fn add(sums: &mut Used, used: &Used) {
+    for (item, micro) in used {
+        *sums.entry(item.clone()).or_default() += micro;
+    }
+}
+
 /// A printer that swallows everything, until it is told to go away.
 pub(super) async fn printer() -> anyhow::Result<(SocketAddr, tokio::task::JoinHandle<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("bind the printer")?;
@@ -266,24 +376,17 @@ fn t19_a_whole_day_of_two_tills() {
 
         let skus = book.items.values().flat_map(|item| &item.variants).map(|variant| variant.sku.to_string()).collect();
         let tills = BTreeMap::new();
-        let mut day = Day { store: &store, random: Random::new(seed), ids: 0, tills, sold: Vec::new(), skus };
+        let (used, restocked, sold) = (Used::new(), Used::new(), Vec::new());
+        let mut day = Day { store: &store, random: Random::new(seed), ids: 0, tills, sold, used, restocked, skus };
         day.open().await?;
         for number in 1..=SALES {
             match number {
                 150 => proxy.set_mode(Mode::Cut),
                 200 => printing.abort(),
                 320 => {
-                    // The power goes while a till waits for its answer. Afterwards it asks again.
-                    let sale = json!({"sale_id": day.id(), "till_id": "T1", "order": {"lines": [{"sku": day.skus[1]}]},
-                        "tenders": [{"kind": "card", "amount_minor": 1}]});
-                    let request = store.http.post(format!("{}/v1/sales", store.url)).json(&sale).send();
-                    let asked = tokio::spawn(request);
-                    agent.kill();
-                    // Whatever became of it, it names too little money and is no sale.
-                    let _ = asked.await;
-                    agent.start()?;
-                    let (status, _) = day.post("/v1/sales", &sale).await?;
-                    ensure!(status == 422, "a sale that was never paid: {status}");
+                    for answers in CUT_AFTER {
+                        day.lose_power(&mut agent, answers).await.context("a power cut")?;
+                    }
                 }
                 450 => proxy.set_mode(Mode::Pass),
                 _ => {}
@@ -312,7 +415,9 @@ fn t19_a_whole_day_of_two_tills() {
 
         store.is_drained().await?;
         let centre = site.centre();
-        centre.has_applied("HARBOUR", SALES).await?;
+        let in_the_dark = 6 * u64::try_from(CUT_AFTER.len())?;
+        centre.has_applied("HARBOUR", SALES + in_the_dark).await?;
+        day.check_stock(&site.server.data_dir().join("ledger.db")).await?;
         let detail = centre.get("/api/v1/stores/HARBOUR").await?;
         ensure!(detail["parked"] == 0, "{detail}");
         let missing = centre.get("/api/v1/stores/HARBOUR/receipts/missing").await?;

@@ -1,7 +1,7 @@
 //! Everything goes wrong at once: agents and server are killed with -9, and each store's network is bad half of the time.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +25,8 @@ const BAD_PERCENT_MIN: u128 = 35;
 pub(super) struct Store {
     pub(super) store_id: String,
     pub(super) api: StoreApi,
+    /// Of the agent's books.
+    pub(super) data_dir: PathBuf,
     proxy: Arc<Proxy>,
     /// None while a storm has it.
     agent: Option<Agent>,
@@ -36,7 +38,8 @@ impl Store {
         let mut agent = Agent::new(&folder.join(store_id), config);
         agent.enroll(&site.server, store_id, proxy.address())?;
         agent.start()?;
-        Ok(Self { store_id: store_id.to_owned(), api: site.at(&agent), proxy, agent: Some(agent) })
+        let (store_id, data_dir) = (store_id.to_owned(), agent.data_dir());
+        Ok(Self { store_id, api: site.at(&agent), data_dir, proxy, agent: Some(agent) })
     }
 }
 

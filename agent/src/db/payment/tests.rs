@@ -163,7 +163,7 @@ fn a_sale_takes_the_attempt_that_pays_for_it() {
     assert_eq!(store.keep_attempt(&odd).expect("works"), Kept::Used);
     let till_id = "T1".parse().expect("valid");
     let wanted = once(&mut store, 9, |store, moment| {
-        store.want_reversal(attempt_id(1), &till_id, None, ReversalReason::Person, moment)
+        store.want_reversal(attempt_id(1), &asks(&till_id), ReversalReason::Person, moment)
     });
     assert_eq!(wanted, Err("payment.used"));
 }
@@ -231,7 +231,7 @@ fn a_reversal_is_wanted_once_stands_in_the_history_and_is_never_taken_back() {
     let till_id: TillId = "T2".parse().expect("valid");
     for number in [9, 9, 10] {
         let wanted = once(&mut store, number, |store, moment| {
-            store.want_reversal(attempt_id(1), &till_id, None, ReversalReason::SaleGivenUp, moment)
+            store.want_reversal(attempt_id(1), &asks(&till_id), ReversalReason::SaleGivenUp, moment)
         });
         assert_eq!(wanted, Ok(()));
     }
@@ -242,7 +242,11 @@ fn a_reversal_is_wanted_once_stands_in_the_history_and_is_never_taken_back() {
     assert_eq!(kept.attempt.reversal, Some(ReversalReason::SaleGivenUp));
     assert_eq!(record(&mut store, paid_with(1)), Err("payment.not_approved"));
     let unknown = once(&mut store, 11, |store, moment| {
-        store.want_reversal(attempt_id(5), &till_id, None, ReversalReason::Person, moment)
+        store.want_reversal(attempt_id(5), &asks(&till_id), ReversalReason::Person, moment)
     });
     assert_eq!(unknown, Err("payment.unknown_attempt"));
+}
+
+fn asks(till_id: &TillId) -> AskReversal {
+    AskReversal { till_id: till_id.clone(), operator_id: None, approval: None }
 }

@@ -1,6 +1,6 @@
 //! Where a store may go on, and how it is.
 
-use pos_model::{ChainHash, Epoch, Seq, TillId};
+use pos_model::{ChainHash, Epoch, Money, Seq, TillId};
 use protocol::latest::{Cursor, EpochReport, Hello, Mark, ReceiptHead, StoreHealth};
 use rusqlite::params;
 use sync_core::server::HelloOutcome;
@@ -24,9 +24,11 @@ impl<'g> Group<'_, 'g> {
         self.health(store_no, &hello.health, Some(hello.version))?;
         let doing = "read known receipts";
         let receipts = read_all(&mut self.rows.known_receipts, [store_no], doing, |row| {
-            let (till_id, receipt_no): (String, i64) = row.try_into().during(doing)?;
+            let (till_id, receipt_no, z_no, total): (String, i64, i64, i64) = row.try_into().during(doing)?;
             let till_id = TillId::new(till_id).map_err(|_| LedgerError::Damaged { what: "till id" })?;
-            Ok(ReceiptHead { till_id, receipt_no: u64::try_from(receipt_no).unwrap_or_default() })
+            let number = |number| u64::try_from(number).unwrap_or_default();
+            let head = ReceiptHead::new(till_id, number(receipt_no));
+            Ok(ReceiptHead { z_no: number(z_no), grand_total_minor: Money::from_minor(total), ..head })
         })?;
         Ok(HelloOutcome { cursors, receipts })
     }

@@ -129,10 +129,14 @@ statements! {
         ON CONFLICT DO NOTHING";
     report_receipt: "INSERT INTO receipt_heads (store_no, till_id, receipt_no) VALUES (?1, ?2, ?3)
         ON CONFLICT DO UPDATE SET receipt_no = excluded.receipt_no WHERE excluded.receipt_no > receipt_no";
-    known_receipts: "SELECT till_id, max(receipt_no) FROM (
-            SELECT till_id, last_no AS receipt_no FROM receipt_runs WHERE store_no = ?1
-            UNION ALL SELECT till_id, receipt_no FROM receipt_heads WHERE store_no = ?1)
-        GROUP BY till_id ORDER BY till_id";
+    known_receipts: "SELECT heads.till_id, max(heads.receipt_no), max(heads.z_no),
+            ifnull((SELECT grand_total_after_minor FROM z_reports WHERE store_no = ?1
+                AND z_reports.till_id = heads.till_id ORDER BY z_reports.z_no DESC LIMIT 1), 0)
+        FROM (
+            SELECT till_id, last_no AS receipt_no, 0 AS z_no FROM receipt_runs WHERE store_no = ?1
+            UNION ALL SELECT till_id, receipt_no, 0 FROM receipt_heads WHERE store_no = ?1
+            UNION ALL SELECT till_id, 0, last_no FROM z_runs WHERE store_no = ?1) AS heads
+        GROUP BY heads.till_id ORDER BY heads.till_id";
     note_health: "UPDATE store_state SET health_at_ms = ?2, clock_ms = ?3, clock_offset_s = ?4, clock_ahead_ms = ?5,
         protocol_version = ifnull(?6, protocol_version), agent_version = ?7, epoch = ?8, head_seq = ?9,
         outbox_events = ?10, outbox_oldest_ms = ?11, disk_free_bytes = ?12,
