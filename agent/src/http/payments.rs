@@ -15,7 +15,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Command, Said, answer, commands};
-use crate::db::{AskAgain, CommandKey, KeptAttempt, Refused};
+use crate::db::{AskAgain, KeptAttempt, Refused};
 use crate::writer::WriteError;
 
 commands!(ReversePayment);
@@ -153,10 +153,7 @@ async fn reverse(
     said: Said<ReversePayment>,
 ) -> Result<Json<PaymentView>, ApiError> {
     let attempt_id = parse(attempt_id)?;
-    let Said { command, key } = said;
-    // The path says what it is about, so it is part of what the command says.
-    let digest = blake3::Hasher::new().update(&key.digest).update(attempt_id.as_bytes()).finalize();
-    let key = CommandKey { digest: *digest.as_bytes(), ..key };
+    let Said { command, key } = said.about(attempt_id.as_bytes());
     let reason = match command.reason {
         ReverseReason::Person => ReversalReason::Person,
         ReverseReason::SaleGivenUp => ReversalReason::SaleGivenUp,
