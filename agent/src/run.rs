@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use protocol::latest::OpenReason;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::changes::Changes;
@@ -22,7 +22,7 @@ use crate::db::{self, Head, PaperPlan, Store};
 use crate::doors::Doors;
 use crate::folder::{Folder, FolderError};
 use crate::http::listener::Bounded;
-use crate::http::{ApiParts, Counter, router};
+use crate::http::{ApiParts, Counter, PICTURES_MAX, router};
 use crate::identity::{Identity, IdentityError};
 use crate::payment::{Payments, PaymentsError};
 use crate::pin_desk::PinDesk;
@@ -189,6 +189,7 @@ pub async fn run_with_clock(
         payments,
         changes,
         printing,
+        pictures: Arc::new(Semaphore::new(PICTURES_MAX)),
         doors,
         pins: PinDesk::new(writer.clone()),
         is_training: false,

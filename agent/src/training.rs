@@ -5,9 +5,10 @@
 //! at. They begin empty with each start of the agent, so nothing of them can be taken for a day's business.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::changes::Changes;
@@ -16,7 +17,7 @@ use crate::config::{Config, PaymentConfig};
 use crate::day_start;
 use crate::db::{PaperPlan, Rules};
 use crate::doors::Doors;
-use crate::http::{ApiParts, Counter};
+use crate::http::{ApiParts, Counter, PICTURES_MAX};
 use crate::payment::Payments;
 use crate::pin_desk::PinDesk;
 use crate::printing::Printing;
@@ -83,6 +84,7 @@ pub(crate) async fn start(
         payments,
         changes,
         printing,
+        pictures: Arc::new(Semaphore::new(PICTURES_MAX)),
         doors,
         pins: PinDesk::new(writer.clone()),
         is_training: true,

@@ -31,6 +31,16 @@ pub mod word {
     pub const TILL_PAIRED: &str = "till_paired";
     /// A till's token was taken back.
     pub const TILL_REVOKED: &str = "till_revoked";
+    /// A drawer was opened without a sale.
+    pub const DRAWER_OPENED: &str = "drawer_opened";
+    /// Somebody asked for paper again, marked as a copy.
+    pub const RECEIPT_REPRINTED: &str = "receipt_reprinted";
+    /// A print job that is about a drawer was asked for again.
+    pub const PRINT_RETRIED: &str = "print_retried";
+    /// A print job that is about a drawer was taken back.
+    pub const PRINT_CANCELLED: &str = "print_cancelled";
+    /// Somebody said whether a print job that is about a drawer came out.
+    pub const PRINT_RESOLVED: &str = "print_resolved";
     /// The clock moved by itself, or was set.
     pub const CLOCK_JUMPED: &str = "clock_jumped";
 }

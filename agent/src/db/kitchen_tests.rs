@@ -30,7 +30,9 @@ fn opened() -> Store {
 /// Sends an order in a command of its own, and gives "n/m name" of each cup that is made.
 fn send(store: &mut Store, number: u64, order: &KitchenOrder) -> Vec<String> {
     let once = store.once(key(number), &mut moment(0), |store, moment| {
-        let cups = store.send_to_kitchen(moment, order)?;
+        let till = "T1".parse().expect("valid");
+        let by = SaidBy { till_id: &till, operator_id: None };
+        let cups = store.send_to_kitchen(moment, by, order)?;
         Ok(cups.iter().map(|cup| format!("{}/{} {}", cup.number, cup.of, cup.name)).collect::<Vec<_>>())
     });
     let Ok(Once::New(cups)) = once else { panic!("{once:?}") };
@@ -268,8 +270,10 @@ fn a_sale_sends_its_cups_once_and_an_imported_one_none() {
 fn an_order_that_is_undone_has_no_cups() {
     let mut store = opened();
     let order = kitchen_order(1, 3, &[("Milk tea", 2, "bar")]);
+    let till = "T1".parse().expect("valid");
+    let by = SaidBy { till_id: &till, operator_id: None };
     let answer = store.once(key(1), &mut moment(0), |store, moment| {
-        store.send_to_kitchen(moment, &order)?;
+        store.send_to_kitchen(moment, by, &order)?;
         Err::<(), Error>(Refused::rule("drawer.closed", Refusal::NoPriceBook).into())
     });
     assert!(matches!(answer, Ok(Once::Refused(_))));

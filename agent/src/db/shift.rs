@@ -19,8 +19,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use till::people::Action;
 use till::{CashMove, ShiftSums, Sum, Turnover};
 
+use super::audit::word;
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
+use super::permit::Permit;
 use super::store::Store;
 use super::view::View;
 
@@ -129,18 +131,35 @@ impl Store {
         self.tell_of_shift(shift_id)
     }
 
-    /// Notes cash that comes into the drawer of an open shift or leaves it, or that the drawer is opened for nothing.
+    /// Notes cash that comes into the drawer of an open shift or leaves it, or that the drawer is opened for nothing; and opens
+    /// the till's drawer.
     pub fn move_cash(&mut self, moment: &mut Moment, shift_id: ShiftId, command: MoveCash) -> Result<ShiftView, Error> {
-        let MoveCash { command_id, till_id, operator_id, approval_id, kind, amount_minor: amount, reason, note } =
-            command;
-        let row = self.open_shift_row(shift_id, &till_id)?;
-        let action = match kind {
+        let row = self.open_shift_row(shift_id, &command.till_id)?;
+        let (till_id, reason) = (command.till_id.clone(), command.reason.clone());
+        let action = match command.kind {
             CashKind::PaidIn => Action::PaidIn,
             CashKind::PaidOut => Action::PaidOut,
             CashKind::Drop => Action::Drop,
             CashKind::NoSale => Action::NoSale,
         };
-        let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, action, &shift_id.to_string())?;
+        let (operator, subject) = (command.operator_id.as_ref(), shift_id.to_string());
+        let permit = self.permit(moment, &till_id, operator, command.approval_id, action, &subject)?;
+        let shift = OpenShift { shift_id, business_date: row.business_date };
+        self.note_cash(moment, &shift, &permit, command)?;
+        self.ask_for_drawer(moment, &till_id, permit.operator.as_ref(), &reason)?;
+        self.tell_of_shift(shift_id)
+    }
+
+    /// The event and the row of cash that moves, or of a drawer that is opened for nothing.
+    pub(super) fn note_cash(
+        &mut self,
+        moment: &mut Moment,
+        shift: &OpenShift,
+        permit: &Permit,
+        command: MoveCash,
+    ) -> Result<(), Error> {
+        let MoveCash { command_id, till_id, kind, amount_minor: amount, reason, note, .. } = command;
+        let shift_id = shift.shift_id;
         check_cash(amount, "shift.amount")?;
         if (amount == Money::ZERO) != (kind == CashKind::NoSale) {
             let text = "an amount above zero moves; none does if the drawer is only opened";
@@ -159,7 +178,7 @@ impl Store {
             reason: reason.clone(),
             note: note.clone(),
             moved_at: at,
-            business_date: row.business_date,
+            business_date: shift.business_date,
         };
         let (name, body): (_, EventBody) = match kind {
             CashKind::PaidIn => ("paid_in", moved(CashMovement::PaidIn).into()),
@@ -167,10 +186,10 @@ impl Store {
             CashKind::Drop => ("drop", moved(CashMovement::Drop).into()),
             CashKind::NoSale => {
                 let mark = AuditMarked {
-                    action: Tag::new("drawer_opened").expect("a word of small letters is a tag"),
+                    action: Tag::new(word::DRAWER_OPENED).expect("a word of small letters is a tag"),
                     till_id: Some(till_id),
-                    operator_id: permit.operator,
-                    approver_id: permit.approver,
+                    operator_id: permit.operator.clone(),
+                    approver_id: permit.approver.clone(),
                     reason: Some(reason),
                     subject: shift_id.to_string(),
                     detail: note,
@@ -188,8 +207,8 @@ impl Store {
             .and_then(|mut insert| {
                 insert.execute(params![self.tail.position, shift_id.as_bytes(), name, amount.minor()])
             })
-            .doing("note the movement of cash")?;
-        self.tell_of_shift(shift_id)
+            .doing("note the movement of cash")
+            .map(drop)
     }
 
     /// Closes a till: its Z report. `part` is what has been added up before, if anything was.
@@ -332,7 +351,7 @@ impl Store {
         Ok(row)
     }
 
-    fn tell_of_shift(&mut self, shift_id: ShiftId) -> Result<ShiftView, Error> {
+    pub(super) fn tell_of_shift(&mut self, shift_id: ShiftId) -> Result<ShiftView, Error> {
         let row = self.view().shift_row(shift_id)?.ok_or_else(|| unknown_shift(shift_id))?;
         let view = row.view(self.currency);
         self.changed(Change::Shift(Box::new(view.clone())));

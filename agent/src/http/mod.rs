@@ -29,5 +29,6 @@ pub(crate) mod stock;
 mod to_wire;
 
 pub use orders::Counter;
+pub(crate) use print::PICTURES_MAX;
 pub use problem::ApiError;
 pub use routes::{ApiParts, openapi, router};

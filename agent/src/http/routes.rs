@@ -15,7 +15,7 @@ use protocol::latest::local_api::{
 use serde::Deserialize;
 use till::Refusal;
 use till::stock::CoverRule;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
@@ -59,6 +59,8 @@ pub struct ApiParts {
     pub changes: Changes,
     /// The printers and what they print.
     pub printing: Printing,
+    /// Places for those who draw pictures of paper.
+    pub pictures: Arc<Semaphore>,
     /// Who may come in.
     pub doors: Doors,
     /// Where PINs are compared.

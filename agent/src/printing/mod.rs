@@ -9,6 +9,9 @@
 //! - a job that was cut off, by a printer or by the end of this program, is `maybe_printed`, and a person looks (T35);
 //! - a copy says that it is one, whatever the template says, and opens no drawer (T17).
 //!
+//! Each till has printers of its own if the configuration says so. What another one prints for it opens no drawer: the
+//! drawer on that printer is another till's.
+//!
 //! A drawer opens at once or not at all: nobody wants it to open by itself half an hour later.
 
 mod conversation;
@@ -118,9 +121,9 @@ impl Printing {
         Ok(printing)
     }
 
-    /// Whether any printer has the role. What has none need not be put in.
-    pub fn prints(&self, role: &str) -> bool {
-        !self.shared.routes.of(role).is_empty()
+    /// Whether any printer can print a job.
+    fn prints(&self, job: &PrintJob) -> bool {
+        !self.shared.routes.of_job(job).is_empty()
     }
 
     /// The printer of that name.
@@ -139,6 +142,7 @@ impl Printing {
                 address: printer.address.to_string(),
                 profile: printer.profile_name.clone(),
                 roles: printer.roles.iter().map(ToString::to_string).collect(),
+                tills: printer.tills.clone(),
                 fallback: printer.fallback.as_ref().map(ToString::to_string),
                 state: seen.map_or(Seen::Idle, |health| health.seen).name().to_owned(),
                 trouble: seen.map(|health| health.trouble.clone()).unwrap_or_default(),

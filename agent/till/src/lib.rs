@@ -26,7 +26,7 @@ pub mod stock;
 mod tender;
 
 pub use complete::complete;
-pub use order::{PricedOrder, price_order, sell_order};
+pub use order::{PricedOrder, check_sellable, price_order, sell_order};
 pub use refund::{GivenBack, RefundRefusal, SoldUnits, Wanted, give_back, tenders_of_origin};
 pub use refusal::Refusal;
 pub use sale::{
