@@ -24,6 +24,7 @@ mod shift;
 pub mod sold_out;
 pub mod stock;
 mod tender;
+mod word;
 
 pub use complete::complete;
 pub use order::{PricedOrder, check_sellable, price_order, sell_order};
@@ -35,3 +36,4 @@ pub use sale::{
 };
 pub use shift::{CashMove, ShiftSums, Sum, Turnover};
 pub use tender::{CASH, Settlement, settle};
+pub use word::UnknownWord;
