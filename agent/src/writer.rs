@@ -459,7 +459,7 @@ impl Signals {
                 differs
             });
         }
-        store.take_changes().into_iter().for_each(|change| self.changes.announce(change));
+        store.take_changes().iter().for_each(|change| self.changes.announce(change));
     }
 
     fn tell_if_stopped(&self, store: &Store) {
