@@ -43,6 +43,7 @@ mod training;
 pub mod trust;
 pub mod uplink;
 mod wall_clock;
+mod watched;
 pub mod writer;
 
 pub use run::{Running, run};

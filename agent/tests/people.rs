@@ -385,3 +385,23 @@ async fn what_a_manager_allowed_of_the_stock_and_the_drawer_says_so() {
     assert_eq!(newest().await, ("print_retried".to_owned(), "li".to_owned(), "chen".to_owned()));
     store.close().await;
 }
+
+#[tokio::test]
+async fn whoever_guesses_codes_shuts_out_themselves_and_not_the_installer() {
+    let store = paired_store().await;
+    let code = owner(&store).make_pair_code(1).await.expect("a code").code;
+    for number in 0..10 {
+        problem(pair(&store, &format!("9999-{number:04}"), "T1").await, 403, "pair.code_wrong").await;
+    }
+    let shut_out = pair(&store, &code, "T1").await;
+    let wait: u32 = shut_out.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!((1..=601).contains(&wait), "{wait}");
+    problem(shut_out, 429, "pair.too_many_wrong").await;
+    // Another machine in the store.
+    let other =
+        reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 2])).build().expect("a client");
+    let body = json!({ "code": code, "till_id": "T1", "name": "counter" });
+    let paired = other.post(format!("{}/v1/pair", store.url)).json(&body).send().await.expect("answers");
+    assert_eq!(paired.status(), StatusCode::OK);
+    store.close().await;
+}

@@ -11,7 +11,7 @@ use super::kitchen_step::{SaidBy, VoidedCup};
 use super::testing::{
     command, digest, draft, event_id, kitchen_order, line_id, open_epoch, reopen, sale_id, stamp, store,
 };
-use super::{CommandKey, Error, Moment, Once, RETENTION_MS_MIN, Recorded, Refused, Store};
+use super::{CommandKey, Durability, Error, Moment, Once, RETENTION_MS_MIN, Recorded, Refused, Store};
 
 fn moment(after_ms: i64) -> Moment {
     Moment::new(stamp(after_ms), event_id(1 << 40))
@@ -351,4 +351,26 @@ fn orders_go_when_they_are_old_in_running_time() {
     assert_eq!(store.trim(RETENTION_MS_MIN, 100).expect("trims"), 1);
     let cups: i64 = store.connection.query_row("SELECT count(*) FROM cup", [], |row| row.get(0)).expect("reads");
     assert_eq!((orders(&store), cups), (vec![false; 3], 0));
+}
+
+#[test]
+fn screens_are_told_of_the_cups_that_are_new() {
+    let mut store = opened();
+    let mut told = |number: u64, order: &KitchenOrder| -> Vec<u32> {
+        // Within a group, so that what is told is still there.
+        store.begin(Durability::Promise).expect("begins");
+        send(&mut store, number, order);
+        let cups = store.take_changes().into_iter().flat_map(|change| match change {
+            Change::Cup(view) => view.cups,
+            other => panic!("{other:?}"),
+        });
+        let numbers = cups.map(|cup| cup.number).collect();
+        store.commit().expect("commits");
+        numbers
+    };
+    let first = kitchen_order(1, 3, &[("Milk tea", 2, "bar")]);
+    assert_eq!(told(1, &first), [1, 2]);
+    let more = kitchen_order(1, 3, &[("Milk tea", 2, "bar"), ("Rice", 1, "kitchen")]);
+    assert_eq!(told(2, &more), [3]);
+    assert_eq!(told(3, &more), [0; 0], "nothing is new");
 }

@@ -254,9 +254,13 @@ impl Store {
         })
     }
 
-    /// The program starts: what was being sent when it ended is in doubt. Answers how many jobs that are.
-    pub fn recover_prints(&mut self, now_ms: i64) -> Result<usize, Error> {
-        let sending = self.view().open_prints()?.into_iter().filter(|job| job.progress.state != State::MaybePrinted);
+    /// The program starts, or the task of one printer: what was being sent when it ended is in doubt. Answers how many jobs
+    /// that are.
+    pub fn recover_prints(&mut self, printer: Option<&str>, now_ms: i64) -> Result<usize, Error> {
+        let sending = self.view().open_prints()?.into_iter().filter(|job| match (job.progress.state, printer) {
+            (state, Some(printer)) => state == State::Sending && job.printer == printer,
+            (state, None) => state != State::MaybePrinted,
+        });
         let mut doubtful = 0;
         for job in sending.collect::<Vec<_>>() {
             let was_sending = job.progress.state == State::Sending;

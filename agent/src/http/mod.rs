@@ -19,6 +19,7 @@ mod payments;
 mod people;
 mod print;
 mod problem;
+mod receipts;
 mod refunds;
 mod routes;
 pub(crate) mod said;

@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 use crate::config::PrinterConfig;
 use crate::db::PrintJob;
 use crate::readers::Readers;
+use crate::watched::Watch;
 use crate::writer::{WriteError, Writer};
 
 pub use paper::Unprintable;
@@ -89,16 +90,18 @@ struct Shared {
 
 impl Printing {
     /// Reads the templates, makes what was being sent doubtful, and starts a task for each printer.
-    pub async fn start(
+    pub(crate) async fn start(
         printers: Vec<PrinterConfig>,
         data_dir: &Path,
         writer: &Writer,
         readers: &Readers,
         tasks: &mut JoinSet<()>,
+        kept: &Watch,
         ended: &watch::Receiver<bool>,
     ) -> Result<Self, WriteError> {
         let now_ms = writer.clock().now().utc_ms;
-        let doubtful = writer.run(crate::db::Durability::Promise, move |store| store.recover_prints(now_ms)).await?;
+        let doubtful =
+            writer.run(crate::db::Durability::Promise, move |store| store.recover_prints(None, now_ms)).await?;
         if doubtful > 0 {
             telemetry::doubtful_after_restart(doubtful);
         }
@@ -110,13 +113,23 @@ impl Printing {
         });
         let printing = Self { shared };
         printing.shared.templates.look(writer).await;
-        tasks.spawn(templates::keep(printing.clone(), writer.clone(), ended.clone()));
+        let shared = (printing.clone(), writer.clone(), readers.clone(), ended.clone());
+        tasks.spawn(kept.clone().keep("templates", {
+            let (printing, writer, _, ended) = shared.clone();
+            move || templates::keep(printing.clone(), writer.clone(), ended.clone())
+        }));
         for (at, printer) in printing.shared.routes.printers().iter().enumerate() {
-            let spooler = spooler::Spooler::new(printing.clone(), printer.clone(), at == 0, writer, readers);
-            tasks.spawn(spooler.run(ended.clone()));
+            let ((printing, writer, readers, ended), printer) = (shared.clone(), printer.clone());
+            tasks.spawn(kept.clone().keep("printing", move || {
+                let spooler = spooler::Spooler::new(printing.clone(), printer.clone(), at == 0, &writer, &readers);
+                spooler.run(ended.clone())
+            }));
         }
         if printing.shared.routes.printers().is_empty() {
-            tasks.spawn(spooler::fail_all(printing.clone(), writer.clone(), readers.clone(), ended.clone()));
+            tasks.spawn(kept.clone().keep("printing", {
+                let (printing, writer, readers, ended) = shared;
+                move || spooler::fail_all(printing.clone(), writer.clone(), readers.clone(), ended.clone())
+            }));
         }
         Ok(printing)
     }

@@ -15,7 +15,7 @@ use super::conversation::{Said, Terms, ask_ready, print};
 use super::wire::{self, Wire};
 use super::{Health, Printing, Seen, Unprintable, paper, telemetry};
 use crate::config::PrinterConfig;
-use crate::db::{Durability, Error, PrintJob, Tried};
+use crate::db::{Durability, Error, PrintJob, Store, Tried};
 use crate::readers::Readers;
 use crate::writer::{WriteError, Writer};
 
@@ -61,6 +61,12 @@ impl Spooler {
             let _ = ending.wait_for(|&ending| ending).await;
             printing.shared.ending.store(true, Ordering::Relaxed);
         });
+        // What a defect of this task has left in the middle is in doubt.
+        let (name, now_ms) = (self.printer.name.to_string(), self.now_ms());
+        let recover = move |store: &mut Store| store.recover_prints(Some(&name), now_ms);
+        if let Err(error) = self.writer.run(Durability::Promise, recover).await {
+            telemetry::books_failed(&error);
+        }
         while !*ended.borrow() {
             commits.mark_unchanged();
             let pause = match self.turn().await {

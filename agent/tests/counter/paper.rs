@@ -149,3 +149,26 @@ async fn a_station_that_works_from_paper_is_told_what_was_taken_back() {
     store.act("/v1/refunds", &back).await;
     assert_eq!(kinds(&store).await[4..], ["cup_label", "kitchen_ticket", "receipt", "refund", "kitchen_ticket"]);
 }
+
+#[tokio::test]
+async fn a_sale_is_found_by_what_stands_on_its_receipt() {
+    let store = store_with_printer().await;
+    let sold = store.buy("T1", 1).await;
+    let found: Value = store.read(&format!("/v1/sales?till_id=T1&receipt_no={}", sold.receipt_no)).await;
+    assert_eq!(found["sale_id"], json!(sold.sale_id.to_string()));
+    let readers = &store.running.as_ref().expect("runs").readers;
+    let data = readers.read(|view| view.print_data(view.newest_prints(1)?[0].id)).await.expect("reads");
+    let scanned = data.expect("is there")["qr"].as_str().expect("text").to_owned();
+    assert!(scanned.len() == 32 && scanned.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()), "{scanned}");
+    let by_code: Value = store.read(&format!("/v1/sales/{scanned}")).await;
+    assert_eq!(by_code, found);
+    for (query, status, key) in [
+        ("till_id=T1&receipt_no=99", 404, "sale.unknown"),
+        ("till_id=T2&receipt_no=1", 404, "sale.unknown"),
+        ("till_id=T1&receipt_no=18446744073709551615", 404, "sale.unknown"),
+        ("till_id=T1", 400, "request.malformed"),
+        ("till_id=no+till&receipt_no=1", 400, "request.malformed"),
+    ] {
+        crate::api_support::problem(store.get(&format!("/v1/sales?{query}")).await, status, key).await;
+    }
+}

@@ -43,7 +43,7 @@ fn a_job_is_kept_through_a_restart_and_what_was_being_sent_is_in_doubt() {
     }
     store.note_print(first, &tried(Outcome::Taken), NOON_MS).expect("notes");
     let mut store = reopen(store);
-    assert_eq!(store.recover_prints(NOON_MS + 1).expect("works"), 1);
+    assert_eq!(store.recover_prints(None, NOON_MS + 1).expect("works"), 1);
     assert_eq!(states(&store), ["printed", "maybe_printed", "queued"]);
     let waiting = store.view().queued_prints().expect("reads");
     assert_eq!(waiting.iter().map(|job| job.id).collect::<Vec<_>>(), [third]);
@@ -188,4 +188,16 @@ fn labels_that_nobody_prints_leave_receipts_their_room_and_people_are_told() {
     }
     store.enqueue_print(label(), stamp(0)).expect("keeps");
     assert_eq!(store.view().notices().expect("reads"), []);
+}
+
+#[test]
+fn the_task_of_one_printer_doubts_what_it_was_sending_itself() {
+    let mut store = store();
+    for (number, printer) in [(1, "counter"), (2, "bar")] {
+        let id = store.enqueue_print(receipt(number), stamp(0)).expect("keeps");
+        store.begin_print(id, printer, NOON_MS).expect("is due");
+    }
+    store.enqueue_print(receipt(3), stamp(0)).expect("keeps");
+    assert_eq!(store.recover_prints(Some("bar"), NOON_MS).expect("works"), 1);
+    assert_eq!(states(&store), ["sending", "maybe_printed", "queued"]);
 }
