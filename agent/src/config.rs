@@ -8,6 +8,7 @@ mod printers;
 mod sources;
 mod terminals;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use jiff::tz::TimeZone;
 use pos_model::Tag;
 use till::stock::CoverRule;
 
-use crate::db::{PaperPlan, RETENTION_MS_MIN, Rules};
+use crate::db::{ForTills, PaperPlan, RETENTION_MS_MIN, Rules};
 
 pub(crate) use parse::is_loopback;
 pub use parse::{MqttUrl, duration, http_url};
@@ -161,12 +162,21 @@ pub enum ConfigError {
 impl Config {
     /// What the store prints, and in whose name.
     pub(crate) fn paper_plan(&self) -> PaperPlan {
-        let roles = self.printers.iter().flat_map(|printer| &printer.roles);
+        let mut roles: BTreeMap<String, ForTills> = BTreeMap::new();
+        for (printer, role) in
+            self.printers.iter().flat_map(|printer| printer.roles.iter().map(move |role| (printer, role)))
+        {
+            let tills = roles.entry(role.to_string()).or_insert_with(|| ForTills::Only(BTreeSet::new()));
+            match tills {
+                ForTills::Only(tills) if !printer.tills.is_empty() => tills.extend(printer.tills.iter().cloned()),
+                tills => *tills = ForTills::All,
+            }
+        }
         PaperPlan {
             shop_name: self.store.name.clone(),
             shop_lines: self.store.header.clone(),
             footer: self.store.footer.clone(),
-            roles: roles.map(ToString::to_string).collect(),
+            roles,
             is_training: false,
         }
     }

@@ -3,8 +3,9 @@
 //!
 //! Everything needed for that is in the store: tills pair and work while the way to the centre is down.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pos_model::TillId;
 use protocol::latest::people::{PairCode, PairTill, TillToken, TillView};
@@ -14,7 +15,7 @@ use crate::clock::random_u64;
 use crate::config::Tills;
 use crate::db::{Refused, TokenHash};
 use crate::owner::Token;
-use crate::pair_codes::{CODE_LIFE, PairCodes};
+use crate::pair_codes::{CODE_LIFE, NotTaken, PairCodes};
 use crate::readers::{ReadError, Readers};
 use crate::writer::{WriteError, Writer};
 
@@ -43,6 +44,11 @@ pub enum NotLetIn {
 pub enum PairError {
     /// No such code holds.
     Code,
+    /// Too many wrong codes came from that address.
+    TooMany {
+        /// For how long nothing is taken from there.
+        wait: Duration,
+    },
     /// A rule forbids it.
     Refused(Refused),
     /// The books could not be written.
@@ -111,9 +117,12 @@ impl Doors {
         Ok(PairCode { code, tills, expires_in_s: CODE_LIFE.as_secs() })
     }
 
-    /// Pairs a till. Its token is shown here and nowhere else.
-    pub async fn pair(&self, pair: PairTill) -> Result<TillToken, PairError> {
-        let place = self.codes(|codes| codes.take(&pair.code, Instant::now())).ok_or(PairError::Code)?;
+    /// Pairs a till that speaks from an address. Its token is shown here and nowhere else.
+    pub async fn pair(&self, pair: PairTill, from: IpAddr) -> Result<TillToken, PairError> {
+        let place = self.codes(|codes| codes.take(&pair.code, from, Instant::now())).map_err(|why| match why {
+            NotTaken::Wrong => PairError::Code,
+            NotTaken::TooMany { wait } => PairError::TooMany { wait },
+        })?;
         let doors = self.clone();
         // A task of its own: a till that hangs up must not leave the books and the doors apart.
         let pairing = tokio::spawn(async move {

@@ -16,6 +16,7 @@ pub mod commands;
 pub mod config;
 pub mod day_start;
 pub mod db;
+mod defect;
 pub mod doors;
 pub mod enroll;
 pub mod env_vars;
@@ -41,6 +42,8 @@ pub mod template_command;
 mod training;
 pub mod trust;
 pub mod uplink;
+mod wall_clock;
+mod watched;
 pub mod writer;
 
 pub use run::{Running, run};

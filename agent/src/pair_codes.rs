@@ -1,6 +1,10 @@
 //! The codes by which tills pair: short enough to be typed, and safe because they live for minutes and few wrong ones are
 //! taken. They live in memory, by a clock that nobody can set; a restart of the agent voids them.
+//!
+//! Wrong codes are counted for each address they come from: whoever guesses shuts out themselves, and not the installer who
+//! stands at the counter. Somebody with many addresses voids the codes in the end, and has guessed in vain.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// How long a code holds: from the back office to the counter, and a second try.
@@ -12,9 +16,15 @@ const CODES_MAX: usize = 8;
 /// Tills that may pair with one code: more than stand in one store's counter line.
 pub const CODE_TILLS_MAX: u32 = 32;
 
-/// Wrong codes that a code outlives. A wrong one counts against all, as nobody can tell which was meant. A code has eight
-/// digits, so that whoever guesses wins once in ten million.
+/// Wrong codes that are taken from one address, as long as a code holds.
 const WRONG_MAX: u32 = 10;
+
+/// Wrong codes that a code outlives, from all addresses. A wrong one counts against all, as nobody can tell which was meant. A
+/// code has eight digits, so that whoever guesses so often wins once in half a million.
+const WRONG_OF_ALL_MAX: u32 = 200;
+
+/// Addresses whose wrong codes are counted at once. The oldest one goes: by then as many others have guessed.
+const GUESSERS_MAX: usize = 64;
 
 /// Codes are below this: eight digits.
 const CODES: u32 = 100_000_000;
@@ -23,6 +33,29 @@ const CODES: u32 = 100_000_000;
 #[derive(Debug, Default)]
 pub struct PairCodes {
     live: Vec<Code>,
+    /// The oldest first.
+    guessers: Vec<Guesser>,
+}
+
+/// An address from which wrong codes came.
+#[derive(Debug)]
+struct Guesser {
+    from: IpAddr,
+    wrong: u32,
+    /// Until when that is remembered.
+    until: Instant,
+}
+
+/// Why no till is paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// No such code holds.
+    Wrong,
+    /// Too many wrong ones came from there.
+    TooMany {
+        /// For how long nothing is taken from there.
+        wait: Duration,
+    },
 }
 
 struct Code {
@@ -59,9 +92,15 @@ impl PairCodes {
         format!("{front}-{back}")
     }
 
-    /// Takes a place off a code; none if no such code holds. Spaces and dashes are ignored.
-    pub fn take(&mut self, typed: &str, now: Instant) -> Option<Place> {
+    /// Takes a place off a code, typed by somebody at an address. Spaces and dashes are ignored.
+    pub fn take(&mut self, typed: &str, from: IpAddr, now: Instant) -> Result<Place, NotTaken> {
         self.forget(now);
+        let from = counted(from);
+        let guesser = self.guessers.iter().position(|guesser| guesser.from == from);
+        if let Some(guesser) = guesser.and_then(|at| self.guessers.get(at)).filter(|guesser| guesser.wrong >= WRONG_MAX)
+        {
+            return Err(NotTaken::TooMany { wait: guesser.until.saturating_duration_since(now) });
+        }
         let digits: String = typed.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
         let hash = blake3::hash(digits.as_bytes());
         // Every code is looked at, so that the time tells nothing.
@@ -69,11 +108,21 @@ impl PairCodes {
             self.live.iter().enumerate().fold(None, |found, (at, code)| {
                 if code.hash == hash && code.tills_left > 0 { Some(at) } else { found }
             });
-        match found {
-            Some(at) => self.live[at].tills_left -= 1,
-            None => self.live.iter_mut().for_each(|code| code.wrong += 1),
+        if let Some(at) = found {
+            self.live[at].tills_left -= 1;
+            return Ok(Place(hash));
         }
-        found.map(|_| Place(hash))
+        self.live.iter_mut().for_each(|code| code.wrong += 1);
+        match guesser {
+            Some(at) => self.guessers[at].wrong += 1,
+            None => {
+                if self.guessers.len() == GUESSERS_MAX {
+                    self.guessers.remove(0);
+                }
+                self.guessers.push(Guesser { from, wrong: 1, until: now + CODE_LIFE });
+            }
+        }
+        Err(NotTaken::Wrong)
     }
 
     /// Gives a place back, because the till was not paired for another reason than its code.
@@ -85,7 +134,19 @@ impl PairCodes {
 
     fn forget(&mut self, now: Instant) {
         // One that is used up stays for as long as it holds, for a place that is given back.
-        self.live.retain(|code| code.until > now && code.wrong < WRONG_MAX);
+        self.live.retain(|code| code.until > now && code.wrong < WRONG_OF_ALL_MAX);
+        self.guessers.retain(|guesser| guesser.until > now);
+    }
+}
+
+/// What counts as one address: of version 6 the network, for a machine in it has as many addresses as it likes.
+fn counted(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -93,33 +154,60 @@ impl PairCodes {
 mod tests {
     use super::*;
 
+    fn at(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
     #[test]
     fn a_code_holds_for_its_tills_and_its_time() {
         let now = Instant::now();
         let mut codes = PairCodes::default();
         let code = codes.make(1_000_000_042, 2, now);
         assert_eq!(code, "0000-0042");
-        assert!(codes.take("0000 0042", now).is_some());
-        let place = codes.take("00000042", now).expect("the second till");
-        assert!(codes.take(&code, now).is_none(), "two tills are two");
+        assert!(codes.take("0000 0042", at(1), now).is_ok());
+        let place = codes.take("00000042", at(1), now).expect("the second till");
+        assert!(codes.take(&code, at(1), now).is_err(), "two tills are two");
         codes.give_back(place);
-        assert!(codes.take(&code, now + CODE_LIFE).is_none(), "it is over");
-        assert!(codes.take(&code, now).is_none(), "for ever");
+        assert!(codes.take(&code, at(1), now + CODE_LIFE).is_err(), "it is over");
+        assert!(codes.take(&code, at(1), now).is_err(), "for ever");
         let code = codes.make(7, 1, now);
-        assert!(codes.take(&code, now + CODE_LIFE - Duration::from_millis(1)).is_some());
+        assert!(codes.take(&code, at(1), now + CODE_LIFE - Duration::from_millis(1)).is_ok());
     }
 
     #[test]
-    fn few_wrong_codes_are_taken() {
+    fn whoever_guesses_shuts_out_themselves_alone() {
         let now = Instant::now();
         let mut codes = PairCodes::default();
         let code = codes.make(7, 3, now);
-        for wrong in 1..WRONG_MAX {
-            assert!(codes.take(&format!("9999-{wrong:04}"), now).is_none());
+        for wrong in 0..WRONG_MAX {
+            assert_eq!(codes.take(&format!("9999-{wrong:04}"), at(1), now).err(), Some(NotTaken::Wrong));
         }
-        assert!(codes.take(&code, now).is_some());
-        assert!(codes.take("99990000", now).is_none());
-        assert!(codes.take(&code, now).is_none(), "ten wrong ones void it");
+        // Not even the right one, for a guess that is answered is a guess.
+        let later = now + Duration::from_secs(60);
+        let too_many = NotTaken::TooMany { wait: CODE_LIFE - Duration::from_secs(60) };
+        assert_eq!(codes.take(&code, at(1), later).err(), Some(too_many));
+        assert!(codes.take(&code, at(2), later).is_ok(), "the installer pairs on");
+        let code = codes.make(8, 1, now + CODE_LIFE);
+        assert!(codes.take(&code, at(1), now + CODE_LIFE).is_ok(), "it is forgotten after a while");
+    }
+
+    #[test]
+    fn many_addresses_void_a_code_before_they_find_it() {
+        let now = Instant::now();
+        let mut codes = PairCodes::default();
+        let code = codes.make(7, 1, now);
+        let mut answered = 0;
+        for last in 0..=u8::MAX {
+            for wrong in 0..WRONG_MAX {
+                answered +=
+                    u32::from(codes.take(&format!("9999{wrong:04}"), at(last), now).err() == Some(NotTaken::Wrong));
+            }
+            assert!(codes.guessers.len() <= GUESSERS_MAX);
+        }
+        assert!(answered >= WRONG_OF_ALL_MAX);
+        assert_eq!(codes.take(&code, IpAddr::from([198, 51, 100, 1]), now).err(), Some(NotTaken::Wrong));
+        let network = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 7, 0, 0, 0, last]);
+        assert_eq!(counted(network(1)), counted(network(2)));
     }
 
     #[test]
@@ -128,7 +216,7 @@ mod tests {
         let mut codes = PairCodes::default();
         let all: Vec<String> = (0..=CODES_MAX).map(|n| codes.make(u64::try_from(n).expect("small"), 1, now)).collect();
         assert_eq!(codes.live.len(), CODES_MAX);
-        assert!(codes.take(&all[0], now).is_none());
-        assert!(codes.take(&all[1], now).is_some());
+        assert!(codes.take(&all[0], at(1), now).is_err());
+        assert!(codes.take(&all[1], at(1), now).is_ok());
     }
 }

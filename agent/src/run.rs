@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::{MethodRouter, any};
 use protocol::latest::OpenReason;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::changes::Changes;
@@ -21,8 +22,8 @@ use crate::config::Config;
 use crate::db::{self, Head, PaperPlan, Store};
 use crate::doors::Doors;
 use crate::folder::{Folder, FolderError};
-use crate::http::listener::Bounded;
-use crate::http::{ApiParts, Counter, router};
+use crate::http::listener::{Bounded, Peer};
+use crate::http::{ApiParts, Counter, PICTURES_MAX, router};
 use crate::identity::{Identity, IdentityError};
 use crate::payment::{Payments, PaymentsError};
 use crate::pin_desk::PinDesk;
@@ -30,8 +31,10 @@ use crate::price_book::Keeper;
 use crate::printing::Printing;
 use crate::readers::{ReadError, Readers};
 use crate::status::Status;
+use crate::training::Training;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
+use crate::watched::Watch;
 use crate::writer::{AGENT_VERSION, WriteError, Writer, WriterThread};
 use crate::{clock_watch, day_start, housekeeping, owner, stock_watch, telemetry, training};
 
@@ -58,8 +61,6 @@ pub enum RunError {
     Payments(#[source] PaymentsError),
     #[error("read the print jobs")]
     Printing(#[source] WriteError),
-    #[error("empty the folder for training")]
-    Training(#[source] std::io::Error),
     #[error("leave the owner's token in the data folder")]
     OwnerToken(#[source] std::io::Error),
     #[error("read who may come in")]
@@ -133,12 +134,22 @@ pub async fn run_with_clock(
     let store_id = identity.as_ref().map(|identity| identity.store_id.clone());
     let (keeper, book) =
         Keeper::start(&config.data_dir, currency, writer.clone(), &readers).await.map_err(RunError::PriceBook)?;
-    tasks.spawn(keeper.run(ended.clone()));
+    let kept = Watch::new(writer.clone(), ended.clone());
+    tasks.spawn(kept.clone().keep("price_book", {
+        let (keeper, ended) = (Arc::new(keeper), ended.clone());
+        move || {
+            let (keeper, ended) = (Arc::clone(&keeper), ended.clone());
+            async move { keeper.run(ended).await }
+        }
+    }));
     let payments = Payments::start(&config.payment, currency, writer.clone(), readers.clone(), ended.clone()).await;
     let payments = payments.map_err(RunError::Payments)?;
-    tasks.spawn(payments.clone().run());
+    tasks.spawn(kept.clone().keep("payments", {
+        let payments = payments.clone();
+        move || payments.clone().run()
+    }));
     let printing =
-        Printing::start(config.printers.clone(), &config.data_dir, &writer, &readers, &mut tasks, &ended).await;
+        Printing::start(config.printers.clone(), &config.data_dir, &writer, &readers, &mut tasks, &kept, &ended).await;
     let printing = printing.map_err(RunError::Printing)?;
     let status = Status {
         store_id,
@@ -154,12 +165,27 @@ pub async fn run_with_clock(
         let task = task.map_err(RunError::Uplink)?.run(ended.clone());
         tasks.spawn(watched(task, writer.clone()));
     }
-    tasks.spawn(status.clone().publish(changes.clone(), ended.clone()));
-    tasks.spawn(day_start::run(writer.clone(), rules.cut_off, ended.clone()));
-    tasks.spawn(housekeeping::run(writer.clone(), config.retention_ms, ended.clone()));
-    tasks.spawn(stock_watch::run(writer.clone(), readers.clone(), ended.clone()));
-
-    tasks.spawn(clock_watch::run(writer.clone(), readers.clone(), opened.place, ended.clone()));
+    tasks.spawn(kept.clone().keep("status", {
+        let (status, changes, ended) = (status.clone(), changes.clone(), ended.clone());
+        move || status.clone().publish(changes.clone(), ended.clone())
+    }));
+    let shared = (writer.clone(), readers.clone(), ended.clone());
+    tasks.spawn(kept.clone().keep("day_start", {
+        let (writer, _, ended) = shared.clone();
+        move || day_start::run(writer.clone(), rules.cut_off, ended.clone())
+    }));
+    tasks.spawn(kept.clone().keep("housekeeping", {
+        let ((writer, _, ended), retention_ms) = (shared.clone(), config.retention_ms);
+        move || housekeeping::run(writer.clone(), retention_ms, ended.clone())
+    }));
+    tasks.spawn(kept.clone().keep("stock_watch", {
+        let (writer, readers, ended) = shared.clone();
+        move || stock_watch::run(writer.clone(), readers.clone(), ended.clone())
+    }));
+    tasks.spawn(kept.keep("clock_watch", {
+        let (writer, readers, ended) = shared;
+        move || clock_watch::run(writer.clone(), readers.clone(), opened.place, ended.clone())
+    }));
     let owner_token = owner::Token::random().map_err(RunError::Randomness)?;
     owner::leave(&config.data_dir, &owner_token).map_err(RunError::OwnerToken)?;
     let doors = Doors::new(config.tills, owner_token.hash(), writer.clone(), readers.clone());
@@ -172,15 +198,15 @@ pub async fn run_with_clock(
         groups: config.store.groups.clone(),
         own_prices: config.store.own_prices,
     };
-    let around = training::Surroundings {
-        config: &config,
+    let training = Training::new(training::Surroundings {
+        config: config.clone(),
         clock,
         counter: counter.clone(),
         doors: doors.clone(),
         paper,
+        notices: writer.clone(),
         ended: ended.clone(),
-    };
-    let (training, training_writer, training_thread) = training::start(around, &mut tasks).await?;
+    });
     let parts = ApiParts {
         writer: writer.clone(),
         readers: readers.clone(),
@@ -190,18 +216,19 @@ pub async fn run_with_clock(
         payments,
         changes,
         printing,
+        pictures: Arc::new(Semaphore::new(PICTURES_MAX)),
         doors,
         pins: PinDesk::new(writer.clone()),
         is_training: false,
         shutdown: ended.clone(),
     };
+    let to_train: MethodRouter = any(training::answer).with_state(training.clone());
     let server =
-        tokio::spawn(serve(listener, Router::new().nest("/training", router(training)).merge(router(parts)), ended));
+        tokio::spawn(serve(listener, Router::new().nest_service("/training", to_train).merge(router(parts)), ended));
     folder.announce(address).map_err(RunError::Folder)?;
     telemetry::started(address, opened.place.epoch, identity.as_ref().map(|identity| &identity.store_id));
 
-    let writers = vec![(training_writer, training_thread), (writer.clone(), thread)];
-    let drain = Drain { folder, ending, tasks, server, writer: writer.clone(), writers };
+    let drain = Drain { folder, ending, tasks, server, training, writer: writer.clone(), thread };
     let done = tokio::spawn(drain.when(shutdown));
     Ok(Running { address, opened, is_enrolled: identity.is_some(), writer, readers, done })
 }
@@ -227,7 +254,9 @@ async fn serve(listener: TcpListener, router: Router, mut ended: watch::Receiver
         // An error means that the sender is gone, and with it the agent.
         let _ = ended.wait_for(|&ending| ending).await;
     };
-    axum::serve(Bounded::new(listener), router).with_graceful_shutdown(ending).await
+    axum::serve(Bounded::new(listener), router.into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(ending)
+        .await
 }
 
 /// Runs the uplink. If a defect of ours ends it, the tills go on selling and the people in the store hear of it.
@@ -247,9 +276,9 @@ struct Drain {
     ending: watch::Sender<bool>,
     tasks: JoinSet<()>,
     server: JoinHandle<std::io::Result<()>>,
+    training: Training,
     writer: Writer,
-    /// The books that are closed at the end.
-    writers: Vec<(Writer, WriterThread)>,
+    thread: WriterThread,
 }
 
 impl Drain {
@@ -272,10 +301,9 @@ impl Drain {
         let _ =
             tokio::time::timeout(Duration::from_secs(1), async { while tasks.join_next().await.is_some() {} }).await;
         self.tasks.shutdown().await;
-        for (writer, thread) in self.writers {
-            writer.close().await;
-            let _ = tokio::task::spawn_blocking(|| thread.join()).await;
-        }
+        self.training.close().await;
+        self.writer.close().await;
+        let _ = tokio::task::spawn_blocking(|| self.thread.join()).await;
         self.folder.withdraw();
         telemetry::stopped();
         outcome

@@ -80,7 +80,7 @@ impl Status {
                 && let Ok(state) = self.sync_state().await
                 && last.as_ref() != Some(&state)
             {
-                changes.announce(Change::Sync(state.clone()));
+                changes.announce(&Change::Sync(state.clone()));
                 last = Some(state);
             }
             tokio::time::sleep(PUBLISH_EVERY).await;

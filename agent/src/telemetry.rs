@@ -58,6 +58,20 @@ pub(crate) fn uplink_ended(unnoticed: Option<&WriteError>) {
     );
 }
 
+/// A part of the agent was ended by a defect and is started again; `unnoticed` says why people were not told.
+pub(crate) fn part_failed(part: &str, unnoticed: Option<&WriteError>) {
+    tracing::error!(
+        part,
+        unnoticed = unnoticed.map(tracing::field::display),
+        "a part of the agent was ended by a defect and is started again"
+    );
+}
+
+/// Training could not be opened; it is tried again when somebody wants to train.
+pub(crate) fn training_failed(error: &(dyn Error + 'static)) {
+    tracing::warn!(error = chain(error), "training could not be opened; selling goes on");
+}
+
 /// A till could not connect; the next try may succeed.
 pub(crate) fn accept_failed(error: &std::io::Error) {
     tracing::warn!(%error, "a connection was not accepted");

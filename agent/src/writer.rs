@@ -4,7 +4,8 @@
 //! it alone, eight tills at once pay it together. Each command has a savepoint of its own: one that fails is undone
 //! alone. If the commit fails, everybody in the group is told: that nothing was recorded or, where the disk itself failed
 //! during the commit, that this is open until the next start. A command that nobody waits beside needs no savepoint: it
-//! is the whole database transaction.
+//! is the whole database transaction. A command that panics is one that fails: a defect in one of them ends no sale of
+//! another till.
 //!
 //! The channel is bounded. A sale that finds it full is answered [`WriteError::Busy`] at once, because a cashier is
 //! better told than kept waiting; everybody else waits for room.
@@ -29,6 +30,7 @@ use crate::db::{
     self, CommandDigest, CommandKey, Confirmed, Durability, Failure, Head, KeptBook, Moment, Notice, Once, Recorded,
     RefundRecorded, Refused, Store,
 };
+use crate::defect::caught;
 use crate::telemetry;
 
 /// Commands in one database transaction. It bounds what one failure of the disk refuses, and for how long the first of a
@@ -353,7 +355,14 @@ fn grouped<T: Send + 'static>(
 ) -> (Command, oneshot::Receiver<Result<T, WriteError>>) {
     let (reply, answer) = oneshot::channel();
     let work = Box::new(|store: &mut Store| {
-        let done = operation(store);
+        let done = caught(|| operation(store)).unwrap_or_else(|defect| {
+            // It was in none of the store's own operations, which are undone by themselves. Nobody can say what is half done,
+            // so nothing of the group is.
+            if store.in_group() {
+                store.rollback();
+            }
+            Err(WriteError::Failed { failure: Failure::Other, text: format!("a defect of this program: {defect}") })
+        });
         let failed = done.as_ref().err().cloned();
         let answer: Answer = Box::new(|group_failure| {
             let outcome = match (done, group_failure) {
@@ -385,7 +394,8 @@ fn run(mut store: Store, mut waiting: mpsc::Receiver<Command>, signals: &Signals
         }
         group.finish();
         for work in afterwards {
-            work(&mut store);
+            // Its answer is gone, which tells whoever waits for it.
+            let _ = caught(|| work(&mut store));
         }
         signals.tell_if_stopped(&store);
     }
@@ -455,7 +465,7 @@ impl Signals {
                 differs
             });
         }
-        store.take_changes().into_iter().for_each(|change| self.changes.announce(change));
+        store.take_changes().iter().for_each(|change| self.changes.announce(change));
     }
 
     fn tell_if_stopped(&self, store: &Store) {

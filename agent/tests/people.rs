@@ -352,3 +352,89 @@ async fn a_token_speaks_for_its_till_until_it_is_taken_back() {
     assert!(marks(&store).await.contains(&word::TILL_REVOKED.to_owned()));
     store.close().await;
 }
+
+#[tokio::test]
+async fn what_a_manager_allowed_of_the_stock_and_the_drawer_says_so() {
+    let store = staffed().await;
+    signed_on(&store, &sign_on("T1", "li", PIN)).await;
+    let approved = async |action: &str, subject: &str| {
+        let approval = json!({ "command_id": id(), "till_id": "T1", "approval_id": id(), "operator_id": "chen",
+            "pin": MANAGERS_PIN, "action": action, "subject": subject });
+        assert_eq!(store.post_to("/v1/approvals", approval.to_string()).await.status(), StatusCode::OK);
+        approval["approval_id"].clone()
+    };
+    let newest = async || {
+        let readers = store.running.as_ref().expect("runs").readers.clone();
+        let mark = readers.read(|view| view.audit_marks(1)).await.expect("reads").pop().expect("is there").mark;
+        let name = |operator: Option<pos_model::OperatorId>| operator.map(|id| id.to_string()).unwrap_or_default();
+        (mark.action.to_string(), name(mark.operator_id), name(mark.approver_id))
+    };
+    let movement = id();
+    let mut waste = json!({ "command_id": id(), "till_id": "T1", "operator_id": "li", "movement_id": movement,
+        "kind": "wasted", "reason": "spilled", "items": [{ "item_id": "milk", "quantity": 100 }] });
+    problem(store.post_to("/v1/stock/movements", waste.to_string()).await, 403, "approval.needed").await;
+    waste["approval_id"] = approved("stock_movement", &movement).await;
+    assert_eq!(store.post_to("/v1/stock/movements", waste.to_string()).await.status(), StatusCode::OK);
+    assert_eq!(newest().await, ("stock_movement".to_owned(), "li".to_owned(), "chen".to_owned()));
+
+    let count = id();
+    let mut begin =
+        json!({ "command_id": id(), "till_id": "T1", "operator_id": "li", "count_id": count, "items": ["milk"] });
+    begin["approval_id"] = approved("stock_count", &count).await;
+    assert_eq!(store.post_to("/v1/stock/counts", begin.to_string()).await.status(), StatusCode::OK);
+    // Nobody throws another one's count away without the right to count.
+    let path = format!("/v1/stock/counts/{count}/abandon");
+    let mut abandon = json!({ "command_id": id(), "till_id": "T1", "operator_id": "li" });
+    problem(store.post_to(&path, abandon.to_string()).await, 403, "approval.needed").await;
+    abandon["approval_id"] = approved("stock_count", &count).await;
+    assert_eq!(store.post_to(&path, abandon.to_string()).await.status(), StatusCode::OK);
+    assert_eq!(newest().await, ("stock_count".to_owned(), "li".to_owned(), "chen".to_owned()));
+
+    // A drawer's job that failed opens it again only for whoever may open drawers.
+    let drawer = {
+        let writer = store.running.as_ref().expect("runs").writer.clone();
+        let at = writer.clock().now();
+        let (kind, role) = (printing::template::Kind::Drawer, "@counter".to_owned());
+        let till_id = Some("T1".parse().expect("valid"));
+        let new = agent::db::NewPrint { kind, role, till_id, subject: String::new(), data: json!({}) };
+        writer
+            .run(agent::db::Durability::Promise, move |store| {
+                let id = store.enqueue_print(new, at)?;
+                store.fail_print(id, "no printer", at.utc_ms).or_else(|error| match error {
+                    // The store has no printer, and its own task was faster.
+                    agent::db::Error::Refused(_) => Ok(()),
+                    error => Err(error),
+                })?;
+                Ok(id.get())
+            })
+            .await
+            .expect("keeps it")
+    };
+    let path = format!("/v1/print-jobs/{drawer}/retry");
+    let mut again = json!({ "command_id": id(), "till_id": "T1", "operator_id": "li" });
+    problem(store.post_to(&path, again.to_string()).await, 403, "approval.needed").await;
+    again["approval_id"] = approved("no_sale", &drawer.to_string()).await;
+    assert_eq!(store.post_to(&path, again.to_string()).await.status(), StatusCode::OK);
+    assert_eq!(newest().await, ("print_retried".to_owned(), "li".to_owned(), "chen".to_owned()));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn whoever_guesses_codes_shuts_out_themselves_and_not_the_installer() {
+    let store = paired_store().await;
+    let code = owner(&store).make_pair_code(1).await.expect("a code").code;
+    for number in 0..10 {
+        problem(pair(&store, &format!("9999-{number:04}"), "T1").await, 403, "pair.code_wrong").await;
+    }
+    let shut_out = pair(&store, &code, "T1").await;
+    let wait: u32 = shut_out.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!((1..=601).contains(&wait), "{wait}");
+    problem(shut_out, 429, "pair.too_many_wrong").await;
+    // Another machine in the store.
+    let other =
+        reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 2])).build().expect("a client");
+    let body = json!({ "code": code, "till_id": "T1", "name": "counter" });
+    let paired = other.post(format!("{}/v1/pair", store.url)).json(&body).send().await.expect("answers");
+    assert_eq!(paired.status(), StatusCode::OK);
+    store.close().await;
+}

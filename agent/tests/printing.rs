@@ -67,7 +67,8 @@ fn receipt(lines: usize) -> Value {
 async fn put_in(store: &Store, data: Value) -> i64 {
     let writer = store.running.as_ref().expect("runs").writer.clone();
     let at: Stamp = writer.clock().now();
-    let new = NewPrint { kind: Kind::Receipt, role: "receipt".to_owned(), subject: "sale-1".to_owned(), data };
+    let (role, till_id) = ("receipt".to_owned(), Some("T1".parse().expect("valid")));
+    let new = NewPrint { kind: Kind::Receipt, role, till_id, subject: "sale-1".to_owned(), data };
     let id = writer.run(Durability::Promise, move |store| store.enqueue_print(new, at)).await.expect("keeps it");
     id.get()
 }
@@ -411,5 +412,108 @@ async fn a_template_can_be_edited_while_the_agent_runs() {
     let picture = store.get("/v1/print-templates/receipt/preview.png").await.bytes().await.expect("a picture");
     let built_in = store.get("/v1/print-templates/refund/preview.png").await.bytes().await.expect("a picture");
     assert!(picture.starts_with(b"\x89PNG") && picture.len() < built_in.len());
+    store.close().await;
+}
+
+/// A sale for cash, by its number.
+fn sale_at(till: &str, number: u32) -> Value {
+    json!({
+        "sale_id": format!("018f0000-0000-7000-8000-0000000f{number:04x}"), "till_id": till,
+        "lines": [{ "sku": "tea", "name": "Tea", "quantity": 1, "unit_price_minor": 1800, "tax_rate_ppm": 0 }],
+        "tenders": [{ "kind": "cash", "amount_minor": 1800 }],
+    })
+}
+
+/// The receipt of a sale once it is printed: by which printer, and whether it opened the drawer there.
+async fn receipt_of(store: &Store, sale: &Value, printers: &[(&str, &Printer)]) -> (String, bool) {
+    let sold = store.sell(sale).await;
+    let jobs: Vec<PrintJobView> = store.read(&format!("/v1/print-jobs?subject={}", sold.sale_id)).await;
+    let done = becomes(store, jobs[0].job_id, "printed").await;
+    let printer = printers.iter().find(|(name, _)| *name == done.printer).expect("is one of them").1;
+    let bytes = printer.jobs().pop().expect("came");
+    (done.printer, interpret(&bytes, &usual()).marks.iter().any(|mark| matches!(mark, Mark::Drawer { .. })))
+}
+
+#[tokio::test]
+async fn each_till_prints_at_its_own_counter_and_opens_no_other_drawer() {
+    let (left, right) = (Printer::on().await, Printer::on().await);
+    let away = Printer::off();
+    let store = open(&[
+        tcp("left", left.address, ", roles = [\"receipt\"], tills = [\"T1\"]"),
+        tcp("right", right.address, ", roles = [\"receipt\"], tills = [\"T2\"]"),
+        tcp("third", away, ", roles = [\"receipt\"], tills = [\"T3\"], fallback = \"left\""),
+    ])
+    .await;
+    let printers = [("left", &left), ("right", &right)];
+    assert_eq!(receipt_of(&store, &sale_at("T1", 1), &printers).await, ("left".to_owned(), true));
+    assert_eq!(receipt_of(&store, &sale_at("T2", 2), &printers).await, ("right".to_owned(), true));
+    // The printer of the third till is off: another one stands in for the paper, and its drawer stays closed.
+    assert_eq!(receipt_of(&store, &sale_at("T3", 3), &printers).await, ("left".to_owned(), false));
+    let views: Vec<PrinterView> = store.read("/v1/printers").await;
+    assert_eq!(views[1].tills.iter().map(ToString::to_string).collect::<Vec<_>>(), ["T2"]);
+    // Nobody opens another counter's drawer by name either.
+    let mut open_it = ask();
+    open_it["reason"] = json!("change");
+    let path = "/v1/printers/right/open-drawer";
+    problem(store.post_to(path, open_it.to_string()).await, 422, "print.other_till").await;
+    // A till without a printer of its own puts nothing in.
+    let sold = store.sell(&sale_at("T4", 4)).await;
+    let jobs: Vec<PrintJobView> = store.read(&format!("/v1/print-jobs?subject={}", sold.sale_id)).await;
+    assert_eq!(jobs, []);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_drawer_that_is_opened_without_a_sale_stands_in_the_shift_whichever_way_it_was_asked_for() {
+    let printer = Printer::on().await;
+    let store = open(&[tcp("counter", printer.address, ", roles = [\"receipt\"]")]).await;
+    let shift = "018f0000-0000-7000-8000-00000000f001";
+    let mut begin = ask();
+    (begin["shift_id"], begin["float_minor"]) = (json!(shift), json!(1000));
+    assert_eq!(store.post_to("/v1/shifts", begin.to_string()).await.status(), StatusCode::OK);
+    let mut open_it = ask();
+    open_it["reason"] = json!("change");
+    let opened = said(&store, "/v1/printers/counter/open-drawer", &open_it).await;
+    becomes(&store, opened.job_id, "printed").await;
+    for (kind, amount) in [("no_sale", 0), ("drop", 500)] {
+        let mut moved = ask();
+        (moved["kind"], moved["amount_minor"], moved["reason"]) = (json!(kind), json!(amount), json!("change"));
+        let path = format!("/v1/shifts/{shift}/cash");
+        assert_eq!(store.post_to(&path, moved.to_string()).await.status(), StatusCode::OK);
+        let jobs: Vec<PrintJobView> = store.read("/v1/print-jobs?limit=1").await;
+        assert_eq!((jobs[0].kind.as_str(), jobs[0].till_id.as_ref().map(|till| till.as_str())), ("drawer", Some("T1")));
+        becomes(&store, jobs[0].job_id, "printed").await;
+    }
+    assert_eq!(printer.jobs().len(), 3, "one pulse each");
+    let report: Value = store.read(&format!("/v1/shifts/{shift}/x-report")).await;
+    assert_eq!(report["report"]["drawer"]["opened_without_sale"], 2);
+    let readers = &store.running.as_ref().expect("runs").readers;
+    let marks = readers.read(|view| view.audit_marks(10)).await.expect("reads");
+    assert_eq!(marks.iter().filter(|row| row.mark.action.as_str() == "drawer_opened").count(), 2);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn previews_are_drawn_two_at_once() {
+    let store = open(&[]).await;
+    let ask = |_| {
+        let request = store.client.get(format!("{}/v1/print-templates/receipt/preview.png", store.url));
+        tokio::spawn(request.send())
+    };
+    let mut busy = 0;
+    for asked in (0..40).map(ask).collect::<Vec<_>>() {
+        let response = asked.await.expect("no panic").expect("answers");
+        match response.status().as_u16() {
+            200 => {}
+            503 => {
+                assert_eq!(response.headers()["retry-after"], "1");
+                problem(response, 503, "print.previews_busy").await;
+                busy += 1;
+            }
+            status => panic!("{status}"),
+        }
+    }
+    assert!(busy > 0, "forty were drawn at once");
+    assert_eq!(store.get("/v1/print-templates/receipt/preview.png").await.status(), StatusCode::OK);
     store.close().await;
 }

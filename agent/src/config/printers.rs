@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pos_model::Tag;
+use pos_model::{Tag, TillId};
 use printing::Profile;
 use printing::profile::{CodePage, CutMode, DoubleByte};
 use toml::{Table, Value};
@@ -28,8 +28,19 @@ const PATIENCE_MOST: Duration = Duration::from_secs(600);
 const PORT: u16 = 9_100;
 
 /// Every key of a printer's table.
-const KEYS: [&str; 10] =
-    ["name", "address", "profile", "code_page", "characters", "cut", "roles", "fallback", "answers", "patience"];
+const KEYS: [&str; 11] = [
+    "name",
+    "address",
+    "profile",
+    "code_page",
+    "characters",
+    "cut",
+    "roles",
+    "tills",
+    "fallback",
+    "answers",
+    "patience",
+];
 
 /// A printer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,12 +55,21 @@ pub struct PrinterConfig {
     pub profile: Profile,
     /// What it prints: `receipt`, `report`, `label`, `kitchen`, or the name of a station.
     pub roles: Vec<Tag>,
+    /// The tills for which it prints, and whose drawer hangs on it. Empty: all of them.
+    pub tills: Vec<TillId>,
     /// Which printer takes over while this one cannot be reached.
     pub fallback: Option<Tag>,
     /// Whether it answers questions about paper and cover, so that it is asked.
     pub answers: bool,
     /// How long it may stand still in the middle of a job.
     pub patience: Duration,
+}
+
+impl PrinterConfig {
+    /// Whether it is a printer of this till. What no till asked for belongs to every printer.
+    pub fn serves(&self, till_id: Option<&TillId>) -> bool {
+        self.tills.is_empty() || till_id.is_none_or(|till_id| self.tills.contains(till_id))
+    }
 }
 
 /// Where a printer is.
@@ -152,7 +172,8 @@ fn printer(fields: &mut Fields<'_>) -> Option<PrinterConfig> {
         "label-gap" => Ok(CutMode::LabelGap),
         _ => Err("is none of partial, full, tear, label-gap".to_owned()),
     });
-    let roles = fields.roles();
+    let roles = fields.list("roles", "is not a list of roles such as [\"receipt\", \"report\"]", |text| tag(text).ok());
+    let tills = fields.list("tills", "is not a list of tills such as [\"T1\", \"T2\"]", |text| text.parse().ok());
     let fallback = fields.optional("fallback", tag);
     let answers = fields.flag("answers");
     let patience = fields.optional("patience", |text| {
@@ -171,6 +192,7 @@ fn printer(fields: &mut Fields<'_>) -> Option<PrinterConfig> {
         profile_name: profile_name?.to_owned(),
         profile,
         roles: roles?,
+        tills: tills?,
         fallback: fallback?,
         answers: answers?,
         patience: patience?.unwrap_or(PATIENCE),
@@ -257,19 +279,16 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn roles(&mut self) -> Option<Vec<Tag>> {
-        let wrong = "is not a list of roles such as [\"receipt\", \"report\"]";
-        let roles = match self.table.get("roles") {
+    fn list<T>(&mut self, key: &str, wrong: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        let list = match self.table.get(key) {
             None => Some(Vec::new()),
-            Some(Value::Array(roles)) => {
-                roles.iter().map(|role| role.as_str().and_then(|text| tag(text).ok())).collect()
-            }
+            Some(Value::Array(list)) => list.iter().map(|item| item.as_str().and_then(&parse)).collect(),
             Some(_) => None,
         };
-        if roles.is_none() {
-            self.problem("roles", wrong);
+        if list.is_none() {
+            self.problem(key, wrong);
         }
-        roles
+        list
     }
 }
 
@@ -287,7 +306,7 @@ mod tests {
         let read = list(
             "[[printer]]\nname = \"counter\"\naddress = \"tcp://192.0.2.7\"\nroles = [\"receipt\"]\nfallback = \"bar\"
              [[printer]]\nname = \"bar\"\naddress = \"file:/dev/usb/lp0\"\nprofile = \"58mm\"\ncharacters = \"gb18030\"
-             cut = \"full\"\nanswers = true\npatience = \"5s\"",
+             cut = \"full\"\nanswers = true\npatience = \"5s\"\ntills = [\"T1\", \"T2\"]",
         );
         assert_eq!((read.problems.as_slice(), read.warnings.as_slice()), ([].as_slice(), [].as_slice()));
         let [counter, bar] = read.printers.as_slice() else { panic!("two printers") };
@@ -295,13 +314,16 @@ mod tests {
         assert_eq!((counter.profile_name.as_str(), counter.patience), ("80mm", PATIENCE));
         assert_eq!(bar.profile.double_byte, Some(DoubleByte::Gb18030));
         assert_eq!((bar.profile.dots, bar.profile.cut, bar.answers), (384, CutMode::Full, true));
+        let till = |text: &str| text.parse::<TillId>().expect("valid");
+        assert!(counter.serves(Some(&till("T9"))) && bar.serves(Some(&till("T2"))) && bar.serves(None));
+        assert!(!bar.serves(Some(&till("T9"))), "it has tills of its own");
     }
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
         let read = list(
             "[[printer]]\nname = \"a b\"\naddress = \"192.0.2.7\"\nprofile = \"90mm\"\nroles = \"receipt\"\nanswers = 1
-             code_page = \"latin\"\npatience = \"1ms\"\ncut = \"saw\"\ncharacters = \"kanji\"\ncolour = 1
+             code_page = \"latin\"\npatience = \"1ms\"\ncut = \"saw\"\ncharacters = \"kanji\"\ncolour = 1\ntills = [\"no till\"]
              [[printer]]\nname = \"x\"\naddress = \"tcp://h:0\"
              [[printer]]\nname = \"y\"\naddress = \"tcp://h\"\nfallback = \"y\"
              [[printer]]\nname = \"y\"\naddress = \"tcp://h\"\nfallback = \"z\"",
@@ -312,6 +334,7 @@ mod tests {
             "address of number 1",
             "profile of number 1",
             "roles of number 1",
+            "tills of number 1",
             "answers of number 1",
             "code_page of number 1",
             "patience of number 1",

@@ -45,6 +45,14 @@ pub mod word {
     pub const PAYMENT_REVERSED: &str = "payment_reversed";
     /// A terminal was asked for money again, after somebody said that nothing had been taken.
     pub const PAYMENT_ASKED_AGAIN: &str = "payment_asked_again";
+    /// Somebody asked for paper again, marked as a copy.
+    pub const RECEIPT_REPRINTED: &str = "receipt_reprinted";
+    /// A print job that is about a drawer was asked for again.
+    pub const PRINT_RETRIED: &str = "print_retried";
+    /// A print job that is about a drawer was taken back.
+    pub const PRINT_CANCELLED: &str = "print_cancelled";
+    /// Somebody said whether a print job that is about a drawer came out.
+    pub const PRINT_RESOLVED: &str = "print_resolved";
     /// The clock moved by itself, or was set.
     pub const CLOCK_JUMPED: &str = "clock_jumped";
 }

@@ -4,6 +4,7 @@ use pos_model::{BasketId, BusinessDate, LineId, SaleId, Stamp, Tag, TillId};
 use protocol::latest::basket_api::{BasketChange, BasketLineState, BasketState, BasketView, ChangeBasket, OpenBasket};
 use protocol::latest::local_api::Change;
 use rusqlite::{OptionalExtension, params};
+use till::Refusal;
 use till::basket::{Basket, BasketEffect, BasketRefusal};
 use till::kitchen::{KitchenLine, KitchenOrder};
 use till::people::Action;
@@ -25,7 +26,7 @@ pub(super) const BASKETS_MAX: usize = 500;
 /// Changes of one command.
 pub(super) const CHANGES_MAX: usize = 50;
 
-/// What a basket was when it was priced: the sale is made of this, or not at all.
+/// The number by which a basket is called out, and the business date that it is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Numbered {
     pub(super) pickup_no: u32,
@@ -44,12 +45,12 @@ impl From<BasketRefusal> for Error {
 }
 
 impl Store {
-    /// Begins a basket. Within a command. `by_the_book` says what its lines are to the stations.
+    /// Begins a basket. Within a command. `by_the_book` says what its lines are to the stations, or why they are not sold.
     pub fn open_basket(
         &mut self,
         moment: &mut Moment,
         command: OpenBasket,
-        by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
+        by_the_book: impl FnOnce(&BasketView) -> Result<Vec<(KitchenLine, Needs)>, Refusal>,
     ) -> Result<BasketView, Error> {
         let OpenBasket { till_id, operator_id, basket_id, channel, changes, .. } = command;
         let subject = basket_id.to_string();
@@ -67,13 +68,14 @@ impl Store {
         self.apply(moment, begun, changes, (till_id, permit), by_the_book)
     }
 
-    /// Changes a basket, wholly or not at all. Within a command. `by_the_book` says what its lines are to the stations.
+    /// Changes a basket, wholly or not at all. Within a command. `by_the_book` says what its lines are to the stations, or why
+    /// they are not sold: then nothing is sent.
     pub fn change_basket(
         &mut self,
         moment: &mut Moment,
         basket_id: BasketId,
         command: ChangeBasket,
-        by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
+        by_the_book: impl FnOnce(&BasketView) -> Result<Vec<(KitchenLine, Needs)>, Refusal>,
     ) -> Result<BasketView, Error> {
         let ChangeBasket { till_id, operator_id, approval_id, changes, .. } = command;
         if changes.is_empty() {
@@ -98,7 +100,7 @@ impl Store {
         view: BasketView,
         changes: Vec<BasketChange>,
         (till_id, permit): (TillId, Permit),
-        by_the_book: impl FnOnce(&BasketView) -> Vec<(KitchenLine, Needs)>,
+        by_the_book: impl FnOnce(&BasketView) -> Result<Vec<(KitchenLine, Needs)>, Refusal>,
     ) -> Result<BasketView, Error> {
         if changes.len() > CHANGES_MAX {
             let text = format!("a command has at most {CHANGES_MAX} changes");
@@ -107,13 +109,16 @@ impl Store {
         let mut basket = basket_of(&view)?;
         let changes = changes_of(changes, &till_id)?;
         let effects = if changes.is_empty() { Vec::new() } else { basket.change(changes)? };
+        let by = SaidBy { till_id: &till_id, operator_id: permit.operator.as_ref() };
+        let order_id = basket.basket_id.uuid();
+        let mut voided = Vec::new();
         for effect in &effects {
             if let BasketEffect::Voided { line_id, reason } = effect {
                 self.mark_void(moment, &basket, (*line_id, reason), &till_id, &permit)?;
-                let by = SaidBy { till_id: &till_id, operator_id: permit.operator.as_ref() };
-                self.void_cups(moment, by, basket.basket_id.uuid(), *line_id, None)?;
+                voided.extend(self.void_cups(moment, by, order_id, *line_id, None)?);
             }
         }
+        self.print_voids(moment, by, order_id, &voided)?;
         let sends = effects.iter().any(|effect| matches!(effect, BasketEffect::Sent(_)));
         let numbered = match numbers(&view) {
             None if sends => Some(self.number(moment.at())?),
@@ -122,7 +127,9 @@ impl Store {
         let view = view_of(&basket, numbered, view.opened_at_ms, moment.at().utc_ms);
         self.write_basket(&view)?;
         if let Some(numbered) = numbered.filter(|_| sends) {
-            self.send_basket(moment, &view, numbered, by_the_book(&view))?;
+            // What cannot be sold is not made: somebody would drink it, and nobody could pay.
+            let lines = by_the_book(&view).map_err(|refusal| Refused::rule(refusal.message_key(), refusal))?;
+            self.send_basket(moment, by, &view, numbered, lines)?;
         }
         Ok(view)
     }
@@ -132,6 +139,7 @@ impl Store {
     fn send_basket(
         &mut self,
         moment: &mut Moment,
+        by: SaidBy<'_>,
         view: &BasketView,
         Numbered { pickup_no, business_date }: Numbered,
         lines: Vec<(KitchenLine, Needs)>,
@@ -143,7 +151,7 @@ impl Store {
         self.take_sold_out(moment, &needs)?;
         let (label, channel) = (view.label.clone(), view.channel.clone());
         let order = KitchenOrder { order_id, pickup_no, business_date, label, takeaway: view.takeaway, channel, lines };
-        self.send_to_kitchen(moment, &order).map(drop)
+        self.send_to_kitchen(moment, by, &order).map(drop)
     }
 
     /// Makes a basket the sale `sale_id`, if it is still as it was priced. Gives the numbers that it has already.

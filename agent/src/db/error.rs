@@ -53,6 +53,9 @@ pub enum Error {
     /// The random number has been drawn before.
     #[error("open epoch {0}: the folder holds that epoch already")]
     EpochExists(Epoch),
+    /// The operation panicked. Nothing of it has happened.
+    #[error("finish: a defect of this program: {0}")]
+    Defect(String),
     /// What is stored cannot be.
     #[error("read what is stored: {0}")]
     Damaged(String),
@@ -95,6 +98,7 @@ impl Error {
             | Self::NotOurs { .. }
             | Self::OtherCurrency { .. }
             | Self::NoEpoch
+            | Self::Defect(_)
             | Self::EpochExists(_) => Failure::Other,
         }
     }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::command::Moment;
 use super::error::{Doing, Error};
+use super::kitchen_step::SaidBy;
 use super::store::Store;
 use super::trim::RETENTION_MS_MIN;
 
@@ -29,7 +30,12 @@ impl Store {
     ///
     /// What was sent of it before stays; cups are made for what is more. Gives the cups that are made, whose labels are to
     /// be printed. An order of which nothing is made anywhere leaves no trace.
-    pub fn send_to_kitchen(&mut self, moment: &Moment, order: &KitchenOrder) -> Result<Vec<Cup>, Error> {
+    pub fn send_to_kitchen(
+        &mut self,
+        moment: &Moment,
+        by: SaidBy<'_>,
+        order: &KitchenOrder,
+    ) -> Result<Vec<Cup>, Error> {
         if order.lines.iter().all(|line| line.station.is_none()) {
             return Ok(Vec::new());
         }
@@ -44,8 +50,9 @@ impl Store {
         for cup in &cups {
             self.add_cup(moment, order_no, cup)?;
         }
-        self.tell_cups(order_no, |_| true)?;
-        self.print_cups(moment, order, &cups)?;
+        // The others have another "of m" from here on, which a screen knows from the new ones of their order.
+        self.tell_cups(order_no, |number| cups.iter().any(|cup| cup.number == number))?;
+        self.print_cups(moment, by, order, &cups)?;
         Ok(cups)
     }
 
@@ -157,6 +164,9 @@ impl Store {
 
     pub(super) fn tell_cups(&mut self, order_no: i64, which: impl Fn(u32) -> bool) -> Result<(), Error> {
         let cups = self.view().cups_of(order_no, which)?;
+        if cups.is_empty() {
+            return Ok(());
+        }
         self.changed(Change::Cup(CupsView { cups, more: false }));
         Ok(())
     }

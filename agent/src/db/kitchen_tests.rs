@@ -11,7 +11,7 @@ use super::kitchen_step::{SaidBy, VoidedCup};
 use super::testing::{
     command, digest, draft, event_id, kitchen_order, line_id, open_epoch, reopen, sale_id, stamp, store,
 };
-use super::{CommandKey, Error, Moment, Once, RETENTION_MS_MIN, Recorded, Refused, Store};
+use super::{CommandKey, Durability, Error, Moment, Once, RETENTION_MS_MIN, Recorded, Refused, Store};
 
 fn moment(after_ms: i64) -> Moment {
     Moment::new(stamp(after_ms), event_id(1 << 40))
@@ -30,7 +30,9 @@ fn opened() -> Store {
 /// Sends an order in a command of its own, and gives "n/m name" of each cup that is made.
 fn send(store: &mut Store, number: u64, order: &KitchenOrder) -> Vec<String> {
     let once = store.once(key(number), &mut moment(0), |store, moment| {
-        let cups = store.send_to_kitchen(moment, order)?;
+        let till = "T1".parse().expect("valid");
+        let by = SaidBy { till_id: &till, operator_id: None };
+        let cups = store.send_to_kitchen(moment, by, order)?;
         Ok(cups.iter().map(|cup| format!("{}/{} {}", cup.number, cup.of, cup.name)).collect::<Vec<_>>())
     });
     let Ok(Once::New(cups)) = once else { panic!("{once:?}") };
@@ -268,8 +270,10 @@ fn a_sale_sends_its_cups_once_and_an_imported_one_none() {
 fn an_order_that_is_undone_has_no_cups() {
     let mut store = opened();
     let order = kitchen_order(1, 3, &[("Milk tea", 2, "bar")]);
+    let till = "T1".parse().expect("valid");
+    let by = SaidBy { till_id: &till, operator_id: None };
     let answer = store.once(key(1), &mut moment(0), |store, moment| {
-        store.send_to_kitchen(moment, &order)?;
+        store.send_to_kitchen(moment, by, &order)?;
         Err::<(), Error>(Refused::rule("drawer.closed", Refusal::NoPriceBook).into())
     });
     assert!(matches!(answer, Ok(Once::Refused(_))));
@@ -347,4 +351,26 @@ fn orders_go_when_they_are_old_in_running_time() {
     assert_eq!(store.trim(RETENTION_MS_MIN, 100).expect("trims"), 1);
     let cups: i64 = store.connection.query_row("SELECT count(*) FROM cup", [], |row| row.get(0)).expect("reads");
     assert_eq!((orders(&store), cups), (vec![false; 3], 0));
+}
+
+#[test]
+fn screens_are_told_of_the_cups_that_are_new() {
+    let mut store = opened();
+    let mut told = |number: u64, order: &KitchenOrder| -> Vec<u32> {
+        // Within a group, so that what is told is still there.
+        store.begin(Durability::Promise).expect("begins");
+        send(&mut store, number, order);
+        let cups = store.take_changes().into_iter().flat_map(|change| match change {
+            Change::Cup(view) => view.cups,
+            other => panic!("{other:?}"),
+        });
+        let numbers = cups.map(|cup| cup.number).collect();
+        store.commit().expect("commits");
+        numbers
+    };
+    let first = kitchen_order(1, 3, &[("Milk tea", 2, "bar")]);
+    assert_eq!(told(1, &first), [1, 2]);
+    let more = kitchen_order(1, 3, &[("Milk tea", 2, "bar"), ("Rice", 1, "kitchen")]);
+    assert_eq!(told(2, &more), [3]);
+    assert_eq!(told(3, &more), [0; 0], "nothing is new");
 }

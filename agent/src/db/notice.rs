@@ -32,6 +32,14 @@ impl Store {
         })
     }
 
+    /// Whether a notice stands under exactly this key.
+    pub(super) fn has_notice(&self, key: &str) -> Result<bool, Error> {
+        self.connection
+            .prepare_cached("SELECT 1 FROM notice WHERE key = ?1")
+            .and_then(|mut select| select.exists([key]))
+            .doing("look for a notice")
+    }
+
     /// Removes what is settled: the notice with this key, and those with keys below it (`fork` settles `fork.9f2c...`).
     /// Returns whether there was one.
     pub fn settle_notice(&mut self, key: &str) -> Result<bool, Error> {

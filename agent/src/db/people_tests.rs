@@ -1,6 +1,7 @@
 //! Tests of operators, approvals and paired tills in the books.
 
-use pos_model::{ApprovalId, OperatorId, TillId};
+use pos_model::{ApprovalId, CommandId, OperatorId, TillId};
+use protocol::latest::print::OpenDrawer;
 use till::limits::{APPROVAL_MS_MAX, PIN_LOCK_MS_FIRST, PIN_TRIES_MAX};
 use till::people::{Action, Role};
 use uuid::Uuid;
@@ -284,4 +285,26 @@ fn a_till_id_belongs_to_one_till() {
     pair(&mut shop, "T1", "d").expect("pairs again");
     assert_eq!(tokens(&shop)[0], (till("T1"), TokenHash::of("d")));
     assert_eq!(shop.marks(), [word::TILL_PAIRED, word::TILL_PAIRED, word::TILL_REVOKED, word::TILL_PAIRED]);
+}
+
+#[test]
+fn a_drawer_that_somebody_else_allowed_to_open_is_marked_with_both_and_put_in_with_the_mark() {
+    let mut shop = Shop::staffed();
+    let open = |approval_id| OpenDrawer {
+        command_id: CommandId::new(Uuid::from_u64_pair(0xc, 1)),
+        till_id: till("T1"),
+        operator_id: Some(operator("li")),
+        approval_id,
+        reason: "change".parse().expect("valid"),
+    };
+    let refused = shop.act(|store, moment| store.open_drawer(moment, open(None), "counter"));
+    assert_eq!(refused, Err("approval.needed"));
+    assert_eq!(shop.store.view().newest_prints(10).expect("reads"), []);
+    shop.approve(1, "wu", Action::NoSale, "T1").expect("approves");
+    let opened = shop.act(|store, moment| store.open_drawer(moment, open(Some(approval_id(1))), "counter"));
+    let job = opened.expect("opens");
+    assert_eq!((job.kind.as_str(), job.role.as_str(), job.till_id), ("drawer", "@counter", Some(till("T1"))));
+    let mark = shop.store.view().audit_marks(1).expect("reads").pop().expect("is there").mark;
+    assert_eq!(mark.action.as_str(), word::DRAWER_OPENED);
+    assert_eq!((mark.operator_id, mark.approver_id), (Some(operator("li")), Some(operator("wu"))));
 }

@@ -3,22 +3,26 @@
 //! What a job may do next is decided by [`printing::job`]; here it is kept. A job is put in within the database transaction
 //! of what it prints: a sale that is recorded has its receipt in the queue.
 
-use pos_model::Stamp;
+use pos_model::{Stamp, TillId};
 use printing::job::{JobRefusal, Outcome, Progress, State};
 use printing::template::Kind;
-use protocol::latest::AuditMarked;
 use protocol::latest::local_api::Change;
 use protocol::latest::print::PrintJobView;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::command::{Moment, Refused};
+use super::command::Refused;
 use super::error::{Doing, Error};
+use super::notice::Notice;
 use super::store::{Durability, Store};
 use super::view::View;
 
-/// Jobs that wait: an hour of labels of the busiest store. One more is kept as failed, for nobody waits for paper that long.
+/// Jobs of one role that wait: an hour of labels of the busiest store. One more is kept as failed, for nobody waits for paper
+/// that long. Labels that nobody prints leave receipts their room.
 const WAITING_MAX: i64 = 500;
+
+/// Jobs that wait, of all roles: as many roles as a store of sixteen printers has. What is behind them waits for its turn.
+const QUEUE_SEEN_MAX: i64 = 16 * WAITING_MAX;
 
 /// Jobs that are kept once they are over: the receipts and labels of a day or two, for a person who asks for a copy.
 const KEPT: i64 = 5_000;
@@ -28,6 +32,9 @@ const DOUBTFUL_KEPT: i64 = 20_000;
 
 /// The data of one job: a receipt of the largest sale is a fraction of it.
 const DATA_BYTES_MAX: usize = 512 * 1024;
+
+/// How late a drawer may open, in milliseconds. After that nobody stands before it.
+const DRAWER_LATE_MS: u64 = 30_000;
 
 /// The number of a print job in this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +59,8 @@ pub struct NewPrint {
     pub kind: Kind,
     /// Whose printer: a role such as `receipt`, or `@` and the name of a printer.
     pub role: String,
+    /// The till that it is printed for; none if it is the whole store's.
+    pub till_id: Option<TillId>,
     /// What it belongs to: the id of a sale or shift, or nothing.
     pub subject: String,
     /// What the template is filled with: one of [`printing::context`].
@@ -67,6 +76,8 @@ pub struct PrintJob {
     pub kind: Kind,
     /// Whose printer.
     pub role: String,
+    /// The till that it is printed for.
+    pub till_id: Option<TillId>,
     /// What it belongs to.
     pub subject: String,
     /// 0 for the first print.
@@ -86,12 +97,20 @@ pub struct PrintJob {
 }
 
 impl PrintJob {
+    /// Whether it opens a drawer when it is printed at a moment, filled with these data. A copy does not, nor does what comes
+    /// late: since it was put in, whoever asks for it again. After a clock was set back nobody can say how late it is.
+    pub fn opens_drawer(&self, data: &Value, now_ms: i64) -> bool {
+        let asked = self.kind == Kind::Drawer || data.get("drawer").and_then(Value::as_bool) == Some(true);
+        asked && self.copy == 0 && now_ms.abs_diff(self.created_at_ms) <= DRAWER_LATE_MS
+    }
+
     /// What a screen is told.
     pub fn view(&self) -> PrintJobView {
         PrintJobView {
             job_id: self.id.get(),
             kind: self.kind.name().to_owned(),
             role: self.role.clone(),
+            till_id: self.till_id.clone(),
             subject: self.subject.clone(),
             copy: self.copy,
             original: self.original.map(PrintJobId::get),
@@ -103,6 +122,11 @@ impl PrintJob {
             changed_at_ms: self.changed_at_ms,
         }
     }
+}
+
+/// Under which a role whose queue is full stands in the notices.
+fn full_key(role: &str) -> String {
+    format!("print_full.{role}")
 }
 
 /// What came of a try.
@@ -120,7 +144,7 @@ pub struct Tried {
 
 const COLUMNS: &str =
     "job_id, kind, role, subject, copy, original, state, tries, place, due_at, since, printer, trouble,
-    created_at, changed_at";
+    created_at, changed_at, till_id";
 
 impl Store {
     /// Puts a job in. Within the operation whose paper it is, or by itself.
@@ -142,14 +166,17 @@ impl Store {
             let doing = "keep a print job";
             let waiting: i64 = store
                 .connection
-                .prepare_cached("SELECT count(*) FROM print_job WHERE state = 'queued'")
-                .and_then(|mut select| select.query_row([], |row| row.get(0)))
+                .prepare_cached("SELECT count(*) FROM print_job WHERE state = 'queued' AND role = ?1")
+                .and_then(|mut select| select.query_row([&new.role], |row| row.get(0)))
                 .doing(doing)?;
             let mut data = new.data.to_string();
             let mut progress = Progress::queued(now_ms);
             let mut trouble = "";
             if waiting >= WAITING_MAX {
                 trouble = "too many jobs wait already";
+                store.tell_of_full_role(&new.role, now_ms)?;
+            } else if waiting < WAITING_MAX / 2 && store.has_notice(&full_key(&new.role))? {
+                store.settle_notice(&full_key(&new.role))?;
             }
             if data.len() > DATA_BYTES_MAX {
                 trouble = "too large to be printed";
@@ -162,8 +189,8 @@ impl Store {
                 .connection
                 .prepare_cached(
                     "INSERT INTO print_job (kind, role, subject, data, copy, original, state, tries, place, due_at, since,
-                        created_at, changed_at, printer, trouble)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, ?8, ?8, ?8, ?8, '', ?9)",
+                        created_at, changed_at, printer, trouble, till_id)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, ?8, ?8, ?8, ?8, '', ?9, ?10)",
                 )
                 .and_then(|mut insert| {
                     insert.execute(params![
@@ -175,7 +202,8 @@ impl Store {
                         original.map(PrintJobId::get),
                         progress.state.name(),
                         now_ms,
-                        trouble
+                        trouble,
+                        new.till_id.as_ref().map_or("", |till_id| till_id.as_str())
                     ])
                 })
                 .doing(doing)?;
@@ -186,7 +214,15 @@ impl Store {
         })
     }
 
-    /// Lets old jobs go. Those that wait stay: there are at most [`WAITING_MAX`] of them.
+    fn tell_of_full_role(&mut self, role: &str, now_ms: i64) -> Result<(), Error> {
+        let text = format!(
+            "{WAITING_MAX} print jobs wait for the printers of {role}; what comes is not printed. Look at those printers. \
+             What failed is listed under /v1/print-jobs?state=failed and can be asked for again."
+        );
+        self.raise_notice(&Notice { key: full_key(role), at_ms: now_ms, text })
+    }
+
+    /// Lets old jobs go. Those that wait stay: there are at most [`WAITING_MAX`] of them for each role.
     fn trim_prints(&self, newest: PrintJobId) -> Result<(), Error> {
         self.connection
             .prepare_cached(
@@ -218,9 +254,13 @@ impl Store {
         })
     }
 
-    /// The program starts: what was being sent when it ended is in doubt. Answers how many jobs that are.
-    pub fn recover_prints(&mut self, now_ms: i64) -> Result<usize, Error> {
-        let sending = self.view().open_prints()?.into_iter().filter(|job| job.progress.state != State::MaybePrinted);
+    /// The program starts, or the task of one printer: what was being sent when it ended is in doubt. Answers how many jobs
+    /// that are.
+    pub fn recover_prints(&mut self, printer: Option<&str>, now_ms: i64) -> Result<usize, Error> {
+        let sending = self.view().open_prints()?.into_iter().filter(|job| match (job.progress.state, printer) {
+            (state, Some(printer)) => state == State::Sending && job.printer == printer,
+            (state, None) => state != State::MaybePrinted,
+        });
         let mut doubtful = 0;
         for job in sending.collect::<Vec<_>>() {
             let was_sending = job.progress.state == State::Sending;
@@ -280,19 +320,15 @@ impl Store {
                 )
                 .doing("count the copies of a print job")?;
             let data = store.view().print_data(id)?.unwrap_or(Value::Null);
-            let new = NewPrint { kind: job.kind, role: job.role, subject: job.subject, data };
+            let new = NewPrint { kind: job.kind, role: job.role, till_id: job.till_id, subject: job.subject, data };
             let copy = last.max(job.copy).saturating_add(1);
             let id = store.insert_print(new, at.utc_ms, copy, Some(original))?;
             store.known_print(id)
         })
     }
 
-    /// Writes down who asked for a copy or opened a drawer. Within the operation that does it.
-    pub(crate) fn mark_printing(&mut self, moment: &mut Moment, mark: AuditMarked) -> Result<(), Error> {
-        self.record(moment, mark).map(drop)
-    }
-
-    fn known_print(&self, id: PrintJobId) -> Result<PrintJob, Error> {
+    /// A job; refused if it is not kept.
+    pub fn known_print(&self, id: PrintJobId) -> Result<PrintJob, Error> {
         let job = self.view().print_job(id)?;
         job.ok_or_else(|| {
             Refused::unknown("print.unknown_job", format!("print job {} is not kept here", id.get())).into()
@@ -366,12 +402,14 @@ impl View<'_> {
     /// The jobs that are not over, the oldest first: those that wait, are being sent, or are in doubt.
     pub fn open_prints(&self) -> Result<Vec<PrintJob>, Error> {
         let open = "WHERE state IN ('queued', 'sending', 'maybe_printed') ORDER BY job_id LIMIT ?1";
-        select(self.connection, open, WAITING_MAX + DOUBTFUL_KEPT)
+        select(self.connection, open, QUEUE_SEEN_MAX + DOUBTFUL_KEPT)
     }
 
-    /// The jobs that wait, the oldest first.
+    /// The jobs that wait, as they are to be printed: drawers, then receipts, for which a customer waits, then the others;
+    /// the oldest first.
     pub fn queued_prints(&self) -> Result<Vec<PrintJob>, Error> {
-        select(self.connection, "WHERE state = 'queued' ORDER BY job_id LIMIT ?1", WAITING_MAX)
+        let queued = "WHERE state = 'queued' ORDER BY kind <> 'drawer', role <> 'receipt', job_id LIMIT ?1";
+        select(self.connection, queued, QUEUE_SEEN_MAX)
     }
 
     /// The newest jobs, at most `rows_max`.
@@ -379,7 +417,7 @@ impl View<'_> {
         select(self.connection, "ORDER BY job_id DESC LIMIT ?1", i64::from(rows_max))
     }
 
-    /// The newest jobs of a sale or shift, at most [`WAITING_MAX`].
+    /// The newest jobs of a sale or shift, at most 500.
     pub fn prints_of(&self, subject: &str) -> Result<Vec<PrintJob>, Error> {
         let of = "WHERE subject = ?1 AND subject <> '' ORDER BY job_id DESC LIMIT 500";
         select(self.connection, of, subject)
@@ -404,10 +442,15 @@ fn read(row: &Row<'_>) -> Result<PrintJob, Error> {
     let id = PrintJobId(number(0)?);
     let (kind, state) = (text(1)?, text(6)?);
     let damaged = |what: &str| Error::Damaged(format!("print job {}: {what:?} is none of ours", id.get()));
+    let till_id = text(15)?;
     Ok(PrintJob {
         id,
         kind: Kind::named(&kind).ok_or_else(|| damaged(&kind))?,
         role: text(2)?,
+        till_id: match till_id.as_str() {
+            "" => None,
+            till_id => Some(till_id.parse().map_err(|_| damaged(till_id))?),
+        },
         subject: text(3)?,
         copy: row.get(4).doing(doing)?,
         original: row.get::<_, Option<i64>>(5).doing(doing)?.map(PrintJobId),

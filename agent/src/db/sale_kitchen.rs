@@ -51,7 +51,8 @@ impl Store {
             channel: draft.channel.clone(),
             lines: self.kitchen_lines(draft)?,
         };
-        self.send_to_kitchen(moment, &order).map(drop)
+        let by = SaidBy { till_id: &draft.till_id, operator_id: draft.operator_id.as_ref() };
+        self.send_to_kitchen(moment, by, &order).map(drop)
     }
 
     /// Takes the cups of lines that came back off the stations. Within the refund's operation. `left` tells of each such
@@ -69,14 +70,15 @@ impl Store {
         let order_id = sale.basket_id.map_or(sale.sale_id.uuid(), |basket_id| basket_id.uuid());
         let Some(order_no) = self.order_no(order_id)? else { return Ok(()) };
         let in_basket = self.basket_lines(sale.basket_id)?;
+        let mut voided = Vec::new();
         for (&place, &left) in left {
             let line_id = in_basket.get(place).copied().unwrap_or_else(|| line_of_sale(sale.sale_id, place));
             let surplus = self.live_cups(order_no, line_id)?.saturating_sub(left);
             if surplus > 0 {
-                self.void_cups(moment, by, order_id, line_id, Some(surplus))?;
+                voided.extend(self.void_cups(moment, by, order_id, line_id, Some(surplus))?);
             }
         }
-        Ok(())
+        self.print_voids(moment, by, order_id, &voided)
     }
 
     /// The lines of a sale, under the ids that they have in its basket.

@@ -19,6 +19,7 @@ use super::audit::{Noteworthy, word};
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
 use super::notice::Notice;
+use super::permit::Permit;
 use super::shift_report::{Close, report};
 use super::shift_view::{PartOfShift, ShiftRow};
 use super::store::Store;
@@ -98,22 +99,39 @@ impl Store {
         self.tell_of_shift(shift_id)
     }
 
-    /// Notes cash that comes into the drawer of an open shift or leaves it, or that the drawer is opened for nothing.
+    /// Notes cash that comes into the drawer of an open shift or leaves it, or that the drawer is opened for nothing; and opens
+    /// the till's drawer.
     pub fn move_cash(&mut self, moment: &mut Moment, shift_id: ShiftId, command: MoveCash) -> Result<ShiftView, Error> {
-        let MoveCash { command_id, till_id, operator_id, approval_id, kind, amount_minor: amount, reason, note } =
-            command;
         let row = self.open_shift_row(shift_id)?;
-        if row.till_id != till_id {
+        if row.till_id != command.till_id {
             return Err(other_till(&row).into());
         }
-        let action = match kind {
+        let (till_id, reason) = (command.till_id.clone(), command.reason.clone());
+        let action = match command.kind {
             CashKind::PaidIn => Action::PaidIn,
             CashKind::PaidOut => Action::PaidOut,
             CashKind::Drop => Action::Drop,
             CashKind::NoSale => Action::NoSale,
         };
-        let subject = format!("{shift_id}/{}", amount.minor());
-        let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, action, &subject)?;
+        let operator = command.operator_id.as_ref();
+        let subject = format!("{shift_id}/{}", command.amount_minor.minor());
+        let permit = self.permit(moment, &till_id, operator, command.approval_id, action, &subject)?;
+        let shift = OpenShift { shift_id, business_date: row.business_date };
+        self.note_cash(moment, &shift, &permit, command)?;
+        self.ask_for_drawer(moment, &till_id, permit.operator.as_ref(), &reason)?;
+        self.tell_of_shift(shift_id)
+    }
+
+    /// The event and the row of cash that moves, or of a drawer that is opened for nothing.
+    pub(super) fn note_cash(
+        &mut self,
+        moment: &mut Moment,
+        shift: &OpenShift,
+        permit: &Permit,
+        command: MoveCash,
+    ) -> Result<(), Error> {
+        let MoveCash { command_id, till_id, kind, amount_minor: amount, reason, note, .. } = command;
+        let shift_id = shift.shift_id;
         check_cash(amount, "shift.amount")?;
         if (amount == Money::ZERO) != (kind == CashKind::NoSale) {
             let text = "an amount above zero moves; none does if the drawer is only opened";
@@ -132,7 +150,7 @@ impl Store {
             reason: reason.clone(),
             note: note.clone(),
             moved_at: at,
-            business_date: row.business_date,
+            business_date: shift.business_date,
         };
         let (name, movement) = match kind {
             CashKind::PaidIn => ("paid_in", Some(CashMovement::PaidIn)),
@@ -154,8 +172,8 @@ impl Store {
             .and_then(|mut insert| {
                 insert.execute(params![self.tail.position, shift_id.as_bytes(), name, amount.minor()])
             })
-            .doing("note the movement of cash")?;
-        self.tell_of_shift(shift_id)
+            .doing("note the movement of cash")
+            .map(drop)
     }
 
     /// Closes a till: its Z report. `part` is what has been added up before, if anything was.
@@ -324,7 +342,7 @@ impl Store {
         Ok(row)
     }
 
-    fn tell_of_shift(&mut self, shift_id: ShiftId) -> Result<ShiftView, Error> {
+    pub(super) fn tell_of_shift(&mut self, shift_id: ShiftId) -> Result<ShiftView, Error> {
         let row = self.view().shift_row(shift_id)?.ok_or_else(|| unknown_shift(shift_id))?;
         let view = row.view(self.currency);
         self.changed(Change::Shift(Box::new(view.clone())));

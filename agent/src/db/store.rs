@@ -14,6 +14,7 @@ use super::error::{Doing, Error, Failure};
 use super::paper::PaperPlan;
 use super::schema;
 use super::view::View;
+use crate::defect::caught;
 
 /// What the store's configuration says about sales.
 #[derive(Debug, Clone, Copy)]
@@ -195,7 +196,8 @@ impl Store {
         self.sold_out = None;
     }
 
-    /// Runs an operation: all of it, or nothing.
+    /// Runs an operation: all of it, or nothing. One that panics is undone as one that fails: the books, and what this value
+    /// knows of them, are as they were before it.
     pub(super) fn atomically<T>(
         &mut self,
         durability: Durability,
@@ -204,7 +206,7 @@ impl Store {
         self.check_running()?;
         if !self.in_group() {
             self.begin(durability)?;
-            return match operation(self) {
+            return match whole(operation, self) {
                 Ok(value) => self.commit().map(|()| value),
                 Err(error) => {
                     self.rollback();
@@ -218,7 +220,7 @@ impl Store {
         );
         let (tail, changes) = (self.tail, self.changes.len());
         self.run("SAVEPOINT operation")?;
-        let done = operation(self).and_then(|value| self.run("RELEASE operation").map(|()| value));
+        let done = whole(operation, self).and_then(|value| self.run("RELEASE operation").map(|()| value));
         done.map_err(|error| {
             self.tail = tail;
             self.changes.truncate(changes);
@@ -276,6 +278,11 @@ impl Store {
         }
         error
     }
+}
+
+/// What an operation comes to, if it comes to an end.
+fn whole<T>(operation: impl FnOnce(&mut Store) -> Result<T, Error>, store: &mut Store) -> Result<T, Error> {
+    caught(|| operation(store)).unwrap_or_else(|defect| Err(Error::Defect(defect)))
 }
 
 fn settle_currency(connection: &Connection, wanted: Option<Currency>) -> Result<Currency, Error> {

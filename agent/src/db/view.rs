@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use pos_model::{BusinessDate, ChainHash, CommandId, Epoch, Money, Place, Quantity, SaleId, Seq};
+use pos_model::{BusinessDate, ChainHash, CommandId, Epoch, Money, Place, Quantity, SaleId, Seq, TillId};
 use protocol::latest::local_api::{DayTotals, SaleReceipt};
 use protocol::latest::{Batch, EpochReport};
 use protocol::latest::{DecodeError, Event, EventBody, ReceiptHead, SaleCompleted, decode_event};
@@ -147,6 +147,17 @@ impl<'c> View<'c> {
         let Some((receipt, bytes, synced)) = found else { return Ok(None) };
         let sale = bytes.map(|bytes| decode_sale(sale_id, &bytes)).transpose()?;
         Ok(Some(SaleRecord { receipt: receipt?, sale, synced }))
+    }
+
+    /// The sale that has this receipt; none if no sale has, or its header was let go.
+    pub fn sale_of_receipt(&self, till_id: &TillId, receipt_no: u64) -> Result<Option<SaleId>, Error> {
+        let Ok(receipt_no) = i64::try_from(receipt_no) else { return Ok(None) };
+        let found: Option<[u8; 16]> = self
+            .connection
+            .prepare_cached("SELECT sale_id FROM sale WHERE till_id = ?1 AND receipt_no = ?2")
+            .and_then(|mut select| select.query_row((till_id.as_str(), receipt_no), |row| row.get(0)).optional())
+            .doing("look for a receipt")?;
+        Ok(found.map(|id| SaleId::new(uuid::Uuid::from_bytes(id))))
     }
 
     /// The sums of the business dates from `from` to `to`, both included; dates without a sale are left out.

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use protocol::latest::local_api::Change;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 
 use super::routes::ApiParts;
-use crate::changes::{Listening, Version};
+use crate::changes::{Heard, Listening, Version};
 use crate::doors::Caller;
 use crate::telemetry;
 
@@ -61,53 +61,57 @@ pub(super) fn stream(
 
 async fn feed(
     parts: ApiParts,
-    listening: Listening,
+    mut listening: Listening,
     comes_back: bool,
     listener: mpsc::Sender<Event>,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let Listening { missed, mut version, mut receiver } = listening;
-    match missed {
-        Some(missed) => {
-            for (version, change) in missed {
-                if !send(&listener, version, &change).await {
-                    return;
-                }
-            }
-        }
-        None if comes_back && !reset(&listener, version).await => return,
-        None => {}
+    if listening.is_anew && comes_back && !reset(&listener, listening.version).await {
+        return;
     }
     loop {
+        // What was missed comes before the state of the link.
+        while let Some(heard) = listening.ready() {
+            if tell(&listener, heard, listening.version).await != Some(Goes::On) {
+                break;
+            }
+        }
         // The state of the link is made for each listener: it has the version of the change before it.
         if let Some(state) = fresh(&parts).await
-            && !send(&listener, version, &state).await
+            && !send(&listener, listening.version, state.name(), &in_words(&state)).await
         {
             return;
         }
         loop {
             let heard = tokio::select! {
-                heard = receiver.recv() => heard,
+                heard = listening.next() => heard,
                 () = listener.closed() => return,
                 _ = shutdown.wait_for(|&ending| ending) => return,
             };
-            match heard {
-                Ok((newer, change)) => {
-                    if !send(&listener, newer, &change).await {
-                        return;
-                    }
-                }
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    telemetry::listener_lagged(missed);
-                    let anew: Listening = parts.changes.listen(None);
-                    (version, receiver) = (anew.version, anew.receiver);
-                    if !reset(&listener, version).await {
-                        return;
-                    }
-                    break;
-                }
-                Err(broadcast::error::RecvError::Closed) => return,
+            match tell(&listener, heard, listening.version).await {
+                Some(Goes::On) => {}
+                Some(Goes::Anew) => break,
+                None => return,
             }
+        }
+    }
+}
+
+/// How a stream goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    On,
+    /// The listener reads the state anew, and is told the state of the link as at the beginning.
+    Anew,
+}
+
+/// Tells a listener what it hears. None if nobody listens any more.
+async fn tell(listener: &mpsc::Sender<Event>, heard: Heard, version: Version) -> Option<Goes> {
+    match heard {
+        Heard::Change(told) => send(listener, told.version, told.name, &told.json).await.then_some(Goes::On),
+        Heard::FellBehind { missed } => {
+            telemetry::listener_lagged(missed);
+            reset(listener, version).await.then_some(Goes::Anew)
         }
     }
 }
@@ -116,14 +120,17 @@ async fn fresh(parts: &ApiParts) -> Option<Change> {
     parts.status.sync_state().await.ok().map(Change::Sync)
 }
 
+fn in_words(change: &Change) -> String {
+    serde_json::to_string(change).expect("text and numbers always encode")
+}
+
 /// Tells a listener that it has to read the state anew.
 async fn reset(listener: &mpsc::Sender<Event>, version: Version) -> bool {
     let event = Event::default().event("reset").id(version.to_string()).data("{}");
     listener.send(event).await.is_ok()
 }
 
-async fn send(listener: &mpsc::Sender<Event>, version: Version, change: &Change) -> bool {
-    let data = serde_json::to_string(change).expect("text and numbers always encode");
-    let event = Event::default().event(change.name()).id(version.to_string()).data(data);
+async fn send(listener: &mpsc::Sender<Event>, version: Version, name: &str, json: &str) -> bool {
+    let event = Event::default().event(name).id(version.to_string()).data(json);
     listener.send(event).await.is_ok()
 }

@@ -20,6 +20,7 @@ mod payments;
 mod people;
 mod print;
 mod problem;
+mod receipts;
 mod refunds;
 mod routes;
 pub(crate) mod said;
@@ -30,5 +31,6 @@ pub(crate) mod stock;
 mod to_wire;
 
 pub use orders::Counter;
+pub(crate) use print::PICTURES_MAX;
 pub use problem::ApiError;
 pub use routes::{ApiParts, openapi, router};

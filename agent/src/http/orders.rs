@@ -15,7 +15,7 @@ use protocol::latest::sold_out::SoldOutPart;
 use serde::Serialize;
 use till::kitchen::KitchenLine;
 use till::sold_out::{Missing, Needs, Part};
-use till::{Refusal, price_order};
+use till::{Refusal, check_sellable, price_order};
 
 use super::problem::ApiError;
 use super::routes::ApiParts;
@@ -76,23 +76,27 @@ impl Counter {
 
 /// What a basket costs at this moment; none if there is nothing to price, or nothing to price it by.
 pub(super) fn quote(parts: &ApiParts, basket: &BasketView) -> Option<serde_json::Value> {
-    let (book, priced) = priced_basket(parts, basket)?;
+    let (book, priced) = priced_basket(parts, basket).ok()?;
     serde_json::to_value(Quote::new(&priced, &book.rules)).ok()
 }
 
-/// What the lines of a basket are to the stations, and what they need; nothing without a price book.
-pub(super) fn for_stations(parts: &ApiParts, basket: &BasketView) -> Vec<(KitchenLine, Needs)> {
-    let Some((_, priced)) = priced_basket(parts, basket) else { return Vec::new() };
+/// What the lines of a basket are to the stations, and what they need; or why the store does not sell them.
+pub(super) fn for_stations(parts: &ApiParts, basket: &BasketView) -> Result<Vec<(KitchenLine, Needs)>, Refusal> {
+    if sold_lines(basket).next().is_none() {
+        return Ok(Vec::new());
+    }
+    let (_, priced) = priced_basket(parts, basket)?;
+    check_sellable(&priced)?;
     let lines = sold_lines(basket).zip(&priced.lines);
-    lines.map(|(line, priced)| (KitchenLine::new(line.line_id, line.note.clone(), priced), priced.into())).collect()
+    Ok(lines.map(|(line, priced)| (KitchenLine::new(line.line_id, line.note.clone(), priced), priced.into())).collect())
 }
 
 fn sold_lines(basket: &BasketView) -> impl Iterator<Item = &BasketLineView> {
     basket.lines.iter().filter(|line| line.state != BasketLineState::Voided)
 }
 
-fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Option<(Arc<ActiveBook>, PricedBasket)> {
-    let book = parts.counter.book().ok()?;
+fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Result<(Arc<ActiveBook>, PricedBasket), Refusal> {
+    let book = parts.counter.book()?;
     let order = OrderCommand {
         lines: sold_lines(basket)
             .map(|line| OrderLine {
@@ -106,9 +110,9 @@ fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Option<(Arc<ActiveBoo
         member: basket.member.clone(),
         coupons: basket.coupons.clone(),
     };
-    let (basket, context) = parts.counter.basket(order, basket.channel.clone(), parts.writer.clock().now()).ok()?;
-    let priced = price_order(&basket, &book.rules, &context).ok()?;
-    Some((book, priced))
+    let (basket, context) = parts.counter.basket(order, basket.channel.clone(), parts.writer.clock().now())?;
+    let priced = price_order(&basket, &book.rules, &context)?;
+    Ok((book, priced))
 }
 
 /// What an order costs at this moment, and why.

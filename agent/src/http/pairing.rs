@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Json, Path, State};
+use axum::extract::{ConnectInfo, Json, Path, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use pos_model::TillId;
 use protocol::latest::people::{MakePairCode, PairCode, PairTill, TillToken, TillView};
 use utoipa::OpenApi;
 
+use super::listener::Peer;
 use super::people::check_text;
 use super::problem::ApiError;
 use super::routes::ApiParts;
@@ -46,16 +47,19 @@ pub(super) fn routes() -> Router<ApiParts> {
         (status = 403, description = "No such code holds"),
         (status = 409, description = "Another till has this id"),
         (status = 422, description = "The store has too many tills, or the name does not fit"),
+        (status = 429, description = "Too many wrong codes came from this address",
+            headers(("Retry-After" = u32, description = "Seconds"))),
     )
 )]
 async fn pair(
     State(parts): State<ApiParts>,
+    ConnectInfo(Peer(from)): ConnectInfo<Peer>,
     command: Result<Json<PairTill>, JsonRejection>,
 ) -> Result<Json<TillToken>, ApiError> {
     let Json(pair) = command?;
     check_text("code", &pair.code, 1..=CODE_CHARS_MAX)?;
     check_text("name", &pair.name, 1..=NAME_CHARS_MAX)?;
-    Ok(Json(parts.doors.pair(pair).await?))
+    Ok(Json(parts.doors.pair(pair, from).await?))
 }
 
 /// Make a code by which tills pair. Only the owner of the agent's folder may: `breakwater-agent till pair-code`.
@@ -119,6 +123,12 @@ impl From<PairError> for ApiError {
                 let detail =
                     "no such code holds: it is used up or ten minutes old; `breakwater-agent till pair-code` makes one";
                 Self::new(StatusCode::FORBIDDEN, "pair.code_wrong", "No such code", detail)
+            }
+            PairError::TooMany { wait } => {
+                let detail = "too many wrong codes came from this address; nothing is taken from it for a while";
+                let title = "Too many wrong codes";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "pair.too_many_wrong", title, detail)
+                    .after(u32::try_from(wait.as_secs().saturating_add(1)).unwrap_or(u32::MAX))
             }
             PairError::Refused(refused) => refused.into(),
             PairError::Write(error) => error.into(),

@@ -28,7 +28,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    pub(super) fn new(
+    pub(crate) fn new(
         status: StatusCode,
         message_key: &'static str,
         title: &'static str,
@@ -42,7 +42,7 @@ impl ApiError {
     }
 
     /// The same, to be tried again after so many seconds.
-    pub(super) fn after(self, seconds: u32) -> Self {
+    pub(crate) fn after(self, seconds: u32) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
     }
 

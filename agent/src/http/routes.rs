@@ -15,14 +15,14 @@ use protocol::latest::local_api::{
 };
 use serde::Deserialize;
 use till::stock::CoverRule;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
 use super::{
-    baskets, caller, describe, events, from_wire, kitchen, pairing, payments, people, print, refunds, shifts, sold_out,
-    state, stock, to_wire,
+    baskets, caller, describe, events, from_wire, kitchen, pairing, payments, people, print, receipts, refunds, shifts,
+    sold_out, state, stock, to_wire,
 };
 use crate::changes::{Changes, Version};
 use crate::db::{CommandDigest, Recorded, Refused};
@@ -59,6 +59,8 @@ pub struct ApiParts {
     pub changes: Changes,
     /// The printers and what they print.
     pub printing: Printing,
+    /// Places for those who draw pictures of paper.
+    pub pictures: Arc<Semaphore>,
     /// Who may come in.
     pub doors: Doors,
     /// Where PINs are compared.
@@ -76,7 +78,8 @@ pub struct ApiParts {
         description = "The local API of a store's agent. Amounts are integers in minor units. \
             Every error is application/problem+json with a message_key. \
             The same API stands once more under /training, on books that begin empty with each start of the agent and \
-            go nowhere.",
+            go nowhere: sold by the same price book, with the store's payment terminals simulated, which approve \
+            everything, and without people, printers or a way to the centre.",
         license(name = "Apache-2.0")
     ),
     paths(
@@ -111,6 +114,7 @@ fn families() -> Vec<(Router<ApiParts>, utoipa::openapi::OpenApi)> {
         (kitchen::routes(), kitchen::Document::openapi()),
         (payments::routes(), payments::Document::openapi()),
         (print::routes(), print::Document::openapi()),
+        (receipts::routes(), receipts::Document::openapi()),
         (refunds::routes(), refunds::Document::openapi()),
         (shifts::routes(), shifts::Document::openapi()),
         (state::routes(), state::Document::openapi()),
@@ -245,6 +249,11 @@ async fn read_sale(
 ) -> Result<Json<SaleView>, ApiError> {
     let sale_id = sale_id.ok().and_then(|Path(text)| text.parse::<SaleId>().ok());
     let sale_id = sale_id.ok_or_else(|| ApiError::malformed("the sale id is not a UUID"))?;
+    recorded(&parts, sale_id).await
+}
+
+/// A sale as it was recorded.
+pub(super) async fn recorded(parts: &ApiParts, sale_id: SaleId) -> Result<Json<SaleView>, ApiError> {
     let record = parts.readers.read(move |view| view.sale(sale_id)).await?;
     let record = record.ok_or_else(|| {
         ApiError::new(

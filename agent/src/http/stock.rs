@@ -7,7 +7,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Json, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use pos_model::{BusinessDate, ItemId, MovementId, Quantity};
+use pos_model::{ApprovalId, BusinessDate, ItemId, MovementId, OperatorId, Quantity, TillId};
 use pricing::book::{Ingredient, PriceBook};
 use protocol::latest::local_api::QuantityJson;
 use protocol::latest::stock_api::{
@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Said, answer, commands};
-use crate::db::{self, ItemStock, Moment, Refused, Store};
+use crate::db::{self, ItemStock, Moment, Noteworthy, Refused, Store};
 
 /// Items or movements of one answer. A store has a hundred items or so; whoever has more asks on behind the last one.
 const PAGE_MAX: u32 = 500;
@@ -163,7 +163,7 @@ async fn move_stock(State(parts): State<ApiParts>, said: Said<MoveStock>) -> Res
     let once = parts.writer.once(key, move |store, moment| {
         let (till, operator, subject) =
             (&command.till_id, command.operator_id.as_ref(), command.movement_id.to_string());
-        store.permit(moment, till, operator, command.approval_id, Action::StockMovement, &subject)?;
+        permitted(store, moment, (till, operator), command.approval_id, (Action::StockMovement, &subject))?;
         store.move_stock(moment, inner_movement(command)?)
     });
     answer(once.await?)
@@ -217,7 +217,7 @@ async fn begin_count(State(parts): State<ApiParts>, said: Said<BeginCount>) -> R
     let begin = db::BeginCount { count_id, till_id, operator_id, items };
     let once = parts.writer.once(key, move |store, moment| {
         let (till, operator) = (&begin.till_id, begin.operator_id.as_ref());
-        store.permit(moment, till, operator, approval_id, Action::StockCount, &count_id.to_string())?;
+        permitted(store, moment, (till, operator), approval_id, (Action::StockCount, &count_id.to_string()))?;
         store.begin_count(moment, &begin)
     });
     answer(once.await?)
@@ -245,14 +245,14 @@ async fn finish_count(
     let Said { command, key } = said;
     let finish = move |store: &mut Store, moment: &mut Moment| {
         let (till, operator) = (&command.till_id, command.operator_id.as_ref());
-        store.permit(moment, till, operator, command.approval_id, Action::StockCount, &count_id.to_string())?;
+        permitted(store, moment, (till, operator), command.approval_id, (Action::StockCount, &count_id.to_string()))?;
         let finish = inner_finish(count_id, command)?;
         store.finish_count(moment, finish)
     };
     answer(parts.writer.once(key, finish).await?)
 }
 
-/// Nothing comes of this count.
+/// Nothing comes of this count. It takes the right to count.
 #[utoipa::path(
     post, path = "/v1/stock/counts/{count_id}/abandon", params(("count_id" = MovementId, Path, example = "01990000-0000-7000-8000-000000000043")),
     request_body = AbandonCount,
@@ -268,7 +268,31 @@ async fn abandon_count(
     said: Said<AbandonCount>,
 ) -> Result<Json<CountView>, ApiError> {
     let count_id = parse_count_id(count_id)?;
-    answer(parts.writer.once(said.key, move |store, moment| store.abandon_count(moment, count_id)).await?)
+    let Said { command, key } = said;
+    let AbandonCount { till_id, operator_id, approval_id, .. } = command;
+    let abandon = move |store: &mut Store, moment: &mut Moment| {
+        let by = (&till_id, operator_id.as_ref());
+        permitted(store, moment, by, approval_id, (Action::StockCount, &count_id.to_string()))?;
+        store.abandon_count(moment, count_id)
+    };
+    answer(parts.writer.once(key, abandon).await?)
+}
+
+/// Asks whether somebody may do it. What somebody else has allowed is marked with both of them: the events of stock name the
+/// one who did it alone.
+fn permitted(
+    store: &mut Store,
+    moment: &mut Moment,
+    (till_id, operator_id): (&TillId, Option<&OperatorId>),
+    approval_id: Option<ApprovalId>,
+    (action, subject): (Action, &str),
+) -> Result<(), db::Error> {
+    let permit = store.permit(moment, till_id, operator_id, approval_id, action, subject)?;
+    if permit.approver.is_some() {
+        let allowed = Noteworthy::new(action.as_str()).at(till_id).permitted(&permit).about(subject);
+        store.mark(moment, allowed)?;
+    }
+    Ok(())
 }
 
 // ---- from the wire ----

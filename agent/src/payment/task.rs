@@ -176,7 +176,7 @@ impl Payments {
     /// became of it, the terminal is not asked to pay any more.
     pub fn pay(&self, attempt: Attempt, order: PayOrder) {
         let mut driven = self.0.driven();
-        if !driven.contains_key(&attempt.attempt_id) {
+        if !is_driven(&driven, attempt.attempt_id) {
             let patience = self.0.patience(&attempt.terminal);
             let payment = Payment::ask(attempt, patience, self.0.now());
             self.0.clone().drive(&mut driven, payment, Some(order));
@@ -186,7 +186,7 @@ impl Payments {
     /// Tells whoever drives the attempt what is wanted of it. Returns false if too many wishes wait already.
     pub fn want(&self, attempt: Attempt, wish: Input) -> bool {
         let mut driven = self.0.driven();
-        if let Some(wishes) = driven.get(&attempt.attempt_id) {
+        if let Some(wishes) = driven.get(&attempt.attempt_id).filter(|wishes| !wishes.is_closed()) {
             return wishes.try_send(wish).is_ok();
         }
         let (patience, now) = (self.0.patience(&attempt.terminal), self.0.now());
@@ -220,7 +220,7 @@ impl Payments {
                 }
             } else if alone.contains(&attempt_id) {
                 self.adopt(attempt);
-            } else if !self.0.driven().contains_key(&attempt_id) {
+            } else if !is_driven(&self.0.driven(), attempt_id) {
                 newly_alone.insert(attempt_id);
             }
         }
@@ -235,11 +235,16 @@ impl Payments {
     /// Finds out what became of an attempt that nobody drives.
     fn adopt(&self, attempt: Attempt) {
         let mut driven = self.0.driven();
-        if !driven.contains_key(&attempt.attempt_id) {
+        if !is_driven(&driven, attempt.attempt_id) {
             let payment = Payment::resume(attempt.clone(), self.0.patience(&attempt.terminal), self.0.now());
             self.0.clone().drive(&mut driven, payment, None);
         }
     }
+}
+
+/// Whether an attempt has a task. One that a defect has ended hears no wishes any more.
+fn is_driven(driven: &Driven, attempt_id: AttemptId) -> bool {
+    driven.get(&attempt_id).is_some_and(|wishes| !wishes.is_closed())
 }
 
 fn attach(

@@ -9,6 +9,9 @@
 //! - a job that was cut off, by a printer or by the end of this program, is `maybe_printed`, and a person looks (T35);
 //! - a copy says that it is one, whatever the template says, and opens no drawer (T17).
 //!
+//! Each till has printers of its own if the configuration says so. What another one prints for it opens no drawer: the
+//! drawer on that printer is another till's.
+//!
 //! A drawer opens at once or not at all: nobody wants it to open by itself half an hour later.
 
 mod conversation;
@@ -34,6 +37,7 @@ use tokio::task::JoinSet;
 use crate::config::PrinterConfig;
 use crate::db::PrintJob;
 use crate::readers::Readers;
+use crate::watched::Watch;
 use crate::writer::{WriteError, Writer};
 
 pub use paper::Unprintable;
@@ -86,16 +90,18 @@ struct Shared {
 
 impl Printing {
     /// Reads the templates, makes what was being sent doubtful, and starts a task for each printer.
-    pub async fn start(
+    pub(crate) async fn start(
         printers: Vec<PrinterConfig>,
         data_dir: &Path,
         writer: &Writer,
         readers: &Readers,
         tasks: &mut JoinSet<()>,
+        kept: &Watch,
         ended: &watch::Receiver<bool>,
     ) -> Result<Self, WriteError> {
         let now_ms = writer.clock().now().utc_ms;
-        let doubtful = writer.run(crate::db::Durability::Promise, move |store| store.recover_prints(now_ms)).await?;
+        let doubtful =
+            writer.run(crate::db::Durability::Promise, move |store| store.recover_prints(None, now_ms)).await?;
         if doubtful > 0 {
             telemetry::doubtful_after_restart(doubtful);
         }
@@ -107,20 +113,30 @@ impl Printing {
         });
         let printing = Self { shared };
         printing.shared.templates.look(writer).await;
-        tasks.spawn(templates::keep(printing.clone(), writer.clone(), ended.clone()));
+        let shared = (printing.clone(), writer.clone(), readers.clone(), ended.clone());
+        tasks.spawn(kept.clone().keep("templates", {
+            let (printing, writer, _, ended) = shared.clone();
+            move || templates::keep(printing.clone(), writer.clone(), ended.clone())
+        }));
         for (at, printer) in printing.shared.routes.printers().iter().enumerate() {
-            let spooler = spooler::Spooler::new(printing.clone(), printer.clone(), at == 0, writer, readers);
-            tasks.spawn(spooler.run(ended.clone()));
+            let ((printing, writer, readers, ended), printer) = (shared.clone(), printer.clone());
+            tasks.spawn(kept.clone().keep("printing", move || {
+                let spooler = spooler::Spooler::new(printing.clone(), printer.clone(), at == 0, &writer, &readers);
+                spooler.run(ended.clone())
+            }));
         }
         if printing.shared.routes.printers().is_empty() {
-            tasks.spawn(spooler::fail_all(printing.clone(), writer.clone(), readers.clone(), ended.clone()));
+            tasks.spawn(kept.clone().keep("printing", {
+                let (printing, writer, readers, ended) = shared;
+                move || spooler::fail_all(printing.clone(), writer.clone(), readers.clone(), ended.clone())
+            }));
         }
         Ok(printing)
     }
 
-    /// Whether any printer has the role. What has none need not be put in.
-    pub fn prints(&self, role: &str) -> bool {
-        !self.shared.routes.of(role).is_empty()
+    /// Whether any printer can print a job.
+    fn prints(&self, job: &PrintJob) -> bool {
+        !self.shared.routes.of_job(job).is_empty()
     }
 
     /// The printer of that name.
@@ -139,6 +155,7 @@ impl Printing {
                 address: printer.address.to_string(),
                 profile: printer.profile_name.clone(),
                 roles: printer.roles.iter().map(ToString::to_string).collect(),
+                tills: printer.tills.clone(),
                 fallback: printer.fallback.as_ref().map(ToString::to_string),
                 state: seen.map_or(Seen::Idle, |health| health.seen).name().to_owned(),
                 trouble: seen.map(|health| health.trouble.clone()).unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! Which printers a job may go to, in order.
 
+use pos_model::TillId;
+
 use crate::config::PrinterConfig;
 use crate::db::PrintJob;
 
@@ -18,14 +20,17 @@ impl Routes {
         &self.printers
     }
 
-    /// Those that have the role, as the configuration lists them, each followed by its fallback and that one's. `@name` is the
-    /// printer of that name and no other: a test page or an open drawer is of no use elsewhere.
-    pub(super) fn of(&self, role: &str) -> Vec<&PrinterConfig> {
+    /// Those of the till that have the role, as the configuration lists them, each followed by its fallback and that one's.
+    ///
+    /// A printer with tills of its own prints for others only as somebody's fallback. `@name` is the printer of that name and
+    /// no other: a test page is of no use elsewhere.
+    pub(super) fn of(&self, role: &str, till_id: Option<&TillId>) -> Vec<&PrinterConfig> {
         if let Some(name) = role.strip_prefix('@') {
             return self.printers.iter().filter(|printer| printer.name.as_str() == name).collect();
         }
         let mut route: Vec<&PrinterConfig> = Vec::new();
-        for first in self.printers.iter().filter(|printer| printer.roles.iter().any(|own| own.as_str() == role)) {
+        let has_role = |printer: &&PrinterConfig| printer.roles.iter().any(|own| own.as_str() == role);
+        for first in self.printers.iter().filter(has_role).filter(|printer| printer.serves(till_id)) {
             let mut next = Some(first);
             while let Some(printer) = next.filter(|printer| !route.iter().any(|known| known.name == printer.name)) {
                 route.push(printer);
@@ -38,9 +43,14 @@ impl Routes {
         route
     }
 
-    /// Whose turn it is with a job; none if no printer has its role.
+    /// The printers that a job may go to, in order.
+    pub(super) fn of_job(&self, job: &PrintJob) -> Vec<&PrinterConfig> {
+        self.of(&job.role, job.till_id.as_ref())
+    }
+
+    /// Whose turn it is with a job; none if no printer of its till has its role.
     pub(super) fn turn(&self, job: &PrintJob) -> Option<&PrinterConfig> {
-        let route = self.of(&job.role);
+        let route = self.of_job(job);
         // The configuration may have changed since the place was noted.
         let place = job.progress.printer.checked_rem(route.len())?;
         route.get(place).copied()
@@ -60,6 +70,7 @@ mod tests {
             profile_name: "80mm".to_owned(),
             profile: printing::Profile::USUAL,
             roles: roles.iter().map(|role| tag(role)).collect(),
+            tills: Vec::new(),
             fallback: fallback.map(tag),
             answers: false,
             patience: Duration::from_secs(1),
@@ -74,7 +85,7 @@ mod tests {
             printer("office", &["receipt", "report"], Some("counter")),
         ]);
         let check = |role: &str, expected: &[&str]| {
-            let names: Vec<&str> = routes.of(role).iter().map(|printer| printer.name.as_str()).collect();
+            let names: Vec<&str> = routes.of(role, None).iter().map(|printer| printer.name.as_str()).collect();
             assert_eq!(names, expected, "{role}");
         };
         check("receipt", &["counter", "bar", "office"]);
@@ -83,5 +94,29 @@ mod tests {
         check("kitchen", &[]);
         check("@bar", &["bar"]);
         check("@nobody", &[]);
+    }
+
+    #[test]
+    fn each_till_has_its_own_printer() {
+        let at = |tills: &[&str], printer: PrinterConfig| PrinterConfig {
+            tills: tills.iter().map(|till| till.parse().expect("valid")).collect(),
+            ..printer
+        };
+        let routes = Routes::new(vec![
+            at(&["T1"], printer("left", &["receipt"], Some("right"))),
+            at(&["T2", "T3"], printer("right", &["receipt"], None)),
+            printer("office", &["report"], None),
+        ]);
+        let check = |role: &str, till: &str, expected: &[&str]| {
+            let route = routes.of(role, Some(&till.parse().expect("valid")));
+            let names: Vec<&str> = route.iter().map(|printer| printer.name.as_str()).collect();
+            assert_eq!(names, expected, "{role} of {till}");
+        };
+        check("receipt", "T1", &["left", "right"]);
+        check("receipt", "T2", &["right"]);
+        check("receipt", "T3", &["right"]);
+        check("receipt", "T4", &[]);
+        check("report", "T4", &["office"]);
+        check("@left", "T2", &["left"]);
     }
 }

@@ -1,4 +1,5 @@
-//! One printer's task: takes the oldest job whose turn is here, and sees it through.
+//! One printer's task: takes the first job whose turn is here, and sees it through. Drawers and receipts come first, because a
+//! customer waits for them; else the oldest comes first.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -6,14 +7,15 @@ use std::time::Duration;
 
 use printing::encode;
 use printing::job::{Outcome, State};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::conversation::{Said, Terms, ask_ready, print};
 use super::wire::{self, Wire};
-use super::{Health, Printing, Seen, paper, telemetry};
+use super::{Health, Printing, Seen, Unprintable, paper, telemetry};
 use crate::config::PrinterConfig;
-use crate::db::{Durability, Error, PrintJob, Tried};
+use crate::db::{Durability, Error, PrintJob, Store, Tried};
 use crate::readers::Readers;
 use crate::writer::{WriteError, Writer};
 
@@ -59,6 +61,12 @@ impl Spooler {
             let _ = ending.wait_for(|&ending| ending).await;
             printing.shared.ending.store(true, Ordering::Relaxed);
         });
+        // What a defect of this task has left in the middle is in doubt.
+        let (name, now_ms) = (self.printer.name.to_string(), self.now_ms());
+        let recover = move |store: &mut Store| store.recover_prints(Some(&name), now_ms);
+        if let Err(error) = self.writer.run(Durability::Promise, recover).await {
+            telemetry::books_failed(&error);
+        }
         while !*ended.borrow() {
             commits.mark_unchanged();
             let pause = match self.turn().await {
@@ -92,7 +100,7 @@ impl Spooler {
         for job in queued {
             match self.printing.shared.routes.turn(&job) {
                 None if self.is_first => {
-                    fail(&self.writer, &job, "no printer has this role").await?;
+                    fail(&self.writer, &job, "no printer of this till has this role").await?;
                 }
                 Some(printer) if printer.name == self.printer.name && job.progress.is_due(now_ms) => {
                     self.see_through(&job).await?;
@@ -106,7 +114,7 @@ impl Spooler {
 
     async fn see_through(&mut self, job: &PrintJob) -> Result<(), WriteError> {
         let now_ms = self.now_ms();
-        let printers = self.printing.shared.routes.of(&job.role).len();
+        let printers = self.printing.shared.routes.of_job(job).len();
         if printers > 1 && self.down_since_ms.is_some_and(|since_ms| (0..DOWN_MS).contains(&(now_ms - since_ms))) {
             let trouble = self.printing.health().get(self.printer.name.as_str()).map(|health| health.trouble.clone());
             let said = Said { outcome: Outcome::NotReached, trouble: trouble.unwrap_or_default() };
@@ -119,11 +127,10 @@ impl Spooler {
             Ok(None) => return Ok(()),
             Err(error) => return fail(&self.writer, job, &crate::telemetry::chain(&error)).await,
         };
-        let document = match paper::document_now(job, &data, &self.printing.shared.templates, now_ms) {
-            Ok(document) => document,
-            Err(error) => return fail(&self.writer, job, &error.to_string()).await,
+        let bytes = match self.bytes(job, data, now_ms).await {
+            Ok(bytes) => bytes,
+            Err(why) => return fail(&self.writer, job, &why).await,
         };
-        let bytes = encode(&document, &self.printer.profile);
 
         self.see(Seen::Printing, "");
         let wire = match self.open().await {
@@ -140,6 +147,20 @@ impl Spooler {
         }
         let said = self.converse(wire, bytes).await;
         self.note(job, printers, said).await
+    }
+
+    /// What is sent; or why there is nothing to send. A defect in the making of one job fails that job alone: if it ended
+    /// the task, the job would be the next one's first again.
+    async fn bytes(&self, job: &PrintJob, data: Value, now_ms: i64) -> Result<Vec<u8>, String> {
+        let (printing, printer, job) = (self.printing.clone(), self.printer.clone(), job.clone());
+        let making = spawn_blocking(move || {
+            let document = paper::document_now(&job, &data, &printing.shared.templates, &printer, now_ms)?;
+            Ok::<_, Unprintable>(encode(&document, &printer.profile))
+        });
+        match making.await {
+            Ok(made) => made.map_err(|error| error.to_string()),
+            Err(defect) => Err(format!("a defect of this program: {defect}")),
+        }
     }
 
     async fn open(&self) -> Result<Box<dyn Wire>, String> {
@@ -235,7 +256,7 @@ pub(super) async fn fail_all(printing: Printing, writer: Writer, readers: Reader
                 Vec::new()
             }
         };
-        for job in queued.iter().filter(|job| job.progress.state == State::Queued && !printing.prints(&job.role)) {
+        for job in queued.iter().filter(|job| job.progress.state == State::Queued && !printing.prints(job)) {
             if let Err(error) = fail(&writer, job, "the store has no printer").await {
                 telemetry::books_failed(&error);
             }

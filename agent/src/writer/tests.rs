@@ -1,13 +1,13 @@
 //! Tests of the writer: groups, bounds, the end.
 
 use super::*;
-use crate::changes::Changes;
+use crate::changes::{Changes, Heard};
 use crate::clock::SystemClock;
 use crate::db::testing::{RULES, command, digest, draft, open_epoch, sale_id, store};
 use crate::readers::Readers;
 use jiff::tz::TimeZone;
 use pos_model::{BusinessDate, CommandId};
-use protocol::latest::local_api::{Change, QuantityJson};
+use protocol::latest::local_api::QuantityJson;
 use protocol::latest::sold_out::{SetSoldOut, SoldOutKind, SoldOutState, SoldOutUntil};
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,16 +198,17 @@ async fn a_new_sale_is_announced_once() {
     let mut books = store();
     let head = open_epoch(&mut books, 1);
     let changes = Changes::new(head.place.epoch);
-    let mut heard = changes.listen(None).receiver;
+    let mut listening = changes.listen(None);
     let clock = StoreClock::new(Arc::new(SystemClock), TimeZone::UTC);
     let (writer, thread) = Writer::start(books, head, clock, changes).expect("starts");
     for _ in 0..2 {
         writer.record_sale(draft(command(1)), digest(1)).await.expect("records");
     }
-    let change = tokio::time::timeout(Duration::from_secs(5), heard.recv()).await.expect("in time");
-    let (_, change) = change.expect("open");
-    assert!(matches!(&*change, Change::SaleCompleted(receipt) if receipt.sale_id == sale_id(1)));
-    assert!(heard.try_recv().is_err());
+    let heard = tokio::time::timeout(Duration::from_secs(5), listening.next()).await.expect("in time");
+    let Heard::Change(told) = heard else { panic!("{heard:?}") };
+    assert_eq!(told.name, "sale_completed");
+    assert!(told.json.contains(&sale_id(1).to_string()), "{}", told.json);
+    assert_eq!(listening.ready(), None);
     finish(writer, thread).await;
 }
 
@@ -272,5 +273,86 @@ async fn books_of_stock_that_do_not_balance_are_told_until_they_do() {
     assert!(told[0].text.contains("milk: added 0 and used 2 are counted, 0 and 1 by the events"), "{}", told[0].text);
     edit("UPDATE stock_usage SET used_micro = used_micro - 1000000").await.expect("edits");
     assert_eq!(notices().await, []);
+    finish(writer, thread).await;
+}
+
+fn key(number: u64) -> CommandKey {
+    CommandKey { id: CommandId::new(Uuid::from_u64_pair(0xdef, number)), digest: digest(1) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_panics_fails_alone_and_the_others_of_its_group_are_recorded() {
+    let (writer, thread) = start(store());
+    for together in [true, false] {
+        let release = if together { Some(hold(&writer).await) } else { None };
+        let number = u64::from(together) * 10;
+        let sell = |number: u64| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.record_sale(draft(command(number)), digest(1)).await })
+        };
+        let panics = {
+            let writer = writer.clone();
+            tokio::spawn(async move {
+                let done = writer.once(key(number), |store, moment| {
+                    store.mark(moment, db::Noteworthy::new("drawer_opened"))?;
+                    let nothing: Option<()> = None;
+                    nothing.expect("a test's own defect");
+                    Ok(())
+                });
+                done.await
+            })
+        };
+        if !together {
+            let Err(WriteError::Failed { failure, text }) = panics.await.expect("answers") else { panic!("fails") };
+            assert_eq!(failure, Failure::Other);
+            assert!(text.contains("a test's own defect"), "{text}");
+            let sold = sell(number + 1).await.expect("answers");
+            assert!(matches!(sold, Ok(Recorded::New(_))), "{sold:?}");
+            continue;
+        }
+        let (first, second) = (sell(number + 1), sell(number + 2));
+        while writer.commands.capacity() > WAITING_COMMANDS_MAX - 3 {
+            tokio::task::yield_now().await;
+        }
+        drop(release);
+        assert!(matches!(panics.await.expect("answers"), Err(WriteError::Failed { .. })));
+        for sold in [first, second] {
+            assert!(matches!(sold.await.expect("answers"), Ok(Recorded::New(_))));
+        }
+    }
+    // The opening and three sales: of what panicked nothing is left, and the chain is whole.
+    assert_eq!(writer.head().borrow().place.seq.get(), 4);
+    let verified = writer.run(Durability::Hint, |store| store.view().verify()).await.expect("reads");
+    assert!(verified.is_ok(), "{verified:?}");
+    finish(writer, thread).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_outside_of_an_operation_undoes_its_group_and_the_writer_goes_on() {
+    let (writer, thread) = start(store());
+    let release = hold(&writer).await;
+    let sale = {
+        let writer = writer.clone();
+        tokio::spawn(async move { writer.record_sale(draft(command(1)), digest(1)).await })
+    };
+    while writer.commands.capacity() == WAITING_COMMANDS_MAX {
+        tokio::task::yield_now().await;
+    }
+    let panics = {
+        let writer = writer.clone();
+        tokio::spawn(async move {
+            let nothing: Option<()> = None;
+            writer.run(Durability::Hint, move |_| Ok(nothing.expect("a test's own defect"))).await
+        })
+    };
+    while writer.commands.capacity() > WAITING_COMMANDS_MAX - 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    assert!(matches!(panics.await.expect("answers"), Err(WriteError::Failed { .. })));
+    assert!(matches!(sale.await.expect("answers"), Err(WriteError::Failed { .. })), "told that nothing is recorded");
+    assert_eq!(writer.head().borrow().place.seq.get(), 1);
+    let again = writer.record_sale(draft(command(1)), digest(1)).await;
+    assert!(matches!(again, Ok(Recorded::New(_))), "{again:?}");
     finish(writer, thread).await;
 }

@@ -167,3 +167,20 @@ async fn a_sale_is_of_lines_or_of_an_order_or_of_a_basket() {
     let view: Value = store.read(&format!("/v1/sales/{}", sold.sale_id)).await;
     assert_eq!((&view["label"], &view["lines"][0]["note"]), (&json!("Ada"), &json!("extra hot")));
 }
+
+/// Others: the bar made drinks that the till then could not sell.
+#[tokio::test]
+async fn what_cannot_be_sold_is_not_sent_to_the_stations() {
+    let store = Store::open().await;
+    let send = |line: Value| json!({"command_id": id(), "till_id": "T1", "basket_id": id(), "changes": [line, {"change": "send"}]});
+    store.refused("/v1/baskets", &send(add(&id(), "tea-l")), 422, "sale.no_price_book").await;
+    store.load_book().await;
+    store.refused("/v1/baskets", &send(add(&id(), "coffee")), 422, "sale.not_by_the_book").await;
+    let excluded = json!({"change": "add_line", "line_id": id(), "sku": "tea-l", "options": ["pearls", "pudding"]});
+    store.refused("/v1/baskets", &send(excluded), 422, "sale.not_by_the_book").await;
+    let cups: Value = store.read("/v1/kitchen").await;
+    assert_eq!(cups["cups"], json!([]));
+    store.act("/v1/baskets", &send(add(&id(), "tea-l"))).await;
+    let cups: Value = store.read("/v1/kitchen").await;
+    assert_eq!(cups["cups"].as_array().map(Vec::len), Some(1));
+}

@@ -54,7 +54,7 @@ async fn a_sale_a_refund_and_a_report_put_their_paper_into_the_queue() {
         "lines": [{"line": 0, "count": 1}], "reason": "wrong_drink"});
     store.act("/v1/refunds", &back).await;
     store.close_shift("T1", &shift, 2100).await;
-    assert_eq!(kinds(&store).await[4..], ["refund", "report"]);
+    assert_eq!(kinds(&store).await[4..], ["refund", "kitchen_ticket", "report"], "one cup need not be made");
     for job in jobs(&store).await {
         let preview = store.get(&format!("/v1/print-jobs/{}/preview.png", job["job_id"])).await;
         assert_eq!(preview.status(), 200, "{job}");
@@ -105,4 +105,70 @@ async fn t01_paper_outlives_a_restart_with_its_sale() {
     assert_eq!(waiting[0]["subject"], json!(sold.sale_id.to_string()));
     let sale: Value = store.read(&format!("/v1/sales/{}", sold.sale_id)).await;
     assert_eq!(sale["receipt_no"], json!(sold.receipt_no));
+}
+
+#[tokio::test]
+async fn a_station_that_works_from_paper_is_told_what_was_taken_back() {
+    let store = store_with_printer().await;
+    let (basket, line) = (id(), id());
+    let open = json!({"command_id": id(), "till_id": "T1", "operator_id": "li", "basket_id": basket, "changes": [
+        {"change": "add_line", "line_id": line, "sku": "tea-l", "quantity": 2, "options": ["pearls"]},
+        {"change": "send"}]});
+    store.act("/v1/baskets", &open).await;
+    let void = json!({"command_id": id(), "till_id": "T1", "operator_id": "li",
+        "changes": [{"change": "void_line", "line_id": line, "reason": "wrong_drink"}]});
+    store.act(&format!("/v1/baskets/{basket}/changes"), &void).await;
+    assert_eq!(kinds(&store).await, ["cup_label", "cup_label", "kitchen_ticket", "kitchen_ticket"]);
+    let readers = &store.running.as_ref().expect("runs").readers;
+    let tickets = readers.read(|view| {
+        let mut jobs = view.newest_prints(10)?;
+        jobs.retain(|job| job.kind == printing::template::Kind::KitchenTicket);
+        jobs.iter()
+            .rev()
+            .map(|job| Ok(view.print_data(job.id)?.expect("is there")))
+            .collect::<Result<Vec<_>, agent::db::Error>>()
+    });
+    let tickets = tickets.await.expect("reads");
+    let said = |ticket: &Value| {
+        let line = &ticket["lines"][0];
+        (
+            line["voided"].clone(),
+            line["quantity_micro"].clone(),
+            ticket["operator"].clone(),
+            ticket["pickup_number"].clone(),
+        )
+    };
+    assert_eq!(said(&tickets[0]), (json!(false), json!(2_000_000), json!("li"), json!("1")));
+    assert_eq!(said(&tickets[1]), (json!(true), json!(2_000_000), json!("li"), json!("1")));
+    // What was paid and given back before it was made is told as well.
+    let order = json!({"sale_id": id(), "till_id": "T1", "tenders": cash(1500),
+        "order": {"lines": [{"sku": "tea-m", "quantity": 1}], "takeaway": true}});
+    let sold = store.sell(&order).await;
+    let back = json!({"refund_id": id(), "till_id": "T1", "sale_id": sold.sale_id.to_string(),
+        "lines": [{"line": 0}], "reason": "wrong_drink"});
+    store.act("/v1/refunds", &back).await;
+    assert_eq!(kinds(&store).await[4..], ["cup_label", "kitchen_ticket", "receipt", "refund", "kitchen_ticket"]);
+}
+
+#[tokio::test]
+async fn a_sale_is_found_by_what_stands_on_its_receipt() {
+    let store = store_with_printer().await;
+    let sold = store.buy("T1", 1).await;
+    let found: Value = store.read(&format!("/v1/sales?till_id=T1&receipt_no={}", sold.receipt_no)).await;
+    assert_eq!(found["sale_id"], json!(sold.sale_id.to_string()));
+    let readers = &store.running.as_ref().expect("runs").readers;
+    let data = readers.read(|view| view.print_data(view.newest_prints(1)?[0].id)).await.expect("reads");
+    let scanned = data.expect("is there")["qr"].as_str().expect("text").to_owned();
+    assert!(scanned.len() == 32 && scanned.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()), "{scanned}");
+    let by_code: Value = store.read(&format!("/v1/sales/{scanned}")).await;
+    assert_eq!(by_code, found);
+    for (query, status, key) in [
+        ("till_id=T1&receipt_no=99", 404, "sale.unknown"),
+        ("till_id=T2&receipt_no=1", 404, "sale.unknown"),
+        ("till_id=T1&receipt_no=18446744073709551615", 404, "sale.unknown"),
+        ("till_id=T1", 400, "request.malformed"),
+        ("till_id=no+till&receipt_no=1", 400, "request.malformed"),
+    ] {
+        crate::api_support::problem(store.get(&format!("/v1/sales?{query}")).await, status, key).await;
+    }
 }

@@ -1,5 +1,8 @@
 //! What a screen sees that begins, was away, or trains.
 
+use std::sync::Arc;
+
+use agent::clock::SystemClock;
 use protocol::latest::local_api::Change;
 use protocol::latest::state::StateView;
 use serde_json::{Value, json};
@@ -74,4 +77,57 @@ async fn training_has_numbers_of_its_own_and_leaves_nothing_in_the_books() {
     // The next run of the agent begins to train anew.
     let store = Store::open_on(store.close().await).await;
     assert_eq!(store.get(&format!("/training/v1/sales/{}", ids[0])).await.status(), 404);
+}
+
+#[tokio::test]
+async fn training_pays_at_simulated_terminals_and_no_money_moves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("agent.toml");
+    // In earnest this terminal declines.
+    let text = "[[terminal]]\nname = \"front\"\nkind = \"simulator\"\nscript = \"decline, decline\"\n";
+    std::fs::write(&file, text).expect("writes");
+    let store = Store::open_by(folder, Arc::new(SystemClock), &[], Some(file)).await;
+    assert!(!store.folder.path().join("data/training").exists(), "nothing of it is opened before somebody trains");
+    let state_of = async |base: &str| {
+        let attempt = id();
+        let ask =
+            json!({"attempt_id": attempt, "till_id": "T1", "sale_id": id(), "kind": "card", "amount_minor": 1800});
+        store.act(&format!("{base}/v1/payments"), &ask).await;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let view: Value = store.read(&format!("{base}/v1/payments/{attempt}")).await;
+            if view["state"] != "asked" {
+                return view["state"].clone();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{view}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(state_of("").await, "declined");
+    assert_eq!(state_of("/training").await, "approved");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_store_whose_training_cannot_be_opened_sells() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("data")).expect("makes it");
+    // A file is where the folder should be.
+    let in_the_way = folder.path().join("data/training");
+    std::fs::write(&in_the_way, b"").expect("writes");
+    let store = Store::open_on(folder).await;
+    store.buy("T1", 1).await;
+    crate::api_support::problem(store.get("/training/v1/state").await, 503, "training.not_available").await;
+    let notices = async || {
+        let sync: Value = store.read("/v1/sync").await;
+        sync["notices"].as_array().expect("a list").iter().map(|notice| notice["key"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(notices().await, ["training"]);
+    store.buy("T1", 1).await;
+    // Somebody clears the way.
+    std::fs::remove_file(&in_the_way).expect("removes");
+    let state: StateView = store.read("/training/v1/state").await;
+    assert!(state.training);
+    assert!(notices().await.is_empty());
+    store.close().await;
 }

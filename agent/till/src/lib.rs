@@ -26,9 +26,10 @@ mod shift_sums;
 pub mod sold_out;
 pub mod stock;
 mod tender;
+mod word;
 
 pub use complete::complete;
-pub use order::{PricedOrder, price_order, sell_order};
+pub use order::{PricedOrder, check_sellable, price_order, sell_order};
 pub use refund::{GivenBack, RefundRefusal, SoldUnits, Wanted, give_back};
 pub use refund_tender::{CashBack, Origin, WayBack, beyond_origin, note_gone, origins, way_of_origin};
 pub use refusal::Refusal;
@@ -39,3 +40,4 @@ pub use sale::{
 pub use shift::{CashMove, ShiftSums, Sum, Turnover};
 pub use shift_sums::largest;
 pub use tender::{CASH, Settlement, settle};
+pub use word::UnknownWord;

@@ -56,12 +56,18 @@ pub fn price_order(basket: &Basket, rules: &Rules, context: &Context) -> Result<
     Ok(price(basket, rules, context))
 }
 
+/// Whether what was priced may be sold, and so may be made. Else the first problem says why not.
+pub fn check_sellable(priced: &PricedBasket) -> Result<(), Refusal> {
+    match priced.problems.iter().find(|problem| problem.forbids_sale()) {
+        Some(problem) => Err(Refusal::NotByTheBook { problem: problem.to_string() }),
+        None => Ok(()),
+    }
+}
+
 /// Makes the lines of a sale of an order, or says why the book does not sell it.
 pub fn sell_order(basket: &Basket, rules: &Rules, context: Context) -> Result<PricedOrder, Refusal> {
     let priced = price_order(basket, rules, &context)?;
-    if let Some(problem) = priced.problems.iter().find(|problem| problem.forbids_sale()) {
-        return Err(Refusal::NotByTheBook { problem: problem.to_string() });
-    }
+    check_sellable(&priced)?;
     let PricedBasket { lines, applied, coupons_spent, rights, points, .. } = priced;
     let promotions: Vec<Tag> = applied.into_iter().map(|applied| applied.promotion).collect();
     Ok(PricedOrder {

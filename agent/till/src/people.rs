@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::limits::{PIN_LOCK_MS_FIRST, PIN_LOCK_MS_MAX, PIN_TRIES_MAX};
+use crate::word::UnknownWord;
 
 /// What somebody is in the store. Ordered: a later one may do all that an earlier one may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,11 +43,6 @@ impl fmt::Display for Role {
         f.write_str(self.as_str())
     }
 }
-
-/// A word that names no role, or no action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a word for it")]
-pub struct UnknownWord;
 
 impl FromStr for Role {
     type Err = UnknownWord;
@@ -98,8 +94,6 @@ actions! {
     Reprint = "reprint" => Cashier,
     /// Says that something is sold out, or is there again.
     SetSoldOut = "set_sold_out" => Cashier,
-    /// Asks a payment terminal again.
-    RetryPayment = "retry_payment" => Cashier,
     /// Takes a line away that the kitchen has already got.
     VoidSentLine = "void_sent_line" => ShiftLead,
     /// Takes a whole sale back.
@@ -130,8 +124,6 @@ actions! {
     StockMovement = "stock_movement" => ShiftLead,
     /// Counts the stock.
     StockCount = "stock_count" => ShiftLead,
-    /// Switches a till to training and back.
-    Training = "training" => ShiftLead,
     /// Corrects a shift that is closed.
     AmendShift = "amend_shift" => Manager,
     /// Adds, changes and removes operators.
@@ -219,7 +211,6 @@ mod tests {
         ("drop", "yyy"),
         ("reprint", "yyy"),
         ("set_sold_out", "yyy"),
-        ("retry_payment", "yyy"),
         ("void_sent_line", "ayy"),
         ("void_sale", "ayy"),
         ("refund", "ayy"),
@@ -235,7 +226,6 @@ mod tests {
         ("close_day", "ayy"),
         ("stock_movement", "ayy"),
         ("stock_count", "ayy"),
-        ("training", "ayy"),
         ("amend_shift", "aay"),
         ("manage_operators", "aay"),
     ];

@@ -13,6 +13,10 @@ pub struct PrintJobView {
     pub kind: String,
     /// Whose printer: a role such as `receipt`, or `@` and the name of a printer.
     pub role: String,
+    /// The till that it is printed for, whose printers come first; none if it is the whole store's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "T1")]
+    pub till_id: Option<TillId>,
     /// What it belongs to: the id of a sale or a shift, or nothing.
     pub subject: String,
     /// 0 for the first print, then 1, 2 and so on, as the paper says.
@@ -45,6 +49,10 @@ pub struct PrinterView {
     pub profile: String,
     /// What it prints.
     pub roles: Vec<String>,
+    /// For which tills; all of them if the list is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub tills: Vec<TillId>,
     /// Which printer takes over when it cannot be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
@@ -81,6 +89,10 @@ pub struct AskPrinting {
     /// The operator who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<OperatorId>,
+    /// What somebody else has allowed: another try of a job that opens a drawer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
 }
 
 /// A person has looked at the paper of a job that is `maybe_printed`.

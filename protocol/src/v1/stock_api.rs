@@ -187,6 +187,10 @@ pub struct AbandonCount {
     /// The operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_id: Option<OperatorId>,
+    /// What somebody else has allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
 }
 
 /// A count: the answer to the commands about it, and an entry of `GET /v1/stock/counts`.

@@ -7,6 +7,7 @@ fn receipt(number: u32) -> NewPrint {
     NewPrint {
         kind: Kind::Receipt,
         role: "receipt".to_owned(),
+        till_id: None,
         subject: format!("sale-{number}"),
         data: json!({ "receipt_number": number }),
     }
@@ -42,7 +43,7 @@ fn a_job_is_kept_through_a_restart_and_what_was_being_sent_is_in_doubt() {
     }
     store.note_print(first, &tried(Outcome::Taken), NOON_MS).expect("notes");
     let mut store = reopen(store);
-    assert_eq!(store.recover_prints(NOON_MS + 1).expect("works"), 1);
+    assert_eq!(store.recover_prints(None, NOON_MS + 1).expect("works"), 1);
     assert_eq!(states(&store), ["printed", "maybe_printed", "queued"]);
     let waiting = store.view().queued_prints().expect("reads");
     assert_eq!(waiting.iter().map(|job| job.id).collect::<Vec<_>>(), [third]);
@@ -139,4 +140,64 @@ fn screens_are_told_of_each_step() {
         .collect();
     // Outside of a group each operation is one, and what nobody took before it is forgotten.
     assert_eq!(told, ["sending"]);
+}
+
+#[test]
+fn a_drawer_opens_soon_after_it_was_asked_for_or_not_at_all() {
+    let mut store = store();
+    let id = store.enqueue_print(receipt(1), stamp(0)).expect("keeps");
+    let first = store.view().print_job(id).expect("reads").expect("is there");
+    let check = |job: &PrintJob, drawer: bool, after_ms: i64, expected: bool| {
+        assert_eq!(job.opens_drawer(&json!({ "drawer": drawer }), NOON_MS + after_ms), expected, "{after_ms}");
+    };
+    check(&first, true, 0, true);
+    check(&first, true, 30_000, true);
+    check(&first, true, 30_001, false);
+    check(&first, false, 0, false);
+    check(&PrintJob { copy: 1, ..first.clone() }, true, 0, false);
+    check(&PrintJob { kind: Kind::Drawer, ..first.clone() }, false, 0, true);
+    // A clock that was set back by an hour makes it no earlier.
+    check(&first, true, -3_600_000, false);
+    // Asking again does not make it young again.
+    store.fail_print(id, "no printer", NOON_MS).expect("fails");
+    let again = store.retry_print(id, NOON_MS + 60_000).expect("works");
+    assert_eq!(again.progress.since_ms, NOON_MS + 60_000);
+    check(&again, true, 60_000, false);
+}
+
+#[test]
+fn labels_that_nobody_prints_leave_receipts_their_room_and_people_are_told() {
+    let mut store = store();
+    let label = || NewPrint { kind: Kind::CupLabel, role: "label".to_owned(), ..receipt(0) };
+    store.begin(Durability::Promise).expect("begins");
+    for _ in 0..=WAITING_MAX {
+        store.enqueue_print(label(), stamp(0)).expect("never fails");
+    }
+    store.commit().expect("commits");
+    let full: Vec<String> = store.view().notices().expect("reads").into_iter().map(|notice| notice.key).collect();
+    assert_eq!(full, ["print_full.label"]);
+    let receipt = store.enqueue_print(receipt(1), stamp(0)).expect("keeps");
+    let drawer = store.enqueue_print(NewPrint { kind: Kind::Drawer, ..self::receipt(2) }, stamp(0)).expect("keeps");
+    let queued = store.view().queued_prints().expect("reads");
+    assert_eq!(queued.len(), usize::try_from(WAITING_MAX).expect("small") + 2);
+    assert_eq!([queued[0].id, queued[1].id], [drawer, receipt], "a customer waits for these");
+    // Somebody puts a roll in.
+    for job in queued.iter().filter(|job| job.role == "label").take(300) {
+        store.begin_print(job.id, "bar", NOON_MS).expect("is due");
+        store.note_print(job.id, &tried(Outcome::Taken), NOON_MS).expect("notes");
+    }
+    store.enqueue_print(label(), stamp(0)).expect("keeps");
+    assert_eq!(store.view().notices().expect("reads"), []);
+}
+
+#[test]
+fn the_task_of_one_printer_doubts_what_it_was_sending_itself() {
+    let mut store = store();
+    for (number, printer) in [(1, "counter"), (2, "bar")] {
+        let id = store.enqueue_print(receipt(number), stamp(0)).expect("keeps");
+        store.begin_print(id, printer, NOON_MS).expect("is due");
+    }
+    store.enqueue_print(receipt(3), stamp(0)).expect("keeps");
+    assert_eq!(store.recover_prints(Some("bar"), NOON_MS).expect("works"), 1);
+    assert_eq!(states(&store), ["sending", "maybe_printed", "queued"]);
 }

@@ -8,6 +8,7 @@ use pos_model::{AttemptId, Money, OperatorId, SaleId, Stamp, Tag, TillId};
 use super::PaymentRefusal;
 use crate::limits::{AMOUNT_MINOR_MAX, ATTEMPTS_MAX};
 use crate::tender::CASH;
+use crate::word::UnknownWord;
 
 /// One try to take money at a terminal, as it is kept on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,11 +122,6 @@ impl ReversalReason {
         }
     }
 }
-
-/// The word is none of those that are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is a word that no payment attempt is kept with")]
-pub struct UnknownWord;
 
 impl FromStr for AttemptState {
     type Err = UnknownWord;
