@@ -283,43 +283,46 @@ fn key(number: u64) -> CommandKey {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_panics_fails_alone_and_the_others_of_its_group_are_recorded() {
     let (writer, thread) = start(store());
-    for together in [true, false] {
-        let release = if together { Some(hold(&writer).await) } else { None };
-        let number = u64::from(together) * 10;
-        let sell = |number: u64| {
-            let writer = writer.clone();
-            tokio::spawn(async move { writer.record_sale(draft(command(number)), digest(1)).await })
-        };
-        let panics = {
-            let writer = writer.clone();
-            tokio::spawn(async move {
-                let done = writer.once(key(number), |store, moment| {
-                    store.mark(moment, db::Noteworthy::new("drawer_opened"))?;
-                    let nothing: Option<()> = None;
-                    nothing.expect("a test's own defect");
-                    Ok(())
-                });
-                done.await
-            })
-        };
-        if !together {
-            let Err(WriteError::Failed { failure, text }) = panics.await.expect("answers") else { panic!("fails") };
-            assert_eq!(failure, Failure::Other);
-            assert!(text.contains("a test's own defect"), "{text}");
-            let sold = sell(number + 1).await.expect("answers");
-            assert!(matches!(sold, Ok(Recorded::New(_))), "{sold:?}");
-            continue;
-        }
-        let (first, second) = (sell(number + 1), sell(number + 2));
-        while writer.commands.capacity() > WAITING_COMMANDS_MAX - 3 {
+    let waits = async |commands: usize| {
+        while writer.commands.capacity() > WAITING_COMMANDS_MAX - commands {
             tokio::task::yield_now().await;
         }
-        drop(release);
-        assert!(matches!(panics.await.expect("answers"), Err(WriteError::Failed { .. })));
-        for sold in [first, second] {
-            assert!(matches!(sold.await.expect("answers"), Ok(Recorded::New(_))));
-        }
+    };
+    let sell = |number: u64| {
+        let writer = writer.clone();
+        tokio::spawn(async move { writer.record_sale(draft(command(number)), digest(1)).await })
+    };
+    let panic = |number: u64| {
+        let writer = writer.clone();
+        tokio::spawn(async move {
+            let done = writer.once(key(number), |store, moment| {
+                store.mark(moment, db::Noteworthy::new("drawer_opened"))?;
+                let nothing: Option<()> = None;
+                nothing.expect("a test's own defect");
+                Ok(())
+            });
+            done.await
+        })
+    };
+    // Between two sales of one group.
+    let release = hold(&writer).await;
+    let first = sell(1);
+    waits(1).await;
+    let panics = panic(1);
+    waits(2).await;
+    let second = sell(2);
+    waits(3).await;
+    drop(release);
+    let Err(WriteError::Failed { failure, text }) = panics.await.expect("answers") else { panic!("it has failed") };
+    assert_eq!(failure, Failure::Other);
+    assert!(text.contains("a test's own defect"), "{text}");
+    for sold in [first, second] {
+        let sold = sold.await.expect("answers");
+        assert!(matches!(sold, Ok(Recorded::New(_))), "{sold:?}");
     }
+    // And by itself.
+    assert!(matches!(panic(2).await.expect("answers"), Err(WriteError::Failed { .. })));
+    assert!(matches!(sell(3).await.expect("answers"), Ok(Recorded::New(_))));
     // The opening and three sales: of what panicked nothing is left, and the chain is whole.
     assert_eq!(writer.head().borrow().place.seq.get(), 4);
     let verified = writer.run(Durability::Hint, |store| store.view().verify()).await.expect("reads");
