@@ -86,7 +86,7 @@ fn filtered(jobs: &[PrintJob], state: Option<&str>, limit: u32) -> Vec<PrintJobV
 
 /// Read a print job.
 #[utoipa::path(
-    get, path = "/v1/print-jobs/{job_id}", params(("job_id" = i64, Path)),
+    get, path = "/v1/print-jobs/{job_id}", params(("job_id" = i64, Path, example = 2)),
     responses(
         (status = 200, body = PrintJobView),
         (status = 404, description = "No such job"),
@@ -103,7 +103,7 @@ pub(super) async fn job(
 
 /// Print a copy: a new job, whose paper says `COPY` and its number. It opens no drawer.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/reprint", params(("job_id" = i64, Path)), request_body = AskPrinting,
+    post, path = "/v1/print-jobs/{job_id}/reprint", params(("job_id" = i64, Path, example = 2)), request_body = AskPrinting,
     responses(
         (status = 200, description = "The copy's job", body = PrintJobView),
         (status = 404, description = "No such job"),
@@ -134,7 +134,8 @@ pub(super) async fn reprint(
 /// A drawer that it was to open opens only within half a minute from the moment at which it was asked for first. Until then,
 /// and for a job that only opens a drawer, this takes the right to `no_sale`; an approval is for the job's number.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/retry", params(("job_id" = i64, Path)), request_body = AskPrinting,
+    post, path = "/v1/print-jobs/{job_id}/retry", params(("job_id" = i64, Path, example = 2)),
+    request_body(content = AskPrinting, example = json!({"command_id": "01990000-0000-7000-8000-000000000031", "till_id": "T1"})),
     responses(
         (status = 200, body = PrintJobView),
         (status = 404, description = "No such job"),
@@ -160,7 +161,8 @@ pub(super) async fn retry(
 
 /// Take a job back that waits. If it opens a drawer, that is marked.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/cancel", params(("job_id" = i64, Path)), request_body = AskPrinting,
+    post, path = "/v1/print-jobs/{job_id}/cancel", params(("job_id" = i64, Path, example = 2)),
+    request_body(content = AskPrinting, example = json!({"command_id": "01990000-0000-7000-8000-000000000032", "till_id": "T1"})),
     responses(
         (status = 200, body = PrintJobView),
         (status = 404, description = "No such job"),
@@ -185,7 +187,7 @@ pub(super) async fn cancel(
 
 /// Say what became of a job that is `maybe_printed`: a person has looked at the paper. If it opens a drawer, that is marked.
 #[utoipa::path(
-    post, path = "/v1/print-jobs/{job_id}/resolve", params(("job_id" = i64, Path)), request_body = ResolvePrint,
+    post, path = "/v1/print-jobs/{job_id}/resolve", params(("job_id" = i64, Path, example = 2)), request_body = ResolvePrint,
     responses(
         (status = 200, body = PrintJobView),
         (status = 404, description = "No such job"),

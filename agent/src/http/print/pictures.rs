@@ -25,7 +25,7 @@ const RETRY_S: u32 = 1;
 
 /// The paper of a print job as its printer prints it, from the very bytes that are sent.
 #[utoipa::path(
-    get, path = "/v1/print-jobs/{job_id}/preview.png", params(("job_id" = i64, Path)),
+    get, path = "/v1/print-jobs/{job_id}/preview.png", params(("job_id" = i64, Path, example = 2)),
     responses(
         (status = 200, description = "A picture", body = [u8], content_type = "image/png"),
         (status = 404, description = "No such job"),

@@ -22,7 +22,8 @@ pub(super) async fn printers(State(parts): State<ApiParts>) -> Result<Json<Vec<P
 
 /// Print the page that shows what a printer can do.
 #[utoipa::path(
-    post, path = "/v1/printers/{name}/test-page", params(("name" = String, Path)), request_body = AskPrinting,
+    post, path = "/v1/printers/{name}/test-page", params(("name" = String, Path, example = "counter")),
+    request_body(content = AskPrinting, example = json!({"command_id": "01990000-0000-7000-8000-000000000034", "till_id": "T1"})),
     responses(
         (status = 200, description = "Its job", body = PrintJobView),
         (status = 404, description = "No such printer"),
@@ -57,7 +58,7 @@ pub(super) async fn test_page(
 /// It is marked, and stands in the till's open shift, as if `POST /v1/shifts/{shift_id}/cash` had opened it, which takes the
 /// printer of the till by itself. It opens within half a minute or not at all. An approval is for `no_sale` on the till.
 #[utoipa::path(
-    post, path = "/v1/printers/{name}/open-drawer", params(("name" = String, Path)), request_body = OpenDrawer,
+    post, path = "/v1/printers/{name}/open-drawer", params(("name" = String, Path, example = "counter")), request_body = OpenDrawer,
     responses(
         (status = 200, description = "Its job", body = PrintJobView),
         (status = 403, description = "Somebody else has to allow it"),
