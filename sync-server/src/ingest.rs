@@ -22,6 +22,7 @@ use bytes::Bytes;
 use pos_model::{Seq, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, seal_downlink};
 use protocol::latest::Downlink as Answer;
+use protocol::proof::{ProofKey, has_proof};
 use protocol::topic;
 use sync_core::ServerLimits;
 use sync_core::server::{Admission, Outcome, Route, ServerEffect, ServerSync, Ticket};
@@ -29,7 +30,7 @@ use tokio::sync::mpsc;
 
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger, Message};
-use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Uplinked};
+use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Trust, Uplinked};
 use crate::price_watch::{Committed, PriceWatch};
 use crate::telemetry::{Metrics, chain};
 
@@ -226,8 +227,12 @@ fn spawn(
 fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
     while let Some(message) = messages.blocking_recv() {
         wait_for_room(shared);
-        let Uplinked { connection, store, kind, payload, receipt } = message;
-        let job = match open(shared, &store, kind.as_str(), payload) {
+        let Uplinked { connection, store, kind, payload, trust, mut receipt } = message;
+        let opened = prove(shared, &store, trust, &payload).and_then(|key| {
+            receipt.prove_answer_with(key);
+            open(shared, &store, kind.as_str(), payload)
+        });
+        let job = match opened {
             Ok(job) => job,
             Err(refusal) => {
                 receipt.refuse(refusal);
@@ -266,12 +271,28 @@ fn wait_for_room(shared: &Shared) {
     }
 }
 
-/// Checks that login, topic and envelope say the same, and makes a message of the bytes.
-fn open(shared: &Shared, store: &StoreId, kind: &str, payload: Bytes) -> Result<Job, Refusal> {
+/// Checks that the store may speak and that a message is its own. Returns what the answer is to be proven with: whoever
+/// proves a question wants a proven answer.
+fn prove(shared: &Shared, store: &StoreId, trust: Trust, payload: &[u8]) -> Result<Option<ProofKey>, Refusal> {
     if !shared.credentials.is_active(store) {
         shared.metrics.revoked(store);
         return Err(Refusal::NotAuthorized);
     }
+    let has_proof = has_proof(payload);
+    if !has_proof && trust == Trust::Login {
+        return Ok(None);
+    }
+    match shared.credentials.keys(store) {
+        Some(keys) if keys.uplink.is_proven(payload) => Ok(Some(keys.downlink)),
+        _ => {
+            shared.metrics.unproven(store, has_proof);
+            Err(Refusal::NotAuthorized)
+        }
+    }
+}
+
+/// Checks that login, topic and envelope say the same, and makes a message of the bytes.
+fn open(shared: &Shared, store: &StoreId, kind: &str, payload: Bytes) -> Result<Job, Refusal> {
     let unreadable = |error: &dyn std::error::Error| {
         shared.metrics.unreadable(store, error);
         Refusal::Unreadable
@@ -421,7 +442,8 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
 
 fn send(shared: &Shared, store: &StoreId, message: &Answer, receipt: Receipt) {
     match seal_downlink(store, message) {
-        Ok(bytes) => {
+        Ok(mut bytes) => {
+            receipt.prove_answer(&mut bytes);
             let payload = Bytes::from(bytes);
             // A lost answer costs a repetition, so it needs no PUBACK of the store.
             let qos = DownlinkQos::AtMostOnce;

@@ -132,8 +132,14 @@ impl Drop for Running {
 pub struct ServerReady {
     /// Its HTTP address.
     pub http: SocketAddr,
-    /// Its MQTT address.
+    /// Its MQTT address; port 0 of no address if it does not listen.
+    #[serde(deserialize_with = "address_or_none")]
     pub mqtt: SocketAddr,
+}
+
+fn address_or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let address = Option::<SocketAddr>::deserialize(deserializer)?;
+    Ok(address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))))
 }
 
 /// A `breakwater-server` on a folder.

@@ -7,6 +7,7 @@ use super::fleet::Fleet;
 use super::health::{Exporter, ListenerUp};
 use super::problem::ApiError;
 use super::readers::Readers;
+use crate::broker::BrokerHandle;
 use crate::credentials::{Changed, Credentials};
 use crate::ingest::IngestState;
 use crate::ledger::{LedgerError, SqliteReader};
@@ -20,6 +21,7 @@ pub struct Api {
     pub(super) registry: SharedRegistry,
     pub(super) credentials: Arc<Credentials>,
     pub(super) router: Router,
+    pub(super) broker: Option<BrokerHandle>,
     pub(super) ingest: IngestState,
     pub(super) metrics: Arc<Metrics>,
     pub(super) exporter: Arc<Exporter>,
@@ -63,6 +65,8 @@ pub struct ApiParts {
     pub credentials: Arc<Credentials>,
     /// Who is connected.
     pub router: Router,
+    /// The link to the broker, where there is one.
+    pub broker: Option<BrokerHandle>,
     /// How the ingest is.
     pub ingest: IngestState,
     /// The counters.
@@ -78,14 +82,15 @@ pub struct ApiParts {
 impl Api {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
-        let ApiParts { readers, registry, credentials, router, ingest, metrics, exporter, mqtt_address, listener_up } =
-            parts;
-        let fleet = Arc::new(Fleet::new(readers.clone(), router.clone(), ingest.clone()));
+        let ApiParts { readers, registry, credentials, router, broker, ingest, .. } = parts;
+        let ApiParts { metrics, exporter, mqtt_address, listener_up, .. } = parts;
+        let fleet = Arc::new(Fleet::new(readers.clone(), router.clone(), broker.clone(), ingest.clone()));
         Self {
             readers,
             registry,
             credentials,
             router,
+            broker,
             ingest,
             metrics,
             exporter: Arc::new(exporter),
