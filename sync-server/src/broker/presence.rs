@@ -22,6 +22,11 @@ impl Presence {
         }
     }
 
+    /// Whether a store was heard within a time.
+    pub fn is_heard_within(&self, store: &StoreId, time: Duration, now: Instant) -> bool {
+        self.lock().get(store).is_some_and(|at| now.saturating_duration_since(*at) <= time)
+    }
+
     /// The stores that were heard within a time, in no order. The others are forgotten.
     pub fn heard_within(&self, time: Duration, now: Instant) -> Vec<StoreId> {
         let mut heard = self.lock();
@@ -47,6 +52,8 @@ mod tests {
         presence.note(&b, start);
         presence.note(&a, start + 2 * second);
         assert_eq!(presence.heard_within(3 * second, start + 3 * second).len(), 2);
+        let heard = |store| presence.is_heard_within(store, 3 * second, start + 4 * second);
+        assert_eq!((heard(&a), heard(&b)), (true, false));
         assert_eq!(presence.heard_within(3 * second, start + 4 * second), [a]);
     }
 }

@@ -1,13 +1,16 @@
 //! What requests work with.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use pos_model::StoreId;
 
 use super::enroll::{MqttAddress, WrongCodes};
 use super::fleet::Fleet;
 use super::health::{Exporter, ListenerUp};
 use super::problem::ApiError;
 use super::readers::Readers;
-use crate::broker::BrokerHandle;
+use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::credentials::{Changed, Credentials};
 use crate::ingest::IngestState;
 use crate::ledger::{LedgerError, SqliteReader};
@@ -104,6 +107,12 @@ impl Api {
     /// To be called once a second.
     pub fn tick(&self) {
         self.fleet.tick(self.metrics.applied_events());
+    }
+
+    /// Whether a store has a connection here, or was heard by the broker lately.
+    pub(super) fn is_connected(&self, store: &StoreId) -> bool {
+        let heard = |broker: &BrokerHandle| broker.presence().is_heard_within(store, PRESENT_FOR, Instant::now());
+        self.router.connected(store) || self.broker.as_ref().is_some_and(heard)
     }
 
     /// Cuts connections that a change of the registry has overtaken.
