@@ -13,7 +13,7 @@ use pricing::book::Severity;
 use serde_json::json;
 
 use crate::backtest::Backtest;
-use crate::broker::password_file;
+use crate::broker::{self, password_file};
 use crate::cli::{
     BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, Output, ParkedCommand, PriceArgs,
     PriceBookCommand, Settings, StoreCommand, TotalsArgs,
@@ -248,7 +248,7 @@ fn known_store(books: &SqliteReader, store: Option<&StoreId>) -> anyhow::Result<
 fn broker_passwords(config: &Config, args: &BrokerPasswordsArgs) -> anyhow::Result<()> {
     let credentials = Credentials::default();
     credentials.refresh(&registry(config)?)?;
-    let (stores, server) = (credentials.passwords(), run::broker_login(&config.broker)?);
+    let (stores, server) = (credentials.passwords(), broker::Credentials::of(&config.broker)?);
     if args.plain {
         for (store, password) in &stores {
             print(&format!("{store}:{password}"))?;

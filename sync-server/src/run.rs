@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::broker::{self, Broker, BrokerSettings, RunningBroker, SettingsError, password_file};
-use crate::config::{BrokerConfig, Config, TlsFiles};
+use crate::broker::{Broker, BrokerSettings, PasswordKeeper, RunningBroker, SettingsError};
+use crate::config::{Config, TlsFiles};
 use crate::credentials::Credentials;
 use crate::data_dir::{self, DataDirError};
 use crate::http::{
@@ -130,11 +130,12 @@ impl Service {
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
         let metrics = Arc::new(Metrics::new(&mut metrics_registry));
         let limits = &config.mqtt.limits;
-        let (commons, broker) = (Commons::new(limits), broker_settings(&config.broker)?);
+        let (commons, broker) = (Commons::new(limits), BrokerSettings::of(&config.broker)?);
         let by_broker = broker.as_ref().map_or(0, |settings| Broker::messages_max(settings, limits.uplink_bytes_max));
         let (sender, messages) = mpsc::channel(HANDED_OVER_MAX + by_broker);
         let tls = mqtt_tls.is_some();
-        let passwords = PasswordKeeper::new(&config.broker, broker.as_ref(), &credentials);
+        let server_login = broker.as_ref().and_then(|settings| settings.credentials.clone());
+        let passwords = PasswordKeeper::new(&config.broker, server_login, &credentials);
         // It sets its memory aside before anybody is let in.
         let broker = broker
             .map(|settings| Broker::new(settings, limits.uplink_bytes_max, &commons, sender.clone()))
@@ -284,71 +285,6 @@ async fn broken(broker: &mut Option<RunningBroker>) {
     }
 }
 
-/// Reads what the link to the broker needs; none if there is no broker.
-fn broker_settings(config: &BrokerConfig) -> Result<Option<BrokerSettings>, RunError> {
-    let Some(url) = config.url.clone() else { return Ok(None) };
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(RunError::Random)?;
-    let settings = BrokerSettings {
-        tls: url.tls.then(|| broker::tls(config.ca_file.as_deref())).transpose().map_err(SettingsError::Trust)?,
-        url,
-        credentials: broker_login(config)?,
-        client_id: match &config.client_id {
-            Some(client_id) => client_id.clone(),
-            None => format!("breakwater-{:016x}", u64::from_le_bytes(random)),
-        },
-        connections: config.connections,
-    };
-    Ok(Some(settings))
-}
-
-/// The server's own login at the broker, if it has one.
-pub(crate) fn broker_login(config: &BrokerConfig) -> Result<Option<broker::Credentials>, SettingsError> {
-    config.password_file.as_deref().map(|file| broker::Credentials::read(&config.username, file)).transpose()
-}
-
-/// Keeps the broker's password file like the registry.
-#[derive(Debug)]
-struct PasswordKeeper {
-    file: PathBuf,
-    server: Option<broker::Credentials>,
-    credentials: Arc<Credentials>,
-    /// The version of the registry that the file has.
-    written: Option<i64>,
-}
-
-impl PasswordKeeper {
-    fn new(config: &BrokerConfig, broker: Option<&BrokerSettings>, credentials: &Arc<Credentials>) -> Option<Self> {
-        let file = config.store_passwords_file.clone()?;
-        let server = broker.and_then(|settings| settings.credentials.clone());
-        Some(Self { file, server, credentials: Arc::clone(credentials), written: None })
-    }
-
-    /// Writes the file if the registry has changed. A failure is tried again with the next look.
-    async fn keep(mut self) -> Self {
-        let version = self.credentials.version();
-        if version == self.written {
-            return self;
-        }
-        let (file, server, credentials) = (self.file.clone(), self.server.clone(), Arc::clone(&self.credentials));
-        let written = tokio::task::spawn_blocking(move || {
-            let passwords = credentials.passwords();
-            let text = password_file::text(&passwords, server.as_ref())?;
-            password_file::write(&file, &text).map(|changed| (changed, passwords.len()))
-        });
-        match written.await {
-            Ok(Ok((changed, stores))) => {
-                self.written = version;
-                telemetry::passwords_written(&self.file, changed, stores);
-            }
-            Ok(Err(error)) => telemetry::passwords_failed(&error),
-            // The runtime is going down.
-            Err(_) => {}
-        }
-        self
-    }
-}
-
 /// Opens the ledger and applies what an older program had parked because it did not know its kind. That is done before any
 /// store is let in, so that a store's older events are applied before its newer ones; the stores go on selling.
 async fn open_ledger(path: PathBuf, settings: SqliteSettings) -> Result<SqliteLedger, RunError> {
@@ -385,8 +321,8 @@ async fn watch_registry(
         if let Ok(changed) = registry.with(move |registry| fresh.refresh(registry)).await {
             http::cut(&router, &changed);
         }
-        if let Some(keeper) = passwords {
-            passwords = Some(keeper.keep().await);
+        if let Some(passwords) = &mut passwords {
+            passwords.keep().await;
         }
         let _ = timeout(REGISTRY_PERIOD, credentials.missed()).await;
         sleep_until(looked + REGISTRY_PERIOD_MIN).await;

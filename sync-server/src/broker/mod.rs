@@ -26,6 +26,7 @@ mod consumer;
 pub mod limits;
 mod partitions;
 pub mod password_file;
+mod password_keeper;
 mod presence;
 mod settings;
 mod stats;
@@ -44,11 +45,11 @@ use crate::mqtt::budget::{Budget, Permit};
 use crate::mqtt::{Commons, Router, Uplinked};
 
 pub use partitions::PartitionSet;
+pub use password_keeper::PasswordKeeper;
 pub use presence::Presence;
 pub use settings::{BrokerSettings, Credentials, SettingsError};
 pub use stats::{BrokerStats, BrokerStatus};
 pub use trust::TrustError;
-pub(crate) use trust::tls;
 pub(crate) use window::Seat;
 
 use consumer::Consumer;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use protocol::mqtt_url::MqttUrl;
 use rumqttc::TlsConfiguration;
 
-use super::trust::TrustError;
+use super::trust::{TrustError, tls};
+use crate::config::BrokerConfig;
 
 /// Where the broker is, and who we are there.
 #[derive(Clone)]
@@ -50,6 +51,9 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// No random numbers.
+    #[error("get random numbers from the system")]
+    Random(#[source] getrandom::Error),
     /// TLS cannot be set up.
     #[error("decide whom to trust as the broker")]
     Trust(#[source] TrustError),
@@ -58,7 +62,32 @@ pub enum SettingsError {
     NoMemory,
 }
 
+impl BrokerSettings {
+    /// Reads what the configuration names; none if it names no broker.
+    pub fn of(config: &BrokerConfig) -> Result<Option<Self>, SettingsError> {
+        let Some(url) = config.url.clone() else { return Ok(None) };
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(SettingsError::Random)?;
+        let settings = Self {
+            tls: url.tls.then(|| tls(config.ca_file.as_deref())).transpose().map_err(SettingsError::Trust)?,
+            url,
+            credentials: Credentials::of(config)?,
+            client_id: match &config.client_id {
+                Some(client_id) => client_id.clone(),
+                None => format!("breakwater-{:016x}", u64::from_le_bytes(random)),
+            },
+            connections: config.connections,
+        };
+        Ok(Some(settings))
+    }
+}
+
 impl Credentials {
+    /// The server's own login, if the configuration names a password.
+    pub fn of(config: &BrokerConfig) -> Result<Option<Self>, SettingsError> {
+        config.password_file.as_deref().map(|file| Self::read(&config.username, file)).transpose()
+    }
+
     /// Reads the password from the first line of a file.
     pub fn read(username: &str, password_file: &Path) -> Result<Self, SettingsError> {
         let path = || password_file.to_owned();

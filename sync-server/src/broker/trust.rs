@@ -43,7 +43,7 @@ pub enum TrustError {
 
 /// TLS as a client. The file comes instead of the system's authorities: a broker of the chain's own has a certificate of the
 /// chain's own, and nobody else may speak for it.
-pub(crate) fn tls(ca_file: Option<&Path>) -> Result<TlsConfiguration, TrustError> {
+pub(super) fn tls(ca_file: Option<&Path>) -> Result<TlsConfiguration, TrustError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         None => {
