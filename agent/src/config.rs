@@ -20,8 +20,9 @@ use till::stock::CoverRule;
 use crate::db::{ForTills, PaperPlan, RETENTION_MS_MIN, Rules};
 
 pub(crate) use parse::is_loopback;
-pub use parse::{MqttUrl, duration, http_url};
+pub use parse::{duration, http_url};
 pub use printers::{PrinterAddress, PrinterConfig};
+pub use protocol::mqtt_url::MqttUrl;
 pub use sources::Sources;
 use sources::Values;
 pub use terminals::{TerminalConfig, TerminalKind};

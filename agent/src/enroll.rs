@@ -29,6 +29,9 @@ struct Answer {
     store_id: StoreId,
     secret: String,
     mqtt_url: String,
+    /// An older centre does not say it.
+    #[serde(default)]
+    proofs: bool,
 }
 
 /// Enrolment failed.
@@ -149,6 +152,7 @@ pub async fn enroll(client: &reqwest::Client, enrollment: Enrollment<'_>) -> Res
         secret: answer.secret,
         centre_url: centre_url.to_owned(),
         mqtt_url: enrollment.mqtt_url.map_or(answer.mqtt_url, str::to_owned),
+        proofs: answer.proofs,
     };
     identity.save(enrollment.data_dir).map_err(EnrollError::Keep)?;
     Ok(identity)
@@ -210,6 +214,7 @@ mod tests {
             secret: "s".to_owned(),
             centre_url: "http://127.0.0.1:1".to_owned(),
             mqtt_url: "mqtt://127.0.0.1:1".to_owned(),
+            proofs: true,
         };
         identity("SH-0001").save(folder.path()).expect("keeps");
         let error = refusal("http://127.0.0.1:1", None, folder.path()).await;

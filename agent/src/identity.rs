@@ -17,12 +17,16 @@ pub const IDENTITY_FILE: &str = "identity.json";
 pub struct Identity {
     /// The store's id.
     pub store_id: StoreId,
-    /// The secret that the centre made for it; the MQTT password.
+    /// The secret that the centre made for it. With `proofs` it never leaves this machine again.
     pub secret: String,
     /// The centre's HTTP address, such as `https://centre.example:8080`.
     pub centre_url: String,
     /// The centre's MQTT address: `mqtt://host:port`, or `mqtts://host:port` with TLS.
     pub mqtt_url: String,
+    /// Whether the centre knows proofs: then the MQTT password is derived from the secret, and every message is proven by
+    /// it. Without, the secret itself is the password, and only an address of the centre's own may be trusted with it.
+    #[serde(default)]
+    pub proofs: bool,
 }
 
 impl fmt::Debug for Identity {
@@ -32,6 +36,7 @@ impl fmt::Debug for Identity {
             .field("secret", &"[redacted]")
             .field("centre_url", &self.centre_url)
             .field("mqtt_url", &self.mqtt_url)
+            .field("proofs", &self.proofs)
             .finish()
     }
 }
@@ -101,6 +106,7 @@ mod tests {
             secret: secret.to_owned(),
             centre_url: "http://127.0.0.1:8080".to_owned(),
             mqtt_url: "mqtt://127.0.0.1:1883".to_owned(),
+            proofs: true,
         }
     }
 
@@ -121,6 +127,15 @@ mod tests {
         fs::write(folder.path().join(IDENTITY_FILE), "{").expect("writes");
         let error = Identity::load(folder.path()).expect_err("damaged").to_string();
         assert!(error.contains(IDENTITY_FILE), "{error}");
+    }
+
+    #[test]
+    fn an_enrolment_of_an_older_centre_knows_no_proofs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = r#"{"store_id": "S", "secret": "s", "centre_url": "http://a", "mqtt_url": "mqtt://a"}"#;
+        fs::write(folder.path().join(IDENTITY_FILE), text).expect("writes");
+        let identity = Identity::load(folder.path()).expect("reads").expect("is there");
+        assert!(!identity.proofs);
     }
 
     #[test]

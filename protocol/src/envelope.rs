@@ -1,7 +1,8 @@
 //! What wraps every message on MQTT.
 //!
 //! Byte 0 is the envelope's version, byte 1 says how the rest is packed (0 plain, 1 zstd); the rest is one MessagePack map
-//! `{store, kind, body}`. The store stands inside too, so that a message which a broker delivered on the wrong topic is
+//! `{store, kind, body}`. With 2 added to byte 1 the last 32 bytes are a proof, which [`crate::proof`] makes and checks; here
+//! it is only left out. The store stands inside too, so that a message which a broker delivered on the wrong topic is
 //! noticed. Sizes are bounded on both sides of the compression before anything is allocated.
 
 use pos_model::StoreId;
@@ -10,6 +11,7 @@ use serde::de::MapAccess;
 
 use crate::latest::{Ack, Batch, Downlink, Heartbeat, Hello, Pulse, Turn, Uplink, Welcome};
 use crate::packing;
+use crate::proof::{PROOF_BYTES, PROVEN};
 use crate::tagged::{Body, Head, Tagged};
 
 /// The version in byte 0.
@@ -128,8 +130,13 @@ where
     if *version != ENVELOPE_VERSION {
         return Err(OpenError::Version(*version));
     }
+    let rest = if packing & PROVEN == 0 {
+        rest
+    } else {
+        rest.split_last_chunk::<PROOF_BYTES>().map(|(rest, _)| rest).ok_or(OpenError::TooShort(bytes.len()))?
+    };
     let unpacked;
-    let plain = match *packing {
+    let plain = match packing & !PROVEN {
         PLAIN => rest,
         ZSTD => {
             unpacked = unpack(rest)?;

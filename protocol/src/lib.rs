@@ -1,7 +1,7 @@
 //! All that crosses a process boundary: events, sync messages, the envelope around them, topics, and the local API.
 //!
 //! Layout: [`v1`] holds one file per message family; [`latest`] re-exports the version in force; [`envelope`] wraps every
-//! message on MQTT; [`topic`] builds and parses topics in one place. `golden/` keeps one sample per message and version,
+//! message on MQTT; [`proof`] says who made it; [`topic`] builds and parses topics in one place. `golden/` keeps one sample per message and version,
 //! which a test decodes for ever.
 //!
 //! The wire form is MessagePack with field names. Fields that a peer does not know are skipped, and a field that may be
@@ -14,7 +14,9 @@
 
 pub mod envelope;
 pub mod latest;
+pub mod mqtt_url;
 mod packing;
+pub mod proof;
 mod tagged;
 pub mod topic;
 pub mod v1;

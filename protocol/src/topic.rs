@@ -37,6 +37,11 @@ pub fn uplink(store: &StoreId, kind: UplinkKind) -> String {
     format!("bw1/u/{:02}/{store}/{}", store.partition(), kind.as_str())
 }
 
+/// Builds the filter for all messages of the stores of one partition.
+pub fn partition_filter(partition: u8) -> String {
+    format!("bw1/u/{partition:02}/+/+")
+}
+
 /// Builds the topic on which a store is spoken to.
 pub fn downlink(store: &StoreId) -> String {
     format!("bw1/d/{store}")
@@ -102,6 +107,7 @@ mod tests {
         }
         assert_eq!(uplink(&store("store-1"), UplinkKind::Batch), "bw1/u/10/store-1/batch");
         assert_eq!(downlink(&store("store-1")), "bw1/d/store-1");
+        assert_eq!((partition_filter(10), partition_filter(7)), ("bw1/u/10/+/+".to_owned(), "bw1/u/07/+/+".to_owned()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use pos_model::{BookHash, ChainHash, Epoch, EventId, Money, Quantity, SaleId, Seq, Stamp, StoreId};
 use protocol::envelope::{open_downlink, open_uplink, seal_downlink, seal_uplink};
 use protocol::latest::*;
+use protocol::proof::StoreKeys;
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
@@ -229,6 +230,27 @@ fn messages_up() {
         let golden = sample(name, &seal_uplink(&store(), &message).expect("seals"));
         assert_eq!(open_uplink(&golden).expect("opens"), (store(), message), "{name}");
     }
+}
+
+#[test]
+fn proven_messages() {
+    let keys = StoreKeys::of_secret(b"4c0ffee0-4c0ffee0-4c0ffee0-4c0ffee0");
+    for (name, message) in uplinks() {
+        let mut proven = seal_uplink(&store(), &message).expect("seals");
+        keys.uplink.prove(&mut proven);
+        let golden = sample(&format!("{name}_proven"), &proven);
+        assert!(keys.uplink.is_proven(&golden), "{name}");
+        assert_eq!(open_uplink(&golden).expect("opens"), (store(), message), "{name}");
+    }
+    for (name, message) in downlinks() {
+        let mut proven = seal_downlink(&store(), &message).expect("seals");
+        keys.downlink.prove(&mut proven);
+        let golden = sample(&format!("{name}_proven"), &proven);
+        assert!(keys.downlink.is_proven(&golden), "{name}");
+        assert_eq!(open_downlink(&golden).expect("opens"), (store(), message), "{name}");
+    }
+    // It stands in the files of brokers.
+    assert_eq!(keys.password(), "abae4fbd359c7dd01d97a45b0180e6077e8a6620a5adcf5ab20505ec1bb57851");
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn refusals_name_their_reason() {
     check(&[ENVELOPE_VERSION], "too short");
     check(&[0x10, 0, 0x80], "version 0x10");
     check(&[ENVELOPE_VERSION, 9, 0x80], "packing 9");
+    check(&[ENVELOPE_VERSION, 2, 0x80], "too short");
     check(&[ENVELOPE_VERSION, 0, 0x80], "missing field `body`");
     check(&[ENVELOPE_VERSION, 1, 1, 2, 3], "damaged compression");
     check(&vec![ENVELOPE_VERSION; WIRE_BYTES_MAX + 1], "larger than");

@@ -74,6 +74,9 @@ pub enum Command {
     /// Stores and their logins.
     #[command(subcommand, after_help = ending("breakwater-server store list", ""))]
     Store(StoreCommand),
+    /// What a broker between the stores and the service must know.
+    #[command(subcommand, after_help = ending("breakwater-server broker passwords", ""))]
+    Broker(BrokerCommand),
     /// Events that could not be applied.
     #[command(subcommand, after_help = ending("breakwater-server parked list", ""))]
     Parked(ParkedCommand),
@@ -232,6 +235,29 @@ pub struct StoreRevokeArgs {
     /// How to print.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `broker ...`
+#[derive(Debug, Subcommand)]
+pub enum BrokerCommand {
+    /// Print Mosquitto's password file: the logins of all stores that have enrolled and are not revoked, and the server's own
+    /// (broker.username, broker.password_file).
+    ///
+    /// A store's password there is derived from its secret and tells nothing about it. A running service keeps such a file
+    /// up to date by itself (broker.store_passwords_file).
+    #[command(after_help = ending("breakwater-server broker passwords --out /etc/mosquitto/breakwater.passwords", ""))]
+    Passwords(BrokerPasswordsArgs),
+}
+
+/// `broker passwords`
+#[derive(Debug, Args)]
+pub struct BrokerPasswordsArgs {
+    /// Write the file instead, if it is not the same already.
+    #[arg(long, value_name = "FILE", conflicts_with = "plain")]
+    pub out: Option<PathBuf>,
+    /// Print `store:password` as it is, for brokers that hash it themselves.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// `parked ...`

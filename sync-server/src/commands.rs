@@ -13,11 +13,13 @@ use pricing::book::Severity;
 use serde_json::json;
 
 use crate::backtest::Backtest;
+use crate::broker::{self, password_file};
 use crate::cli::{
-    BacktestArgs, CheckBookArgs, Cli, Command, Output, ParkedCommand, PriceArgs, PriceBookCommand, Settings,
-    StoreCommand, TotalsArgs,
+    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, Output, ParkedCommand, PriceArgs,
+    PriceBookCommand, Settings, StoreCommand, TotalsArgs,
 };
 use crate::config::{self, Config, ConfigError, Flags};
+use crate::credentials::Credentials;
 use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
@@ -90,6 +92,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(_) => print("the configuration is good")?,
         Command::Store(command) => store(&config, command)?,
         Command::Parked(command) => parked(&config, command)?,
+        Command::Broker(BrokerCommand::Passwords(args)) => broker_passwords(&config, args)?,
         Command::Totals(args) => totals(&config, args)?,
         Command::Backtest(args) => backtest(&config, args)?,
         Command::Verify(output) => return verify(&config, *output),
@@ -194,16 +197,20 @@ fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {
 fn serve(config: Config, output: Output) -> anyhow::Result<()> {
     run::start_log(&config.log.filter, config.log.json).map_err(anyhow::Error::msg)?;
     let web = if config.http.tls.is_some() { "https" } else { "http" };
-    let broker = if config.mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
+    let listener = if config.mqtt.tls.is_some() { "mqtts" } else { "mqtt" };
+    let by_broker = config.broker.url.as_ref().map(ToString::to_string);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(async {
         let service = Service::start(config).await?;
         let addresses = service.addresses();
         let (http, mqtt) = (addresses.http, addresses.mqtt);
         if output.json {
-            print(&json!({ "http": http, "mqtt": mqtt }).to_string())?;
+            print(&json!({ "http": http, "mqtt": mqtt, "broker": by_broker }).to_string())?;
         } else {
-            print(&format!("ready: console and API on {web}://{http}/, stores on {broker}://{mqtt}"))?;
+            let ways = mqtt.map(|mqtt| format!("stores on {listener}://{mqtt}"));
+            let ways = ways.into_iter().chain(by_broker.map(|url| format!("stores by the broker {url}")));
+            let ways: Vec<_> = ways.collect();
+            print(&format!("ready: console and API on {web}://{http}/, {}", ways.join(", ")))?;
         }
         // Without signals the process is stopped by force, which loses nothing either.
         let stop = async {
@@ -236,6 +243,28 @@ fn known_store(books: &SqliteReader, store: Option<&StoreId>) -> anyhow::Result<
     let Some(store) = store else { return Ok(()) };
     anyhow::ensure!(books.store(store)?.is_some(), "there is no store {store}");
     Ok(())
+}
+
+fn broker_passwords(config: &Config, args: &BrokerPasswordsArgs) -> anyhow::Result<()> {
+    let credentials = Credentials::default();
+    credentials.refresh(&registry(config)?)?;
+    let (stores, server) = (credentials.passwords(), broker::Credentials::of(&config.broker)?);
+    if args.plain {
+        for (store, password) in &stores {
+            print(&format!("{store}:{password}"))?;
+        }
+        return Ok(());
+    }
+    let text = password_file::text(&stores, server.as_ref())?;
+    match &args.out {
+        None => print(text.trim_end()),
+        Some(file) => {
+            let changed = password_file::write(file, &text)?;
+            let what = if changed { "written" } else { "unchanged" };
+            let _ = writeln!(std::io::stderr(), "{}: {what}, {} stores", file.display(), stores.len());
+            Ok(())
+        }
+    }
 }
 
 fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {

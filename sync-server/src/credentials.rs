@@ -2,16 +2,21 @@
 //!
 //! Logins are checked against a copy of the ledger's registry. Another process may change the registry (`store add`,
 //! `store revoke`), so a task looks at its version every second, and at once when a login failed that might be new. The
-//! secrets themselves are nowhere: a store's password is hashed and compared.
+//! secrets themselves are nowhere: what a store logs in with is hashed and compared.
+//!
+//! A store's password is derived from its secret, so that a broker can be told it and learns nothing else. Whoever logs in
+//! with it may be a broker that has seen it; its messages must prove their store. A login with the secret itself needs no
+//! more.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use pos_model::StoreId;
+use protocol::proof::StoreKeys;
 use tokio::sync::Notify;
 
 use crate::ledger::{Credential, LedgerError, Registry, SecretHash, StoreStatus};
-use crate::mqtt::{Authenticator, LoginRefused};
+use crate::mqtt::{Authenticator, LoginRefused, Trust, Verified};
 
 /// The copy in memory.
 #[derive(Debug, Default)]
@@ -61,6 +66,11 @@ impl Credentials {
         Ok(changed)
     }
 
+    /// The version of the registry that was read last.
+    pub fn version(&self) -> Option<i64> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).version
+    }
+
     /// Waits until a login failed that a fresh look at the registry might let in.
     pub async fn missed(&self) {
         self.missed.notified().await;
@@ -71,17 +81,43 @@ impl Credentials {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.stores.get(store).is_some_and(|(status, _)| *status == StoreStatus::Active)
     }
+
+    /// What proves messages of a store and to it; none if it is not known, revoked, or not enrolled.
+    pub fn keys(&self, store: &StoreId) -> Option<StoreKeys> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        match known.stores.get(store) {
+            Some((StoreStatus::Active, Some(secret))) => Some(secret.keys()),
+            _ => None,
+        }
+    }
+
+    /// The stores that may log in, in order, each with its password. What a broker has to know.
+    pub fn passwords(&self) -> Vec<(StoreId, String)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let active = known.stores.iter().filter_map(|(store, login)| match login {
+            (StoreStatus::Active, Some(secret)) => Some((store.clone(), secret.keys().password())),
+            _ => None,
+        });
+        let mut passwords: Vec<_> = active.collect();
+        passwords.sort();
+        passwords
+    }
 }
 
 impl Authenticator for Credentials {
-    fn verify(&self, username: &str, password: &[u8]) -> Result<StoreId, LoginRefused> {
+    fn verify(&self, username: &str, password: &[u8]) -> Result<Verified, LoginRefused> {
         let refused = LoginRefused::BadUserNameOrPassword;
         let store = StoreId::new(username).map_err(|_| refused)?;
         let given = SecretHash::of(password);
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match known.stores.get(&store) {
             Some((StoreStatus::Revoked, _)) => Err(LoginRefused::Revoked),
-            Some((StoreStatus::Active, Some(secret))) if *secret == given => Ok(store),
+            Some((StoreStatus::Active, Some(secret))) if *secret == given => {
+                Ok(Verified { store, trust: Trust::Login })
+            }
+            Some((StoreStatus::Active, Some(secret))) if secret.keys().is_password(password) => {
+                Ok(Verified { store, trust: Trust::Proof })
+            }
             _ => {
                 self.missed.notify_one();
                 Err(refused)
@@ -118,7 +154,8 @@ mod tests {
     fn logins_follow_the_registry() {
         let registry = SqliteLedger::in_memory().expect("opens");
         let credentials = Credentials::default();
-        let login = |name: &str, secret: &str| credentials.verify(name, secret.as_bytes());
+        let login =
+            |name: &str, secret: &str| credentials.verify(name, secret.as_bytes()).map(|verified| verified.store);
         enroll(&registry, "a", "one");
         assert_eq!(login("a", "one"), Err(LoginRefused::BadUserNameOrPassword), "not seen yet");
         assert_eq!(credentials.refresh(&registry).expect("readable"), Changed::default());
@@ -136,5 +173,23 @@ mod tests {
         assert_eq!(login("a", "two"), Err(LoginRefused::Revoked));
         assert!(!credentials.is_active(&store("a")));
         assert_eq!(credentials.refresh(&registry).expect("readable"), Changed::default());
+        assert!(credentials.passwords().is_empty() && credentials.keys(&store("a")).is_none());
+    }
+
+    #[test]
+    fn the_password_lets_in_whoever_proves_the_rest() {
+        let registry = SqliteLedger::in_memory().expect("opens");
+        let credentials = Credentials::default();
+        enroll(&registry, "b", "two");
+        enroll(&registry, "a", "one");
+        credentials.refresh(&registry).expect("readable");
+        let password = StoreKeys::of_secret(b"one").password();
+        let trust = |name: &str, password: &str| credentials.verify(name, password.as_bytes()).map(|login| login.trust);
+        assert_eq!(trust("a", "one"), Ok(Trust::Login));
+        assert_eq!(trust("a", &password), Ok(Trust::Proof));
+        assert_eq!(trust("b", &password), Err(LoginRefused::BadUserNameOrPassword));
+        let passwords = credentials.passwords();
+        assert_eq!(passwords.first(), Some(&(store("a"), password)));
+        assert_eq!(passwords.len(), 2);
     }
 }

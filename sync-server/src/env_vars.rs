@@ -4,7 +4,7 @@
 pub const CONFIG: &str = "BREAKWATER_CONFIG";
 
 /// Variables and the paths of their settings in `default.toml`. A test keeps the two alike.
-pub const SETTINGS: [(&str, &str); 28] = [
+pub const SETTINGS: [(&str, &str); 37] = [
     ("BREAKWATER_DATA_DIR", "data_dir"),
     ("BREAKWATER_LOG_FILTER", "log.filter"),
     ("BREAKWATER_LOG_FORMAT", "log.format"),
@@ -13,6 +13,7 @@ pub const SETTINGS: [(&str, &str); 28] = [
     ("BREAKWATER_HTTP_TLS_KEY", "http.tls_key"),
     ("BREAKWATER_HTTP_ALLOW_PLAINTEXT", "http.allow_plaintext"),
     ("BREAKWATER_HTTP_API_TOKEN_FILE", "http.api_token_file"),
+    ("BREAKWATER_MQTT_ENABLED", "mqtt.enabled"),
     ("BREAKWATER_MQTT_LISTEN", "mqtt.listen"),
     ("BREAKWATER_MQTT_TLS_CERTIFICATE", "mqtt.tls_certificate"),
     ("BREAKWATER_MQTT_TLS_KEY", "mqtt.tls_key"),
@@ -23,6 +24,14 @@ pub const SETTINGS: [(&str, &str); 28] = [
     ("BREAKWATER_MQTT_CONNECTS_BURST", "mqtt.connects_burst"),
     ("BREAKWATER_MQTT_UPLINK_BYTES_MAX", "mqtt.uplink_bytes_max"),
     ("BREAKWATER_MQTT_KEEP_ALIVE_MAX", "mqtt.keep_alive_max"),
+    ("BREAKWATER_BROKER_URL", "broker.url"),
+    ("BREAKWATER_BROKER_USERNAME", "broker.username"),
+    ("BREAKWATER_BROKER_PASSWORD_FILE", "broker.password_file"),
+    ("BREAKWATER_BROKER_CA_FILE", "broker.ca_file"),
+    ("BREAKWATER_BROKER_CLIENT_ID", "broker.client_id"),
+    ("BREAKWATER_BROKER_CONNECTIONS", "broker.connections"),
+    ("BREAKWATER_BROKER_ALLOW_PLAINTEXT", "broker.allow_plaintext"),
+    ("BREAKWATER_BROKER_STORE_PASSWORDS_FILE", "broker.store_passwords_file"),
     ("BREAKWATER_INGEST_QUEUE_BYTES_MAX", "ingest.queue_bytes_max"),
     ("BREAKWATER_INGEST_BATCH_EVENTS_MAX", "ingest.batch_events_max"),
     ("BREAKWATER_INGEST_GROUP_EVENTS_MAX", "ingest.group_events_max"),

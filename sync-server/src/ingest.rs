@@ -22,6 +22,7 @@ use bytes::Bytes;
 use pos_model::{Seq, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, seal_downlink};
 use protocol::latest::Downlink as Answer;
+use protocol::proof::{ProofKey, has_proof};
 use protocol::topic::{self, UplinkKind};
 use sync_core::ServerLimits;
 use sync_core::server::credit::CreditState;
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger, Message};
-use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Router, Uplinked};
+use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Router, Trust, Uplinked, WayBack};
 use crate::price_watch::{Committed, PriceWatch};
 use crate::telemetry::{Metrics, chain};
 
@@ -115,6 +116,8 @@ struct Shared {
 struct Queue {
     sync: ServerSync,
     waiting: HashMap<Ticket, Waiting>,
+    /// How each store was heard last, to call it when its turn comes: at the most one for each store that may log in.
+    ways: HashMap<StoreId, WayBack>,
     tickets: u64,
     bytes_max: usize,
     /// No more messages will come.
@@ -151,6 +154,7 @@ impl Ingest {
             bytes_max,
             sync: ServerSync::new(server_epoch, limits),
             waiting: HashMap::new(),
+            ways: HashMap::new(),
             tickets: 0,
             closed: false,
         };
@@ -247,13 +251,17 @@ fn spawn(
 fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
     while let Some(message) = messages.blocking_recv() {
         wait_for_room(shared);
-        let Uplinked { connection, store, kind, payload, receipt } = message;
+        let Uplinked { connection, store, kind, payload, trust, mut receipt } = message;
         if kind.as_str() == UplinkKind::Batch.as_str() && shared.lock().sync.is_late(shared.now()) {
             shared.metrics.overloaded(&store, Overload::Late);
             receipt.refuse(Refusal::Busy);
             continue;
         }
-        let job = match open(shared, &store, kind.as_str(), payload) {
+        let opened = prove(shared, &store, trust, &payload).and_then(|key| {
+            receipt.prove_answer_with(key);
+            open(shared, &store, kind.as_str(), payload)
+        });
+        let job = match opened {
             Ok(job) => job,
             Err(refusal) => {
                 receipt.refuse(refusal);
@@ -267,6 +275,7 @@ fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
         let ticket = Ticket(queue.tickets);
         match queue.sync.handle_message(ticket, Route(connection.0), store, question, bytes, shared.now()) {
             Admission::Queued => {
+                queue.ways.insert(job.store.clone(), receipt.way_back());
                 queue.waiting.insert(ticket, Waiting { job, receipt });
                 shared.queued.notify_one();
             }
@@ -292,12 +301,28 @@ fn wait_for_room(shared: &Shared) {
     }
 }
 
-/// Checks that login, topic and envelope say the same, and makes a message of the bytes.
-fn open(shared: &Shared, store: &StoreId, kind: &str, payload: Bytes) -> Result<Job, Refusal> {
+/// Checks that the store may speak and that a message is its own. Returns what the answer is to be proven with: whoever
+/// proves a question wants a proven answer.
+fn prove(shared: &Shared, store: &StoreId, trust: Trust, payload: &[u8]) -> Result<Option<ProofKey>, Refusal> {
     if !shared.credentials.is_active(store) {
         shared.metrics.revoked(store);
         return Err(Refusal::NotAuthorized);
     }
+    let has_proof = has_proof(payload);
+    if !has_proof && trust == Trust::Login {
+        return Ok(None);
+    }
+    match shared.credentials.keys(store) {
+        Some(keys) if keys.uplink.is_proven(payload) => Ok(Some(keys.downlink)),
+        _ => {
+            shared.metrics.unproven(store, has_proof);
+            Err(Refusal::NotAuthorized)
+        }
+    }
+}
+
+/// Checks that login, topic and envelope say the same, and makes a message of the bytes.
+fn open(shared: &Shared, store: &StoreId, kind: &str, payload: Bytes) -> Result<Job, Refusal> {
     let unreadable = |error: &dyn std::error::Error| {
         shared.metrics.unreadable(store, error);
         Refusal::Unreadable
@@ -434,7 +459,10 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
                         send(shared, &store, &message, receipt);
                     }
                 }
-                ServerEffect::Call { store, message, .. } => tell(shared, &store, &message),
+                ServerEffect::Call { store, message, .. } => {
+                    let way = shared.lock().ways.get(&store).cloned();
+                    tell(shared, way.as_ref(), &store, &message);
+                }
                 ServerEffect::Forget(ticket) => {
                     if let Some((_, receipt)) = receipts.find(|(of, _)| *of == ticket) {
                         receipt.refuse(Refusal::Failed);
@@ -452,7 +480,8 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
 
 fn send(shared: &Shared, store: &StoreId, message: &Answer, receipt: Receipt) {
     match seal_downlink(store, message) {
-        Ok(bytes) => {
+        Ok(mut bytes) => {
+            receipt.prove_answer(&mut bytes);
             let payload = Bytes::from(bytes);
             // A lost answer costs a repetition, so it needs no PUBACK of the store.
             let qos = DownlinkQos::AtMostOnce;
@@ -470,17 +499,16 @@ fn send(shared: &Shared, store: &StoreId, message: &Answer, receipt: Receipt) {
 fn call(shared: &Shared, queue: &mut Queue) {
     while let Some(effect) = queue.sync.poll_effect() {
         if let ServerEffect::Call { store, message, .. } = effect {
-            tell(shared, &store, &message);
+            tell(shared, queue.ways.get(&store), &store, &message);
         }
     }
 }
 
 /// Tells a store something that it has not asked for. If it is lost, the store asks after its pause.
-fn tell(shared: &Shared, store: &StoreId, message: &Answer) {
+fn tell(shared: &Shared, way: Option<&WayBack>, store: &StoreId, message: &Answer) {
+    let Some(way) = way else { return };
     match seal_downlink(store, message) {
-        Ok(bytes) => {
-            shared.router.send_to_store(store, &Bytes::from(bytes), DownlinkQos::AtMostOnce);
-        }
+        Ok(bytes) => way.tell(&shared.router, store, bytes),
         Err(error) => shared.metrics.answer_failed(store, &error),
     }
 }

@@ -1,6 +1,6 @@
 //! The central sync service: takes the stores' sales in over MQTT, applies each exactly once, and answers for them.
 //!
-//! Layout: [`mqtt`] speaks to the stores; [`ingest`] carries their messages to the [`ledger`] and the answers back;
+//! Layout: [`mqtt`] speaks to the stores, [`broker`] to a broker between them and us; [`ingest`] carries their messages to the [`ledger`] and the answers back;
 //! [`http`] serves head office, and `console` is its first page; [`run`] starts all of it and ends it in order. `cli`,
 //! `config` and `commands` are the outside of the program.
 //!
@@ -8,6 +8,7 @@
 //! stores may send is not decided here either, but in `sync-core`.
 
 pub mod backtest;
+pub mod broker;
 pub mod claim;
 pub mod cli;
 pub mod commands;

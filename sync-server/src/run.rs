@@ -2,7 +2,7 @@
 //!
 //! Order at the start: data folder, ledger (with what an older program had parked), listener (which refuses nobody before the ingest takes messages, because the
 //! channel between them has room), ingest, HTTP. At the end the stores are told first, then the ingest commits and
-//! answers what it was handed, then HTTP stops.
+//! answers what it was handed, then the broker is left and HTTP stops.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use crate::broker::{Broker, BrokerSettings, PasswordKeeper, RunningBroker, SettingsError};
 use crate::config::{Config, TlsFiles};
 use crate::credentials::Credentials;
 use crate::data_dir::{self, DataDirError};
@@ -24,7 +25,7 @@ use crate::http::{
 };
 use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts, utc_ms};
 use crate::ledger::{LedgerError, SqliteLedger, SqliteReader, SqliteSettings, apply_all_parked};
-use crate::mqtt::{BindError, Listener, ListenerConfig, Router, TlsError, load_tls};
+use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
 use crate::telemetry::{self, Metrics};
 
@@ -58,6 +59,9 @@ pub enum RunError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The link to the broker.
+    #[error(transparent)]
+    Broker(#[from] SettingsError),
     /// The API's token.
     #[error(transparent)]
     Token(#[from] http::TokenError),
@@ -85,7 +89,9 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Service {
     addresses: Addresses,
-    listener: Listener,
+    listener: Option<Listener>,
+    broker: Option<Broker>,
+    passwords: Option<PasswordKeeper>,
     router: Router,
     listener_up: ListenerUp,
     ingest: Ingest,
@@ -103,8 +109,8 @@ pub struct Service {
 pub struct Addresses {
     /// Console and API.
     pub http: SocketAddr,
-    /// Stores.
-    pub mqtt: SocketAddr,
+    /// Stores, unless all of them come by a broker.
+    pub mqtt: Option<SocketAddr>,
 }
 
 impl Service {
@@ -123,16 +129,31 @@ impl Service {
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
         let metrics = Arc::new(Metrics::new(&mut metrics_registry));
-        let (sender, messages) = mpsc::channel(HANDED_OVER_MAX);
+        let limits = &config.mqtt.limits;
+        let (commons, broker) = (Commons::new(limits), BrokerSettings::of(&config.broker)?);
+        let by_broker = broker.as_ref().map_or(0, |settings| Broker::messages_max(settings, limits.uplink_bytes_max));
+        let (sender, messages) = mpsc::channel(HANDED_OVER_MAX + by_broker);
         let tls = mqtt_tls.is_some();
-        let listener_config =
-            ListenerConfig { address: config.mqtt.listen, tls: mqtt_tls, limits: config.mqtt.limits.clone() };
-        let authenticator: Arc<Credentials> = Arc::clone(&credentials);
-        let listener = Listener::bind(listener_config, authenticator, sender).await?;
+        let server_login = broker.as_ref().and_then(|settings| settings.credentials.clone());
+        let passwords = PasswordKeeper::new(&config.broker, server_login, &credentials);
+        // It sets its memory aside before anybody is let in.
+        let broker = broker
+            .map(|settings| Broker::new(settings, limits.uplink_bytes_max, &commons, sender.clone()))
+            .transpose()?;
+        let listener = if config.mqtt.enabled {
+            let listener_config = ListenerConfig { address: config.mqtt.listen, tls: mqtt_tls, limits: limits.clone() };
+            let authenticator: Arc<Credentials> = Arc::clone(&credentials);
+            Some(Listener::bind_beside(listener_config, authenticator, sender, commons.clone()).await?)
+        } else {
+            None
+        };
         let address = config.http.listen;
         let http_failed = |source| RunError::Http { address, source };
         let http_socket = http::bind(address).map_err(http_failed)?;
-        let addresses = Addresses { http: http_socket.local_addr().map_err(http_failed)?, mqtt: listener.local_addr() };
+        let addresses = Addresses {
+            http: http_socket.local_addr().map_err(http_failed)?,
+            mqtt: listener.as_ref().map(Listener::local_addr),
+        };
 
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
@@ -147,26 +168,35 @@ impl Service {
             credentials: Arc::clone(&credentials),
             metrics: Arc::clone(&metrics),
             prices,
-            router: listener.router(),
+            router: commons.router.clone(),
         })
         .map_err(|source| RunError::System("start the threads of the ingest", source))?;
         let registry = SharedRegistry::new(registry);
-        let listener_up = ListenerUp::default();
+        let listener_up = ListenerUp::new(listener.is_some());
+        let router = commons.router.clone();
+        let broker_handle = broker.as_ref().map(Broker::handle);
         let api = Api::new(ApiParts {
             readers,
             registry: registry.clone(),
             credentials: Arc::clone(&credentials),
-            router: listener.router(),
+            router: router.clone(),
+            broker: broker_handle.clone(),
             ingest: ingest.state(),
             metrics,
-            exporter: Exporter::new(metrics_registry, listener.stats()),
-            mqtt_address: MqttAddress { public_url: config.mqtt.public_url, bound: addresses.mqtt, tls },
+            exporter: Exporter::new(metrics_registry, Arc::clone(&commons.stats), broker_handle),
+            mqtt_address: MqttAddress {
+                public_url: config.mqtt.public_url,
+                broker: config.broker.url,
+                bound: addresses.mqtt.unwrap_or(config.mqtt.listen),
+                tls,
+            },
             listener_up: listener_up.clone(),
         });
-        let router = listener.router();
         Ok(Self {
             addresses,
             listener,
+            broker,
+            passwords,
             router,
             listener_up,
             ingest,
@@ -187,22 +217,31 @@ impl Service {
 
     /// Serves until `shutdown` resolves, then ends in order.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { listener, router, listener_up, ingest, http_socket, http_tls, api, token, addresses, .. } = self;
+        let Self {
+            listener, broker, router, listener_up, ingest, http_socket, http_tls, api, token, addresses, ..
+        } = self;
         let (stop_listener, mut listener_stopped) = watch::channel(());
         let (stop_http, mut http_stopped) = watch::channel(());
         let http_failed = |source| RunError::Http { address: addresses.http, source };
         let http_listener =
             http::HttpListener::start(http_socket, http_tls, HttpLimits::STANDARD).map_err(http_failed)?;
         let mut helpers = JoinSet::new();
-        helpers.spawn(watch_registry(self.credentials, self.registry, router));
+        helpers.spawn(watch_registry(self.credentials, self.registry, router, self.passwords));
         helpers.spawn(tick(api.clone()));
         let state = ingest.state();
 
+        let mut broker = broker.map(Broker::start);
         listener_up.set(true);
-        let mut listening = tokio::spawn(listener.run(async move {
+        let mut listening = tokio::spawn(async move {
             // An error means that the sender is gone, which is a stop as well.
-            let _ = listener_stopped.changed().await;
-        }));
+            let stopped = async move {
+                let _ = listener_stopped.changed().await;
+            };
+            match listener {
+                Some(listener) => listener.run(stopped).await,
+                None => stopped.await,
+            }
+        });
         let mut serving = tokio::spawn(http::serve(http_listener, http::router(api, token), async move {
             let _ = http_stopped.changed().await;
         }));
@@ -211,18 +250,25 @@ impl Service {
             () = state.broken() => Some("the ingest"),
             _ = &mut listening => Some("the MQTT listener"),
             _ = &mut serving => Some("the HTTP server"),
+            () = broken(&mut broker) => Some("the link to the broker"),
             _ = helpers.join_next() => Some("a helper task"),
         };
         listener_up.set(false);
         tracing::info!("stopping");
         drop(stop_listener);
+        if let Some(broker) = &broker {
+            broker.close_intake();
+        }
         if !listening.is_finished() {
             let _ = (&mut listening).await;
         }
-        // The listener has let go of the channel, so the ingest ends when it has done what it holds.
+        // Both ways in have let go of the channel, so the ingest ends when it has done what it holds.
         let ended = timeout(INGEST_SHUTDOWN, tokio::task::spawn_blocking(move || ingest.join())).await;
         if ended.is_err() {
             tracing::error!("the ingest did not end in time; what it had not committed will be sent again");
+        }
+        if let Some(broker) = broker {
+            broker.leave().await;
         }
         drop(stop_http);
         if !serving.is_finished() && timeout(HTTP_SHUTDOWN, &mut serving).await.is_err() {
@@ -230,6 +276,13 @@ impl Service {
         }
         helpers.shutdown().await;
         died.map_or(Ok(()), |part| Err(RunError::Died(part)))
+    }
+}
+
+async fn broken(broker: &mut Option<RunningBroker>) {
+    match broker {
+        Some(broker) => broker.broken().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -256,13 +309,21 @@ fn load(files: Option<&TlsFiles>) -> Result<Option<Arc<rustls::ServerConfig>>, T
 }
 
 /// Follows what other processes change in the registry.
-async fn watch_registry(credentials: Arc<Credentials>, registry: SharedRegistry, router: Router) {
+async fn watch_registry(
+    credentials: Arc<Credentials>,
+    registry: SharedRegistry,
+    router: Router,
+    mut passwords: Option<PasswordKeeper>,
+) {
     loop {
         let looked = Instant::now();
         let fresh = Arc::clone(&credentials);
         // A failure has been logged; the next look may succeed.
         if let Ok(changed) = registry.with(move |registry| fresh.refresh(registry)).await {
             http::cut(&router, &changed);
+        }
+        if let Some(passwords) = &mut passwords {
+            passwords.keep().await;
         }
         let _ = timeout(REGISTRY_PERIOD, credentials.missed()).await;
         sleep_until(looked + REGISTRY_PERIOD_MIN).await;

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use pos_model::{BookHash, StoreId};
@@ -174,6 +175,12 @@ impl Metrics {
         tracing::warn!(store_id = %store, %named, "message names another store than its login");
     }
 
+    /// A message does not prove that its store made it.
+    pub fn unproven(&self, store: &StoreId, has_proof: bool) {
+        self.refused.get_or_create(&RefusedLabels { reason: "unproven" }).inc();
+        tracing::warn!(store_id = %store, has_proof, "message does not prove its store");
+    }
+
     /// A message of a store whose login was taken away while it was on its way.
     pub fn revoked(&self, store: &StoreId) {
         self.refused.get_or_create(&RefusedLabels { reason: "revoked" }).inc();
@@ -231,6 +238,18 @@ impl Metrics {
         self.enrolments.get_or_create(&EnrolmentLabels { result: "throttled" }).inc();
         tracing::debug!("enrolment refused unseen: too many wrong claim codes");
     }
+}
+
+/// The broker's password file is like the registry.
+pub fn passwords_written(file: &Path, changed: bool, stores: usize) {
+    if changed {
+        tracing::info!(file = %file.display(), stores, "password file for the broker written");
+    }
+}
+
+/// The broker's password file is not like the registry: a store that has just enrolled is not let in there.
+pub fn passwords_failed(error: &dyn Error) {
+    tracing::error!(error = chain(error), "the password file for the broker could not be written");
 }
 
 /// Events that an older program had parked are being applied.

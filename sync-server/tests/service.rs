@@ -163,7 +163,7 @@ async fn a_claim_code_holds_once_and_for_a_while() {
     let typed = code.to_lowercase().replace('-', " ");
     let (status, answer) = centre.try_enroll("S1", &typed).await;
     assert_eq!(status, 200, "as somebody types it: {answer}");
-    assert_eq!(answer["mqtt_url"], json!(format!("mqtt://localhost:{}", centre.addresses.mqtt.port())));
+    assert_eq!(answer["mqtt_url"], json!(format!("mqtt://localhost:{}", centre.mqtt().port())));
     refused(centre.try_enroll("S1", &code).await);
     let old = centre.add_store_until("S1", utc_ms());
     refused(centre.try_enroll("S1", &old).await);
@@ -185,7 +185,7 @@ async fn a_claim_code_holds_once_and_for_a_while() {
 async fn who_comes_in_follows_the_registry() {
     let folder = folder();
     let centre = Centre::start(folder.path()).await;
-    let mqtt = centre.addresses.mqtt;
+    let mqtt = centre.mqtt();
     let old_secret = centre.enroll("S1").await;
     let store = Store::connect(mqtt, "S1", &old_secret).await.expect("let in");
     let new_secret = centre.enroll("S1").await;
@@ -488,7 +488,7 @@ async fn the_service_describes_itself() {
             "/readyz"
         ]
     );
-    assert_eq!(centre.get("/readyz").await, json!({ "ready": true, "ledger": true, "listener": true }));
+    assert_eq!(centre.get("/readyz").await, json!({ "ready": true, "broker": null, "ledger": true, "listener": true }));
     let page = centre.try_get("/", &[]).await;
     assert!(page.head.contains("content-security-policy: default-src 'none'"), "{}", page.head);
     let body = page.body.replace("http://www.w3.org/2000/svg", "the name of SVG, which nobody fetches");

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod checks;
 pub mod demo;
 pub mod load;
+pub mod mosquitto;
 pub mod process;
 pub mod proxy;
 pub mod reference;

@@ -132,8 +132,14 @@ impl Drop for Running {
 pub struct ServerReady {
     /// Its HTTP address.
     pub http: SocketAddr,
-    /// Its MQTT address.
+    /// Its MQTT address; port 0 of no address if it does not listen.
+    #[serde(deserialize_with = "address_or_none")]
     pub mqtt: SocketAddr,
+}
+
+fn address_or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let address = Option::<SocketAddr>::deserialize(deserializer)?;
+    Ok(address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))))
 }
 
 /// A `breakwater-server` on a folder.
@@ -141,7 +147,7 @@ pub struct ServerReady {
 pub struct Server {
     dir: PathBuf,
     apart: bool,
-    settings: &'static [(&'static str, &'static str)],
+    settings: Vec<(String, String)>,
     ready: ServerReady,
     running: Option<Running>,
 }
@@ -149,26 +155,26 @@ pub struct Server {
 impl Server {
     /// Starts it on a folder, with free ports.
     pub fn start(dir: &Path) -> anyhow::Result<Self> {
-        Self::start_with(dir, &[])
+        Self::start_with(dir, Vec::new())
     }
 
     /// The same, apart from this process's group: Ctrl-C in a terminal does not reach it, so that whoever started it has
     /// to end it.
     pub fn start_apart(dir: &Path) -> anyhow::Result<Self> {
-        let mut server = Self::on(dir, &[]);
+        let mut server = Self::on(dir, Vec::new());
         server.apart = true;
         server.restart()?;
         Ok(server)
     }
 
     /// The same with settings, as variables of its environment.
-    pub fn start_with(dir: &Path, settings: &'static [(&'static str, &'static str)]) -> anyhow::Result<Self> {
+    pub fn start_with(dir: &Path, settings: Vec<(String, String)>) -> anyhow::Result<Self> {
         let mut server = Self::on(dir, settings);
         server.restart()?;
         Ok(server)
     }
 
-    fn on(dir: &Path, settings: &'static [(&'static str, &'static str)]) -> Self {
+    fn on(dir: &Path, settings: Vec<(String, String)>) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let ready = ServerReady { http: any, mqtt: any };
         Self { dir: dir.to_owned(), apart: false, settings, ready, running: None }
@@ -179,7 +185,7 @@ impl Server {
         self.kill();
         fs::create_dir_all(&self.dir).context("make the server's folder")?;
         let mut command = Command::new(program("breakwater-server")?);
-        command.envs(self.settings.iter().copied());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.arg("run").arg("--json").arg("--data-dir").arg(self.dir.join("data"));
         command.arg("--http").arg(self.ready.http.to_string()).arg("--mqtt").arg(self.ready.mqtt.to_string());
         if self.apart {
@@ -290,10 +296,21 @@ impl Agent {
 
     /// Enrolls it at a server, reaching MQTT at an address that may be a proxy's.
     pub fn enroll(&self, server: &Server, store_id: &str, mqtt: SocketAddr) -> anyhow::Result<()> {
+        self.enroll_by(server, store_id, Some(mqtt))
+    }
+
+    /// Enrolls it at a server, reaching MQTT where the server says.
+    pub fn enroll_as_told(&self, server: &Server, store_id: &str) -> anyhow::Result<()> {
+        self.enroll_by(server, store_id, None)
+    }
+
+    fn enroll_by(&self, server: &Server, store_id: &str, mqtt: Option<SocketAddr>) -> anyhow::Result<()> {
         let claim_code = server.add_store(store_id)?;
         let mut command = self.command("enroll")?;
         command.arg("--centre").arg(server.url("")).args(["--store", store_id, "--code", &claim_code]);
-        command.arg("--mqtt").arg(format!("mqtt://{mqtt}"));
+        if let Some(mqtt) = mqtt {
+            command.arg("--mqtt").arg(format!("mqtt://{mqtt}"));
+        }
         let output = command.output().context("run breakwater-agent enroll")?;
         anyhow::ensure!(output.status.success(), "enroll failed: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())

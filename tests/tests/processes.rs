@@ -7,6 +7,8 @@
 mod processes {
     mod apis;
     mod away;
+    mod broker;
+    mod broker_link;
     mod chaos;
     mod clients;
     mod coffee;

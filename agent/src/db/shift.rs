@@ -161,7 +161,7 @@ impl Store {
         match movement {
             Some(movement) => self.record(moment, moved(movement))?,
             None => {
-                let mark = Noteworthy::new(word::DRAWER_OPENED).at(&till_id).permitted(&permit).about(shift_id);
+                let mark = Noteworthy::new(word::DRAWER_OPENED).at(&till_id).permitted(permit).about(shift_id);
                 self.mark(moment, mark.because(Some(reason)).saying(note))?
             }
         };

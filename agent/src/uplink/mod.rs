@@ -22,7 +22,7 @@ use crate::identity::Identity;
 use crate::readers::Readers;
 use crate::trust::{self, TrustError};
 use crate::writer::{AGENT_VERSION, Writer};
-use mqtt::MqttSettings;
+use mqtt::{Login, MqttSettings};
 use perform::Speaker;
 use task::{LinkStatus, SyncTask};
 
@@ -70,7 +70,7 @@ pub fn sync_task(
         port: url.port,
         tls: tls.map(|tls| TlsConfiguration::Rustls(Arc::new(tls))),
         store: identity.store_id.clone(),
-        secret: identity.secret.clone(),
+        login: Login::of(identity),
         instance: random_u64().map_err(UplinkError::Randomness)?,
     };
     let data_dir = data_dir.to_owned();

@@ -7,14 +7,19 @@
 //! - Packet limits are set on purpose (the library's own end connections), the in-flight window is small, and a
 //!   negative PUBACK, which the library only logs, is passed on.
 //! - Clean start and no session expiry on both sides: what the broker forgets was never its business.
+//! - A message that a broker held for longer than the centre's answer is waited for is of no use, and says so.
+//!
+//! Where the enrolment agreed on proofs, this is also where messages get theirs, and where an answer without the right one
+//! is dropped: what lies between the store and the centre is not trusted with more than delivery.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use pos_model::StoreId;
+use protocol::proof::{ProofKey, StoreKeys};
 use protocol::topic::{self, UplinkKind};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, Packet, PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, Packet, PubAckReason, PublishProperties, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use sync_core::store::{Loss, Refusal};
@@ -23,6 +28,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::link::{Connect, Link, LinkEvent, LinkFull};
+use super::telemetry;
+use crate::identity::Identity;
 
 /// Between keep-alive packets.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -45,6 +52,34 @@ const REQUESTS_MAX: usize = 16;
 /// Events waiting for the sync task.
 const EVENTS_MAX: usize = 64;
 
+/// How long a broker may hold a message, in seconds: as long as its answer is waited for. After that the store has asked
+/// again, and an older message would only be work for a centre that is late already.
+const MESSAGE_EXPIRY_S: u32 = 10;
+
+/// The password, and what messages are proven with.
+#[derive(Clone)]
+pub struct Login {
+    password: String,
+    keys: Option<StoreKeys>,
+}
+
+impl Login {
+    /// What the enrolment agreed on.
+    pub fn of(identity: &Identity) -> Self {
+        if !identity.proofs {
+            return Self { password: identity.secret.clone(), keys: None };
+        }
+        let keys = StoreKeys::of_secret(identity.secret.as_bytes());
+        Self { password: keys.password(), keys: Some(keys) }
+    }
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login([redacted])")
+    }
+}
+
 /// Where the centre's MQTT endpoint is, and who we are there.
 #[derive(Clone)]
 pub struct MqttSettings {
@@ -56,8 +91,8 @@ pub struct MqttSettings {
     pub tls: Option<TlsConfiguration>,
     /// The store; also the MQTT user name.
     pub store: StoreId,
-    /// The secret of the enrolment; the MQTT password.
-    pub secret: String,
+    /// How it logs in and proves what it says.
+    pub login: Login,
     /// A number that tells this process from others of the same store, for the client id.
     pub instance: u64,
 }
@@ -69,7 +104,7 @@ impl std::fmt::Debug for MqttSettings {
             .field("port", &self.port)
             .field("tls", &self.tls.is_some())
             .field("store", &self.store)
-            .field("secret", &"[redacted]")
+            .field("login", &self.login)
             .finish_non_exhaustive()
     }
 }
@@ -82,7 +117,7 @@ impl Connect for MqttSettings {
         let client_id = format!("bw-{}-{:08x}", self.store, self.instance & 0xffff_ffff);
         let mut options = MqttOptions::new(client_id, self.host.clone(), self.port);
         options
-            .set_credentials(self.store.as_str(), self.secret.clone())
+            .set_credentials(self.store.as_str(), self.login.password.clone())
             .set_clean_start(true)
             .set_keep_alive(KEEP_ALIVE)
             .set_connection_timeout(CONNECT_TIMEOUT_S)
@@ -99,8 +134,10 @@ impl Connect for MqttSettings {
         }
         let (client, event_loop) = AsyncClient::new(options, REQUESTS_MAX);
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let task = tokio::spawn(poll(event_loop, client.clone(), topic::downlink(&self.store), sender));
-        MqttLink { client, events, task, store: self.store.clone() }
+        let keys = self.login.keys.as_ref();
+        let downlink = Downlink { topic: topic::downlink(&self.store), key: keys.map(|keys| keys.downlink) };
+        let task = tokio::spawn(poll(event_loop, client.clone(), downlink, sender));
+        MqttLink { client, events, task, store: self.store.clone(), key: keys.map(|keys| keys.uplink) }
     }
 }
 
@@ -111,6 +148,13 @@ pub struct MqttLink {
     events: mpsc::Receiver<LinkEvent>,
     task: JoinHandle<()>,
     store: StoreId,
+    key: Option<ProofKey>,
+}
+
+/// Where the centre speaks to this store, and what proves that it is the centre.
+struct Downlink {
+    topic: String,
+    key: Option<ProofKey>,
 }
 
 impl Drop for MqttLink {
@@ -120,11 +164,16 @@ impl Drop for MqttLink {
 }
 
 impl Link for MqttLink {
-    fn publish(&mut self, kind: UplinkKind, message: Vec<u8>) -> Result<(), LinkFull> {
+    fn publish(&mut self, kind: UplinkKind, mut message: Vec<u8>) -> Result<(), LinkFull> {
+        if let Some(key) = &self.key {
+            key.prove(&mut message);
+        }
         // A heartbeat that is lost is made good by the next one.
         let qos = if kind == UplinkKind::Heartbeat { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let properties =
+            PublishProperties { message_expiry_interval: Some(MESSAGE_EXPIRY_S), ..PublishProperties::default() };
         self.client
-            .try_publish(topic::uplink(&self.store, kind), qos, false, Bytes::from(message))
+            .try_publish_with_properties(topic::uplink(&self.store, kind), qos, false, Bytes::from(message), properties)
             .map_err(|_| LinkFull)
     }
 
@@ -137,7 +186,7 @@ impl Link for MqttLink {
 }
 
 /// Polls one connection until it ends.
-async fn poll(mut event_loop: EventLoop, client: AsyncClient, downlink: String, sender: mpsc::Sender<LinkEvent>) {
+async fn poll(mut event_loop: EventLoop, client: AsyncClient, downlink: Downlink, sender: mpsc::Sender<LinkEvent>) {
     loop {
         let event = match timeout(POLL_TIMEOUT, event_loop.poll()).await {
             Ok(Ok(Event::Incoming(packet))) => match interpret(packet, &client, &downlink) {
@@ -161,9 +210,9 @@ async fn poll(mut event_loop: EventLoop, client: AsyncClient, downlink: String, 
     }
 }
 
-fn interpret(packet: Packet, client: &AsyncClient, downlink: &str) -> Option<LinkEvent> {
+fn interpret(packet: Packet, client: &AsyncClient, downlink: &Downlink) -> Option<LinkEvent> {
     match packet {
-        Packet::ConnAck(_) => match client.try_subscribe(downlink, QoS::AtLeastOnce) {
+        Packet::ConnAck(_) => match client.try_subscribe(&downlink.topic, QoS::AtLeastOnce) {
             Ok(()) => None,
             Err(error) => Some(LinkEvent::Lost(Loss::Network, error.to_string())),
         },
@@ -175,7 +224,13 @@ fn interpret(packet: Packet, client: &AsyncClient, downlink: &str) -> Option<Lin
                 LinkEvent::Lost(Loss::LoginRefused, format!("the subscription was refused: {:?}", ack.return_codes))
             })
         }
-        Packet::Publish(publish) => Some(LinkEvent::Message(publish.payload)),
+        Packet::Publish(publish) if downlink.key.is_none_or(|key| key.is_proven(&publish.payload)) => {
+            Some(LinkEvent::Message(publish.payload))
+        }
+        Packet::Publish(_) => {
+            telemetry::message_ignored("it does not prove that the centre made it");
+            None
+        }
         Packet::PubAck(ack) => refusal_of(ack.reason).map(LinkEvent::Refused),
         Packet::Disconnect(disconnect) => {
             Some(LinkEvent::Lost(Loss::Network, format!("disconnected: {:?}", disconnect.reason_code)))

@@ -45,7 +45,7 @@ pub(super) fn notice(text: &str) {
     tracing::error!(text, "a person is needed");
 }
 
-/// Logins carry the secret.
+/// The login and the sales are there for whoever listens.
 pub(super) fn plain_text(host: &str) {
-    tracing::warn!(host, "the way to the centre has no TLS: the store's secret can be read on it");
+    tracing::warn!(host, "the way to the centre has no TLS: the store's login can be read on it");
 }

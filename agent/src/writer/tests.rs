@@ -295,10 +295,9 @@ async fn a_command_that_panics_fails_alone_and_the_others_of_its_group_are_recor
     let panic = |number: u64| {
         let writer = writer.clone();
         tokio::spawn(async move {
-            let done = writer.once(key(number), |store, moment| {
+            let done = writer.once(key(number), move |store, moment| {
                 store.mark(moment, db::Noteworthy::new("drawer_opened"))?;
-                let nothing: Option<()> = None;
-                nothing.expect("a test's own defect");
+                assert_eq!(number, u64::MAX, "a test's own defect");
                 Ok(())
             });
             done.await
@@ -344,8 +343,8 @@ async fn a_panic_outside_of_an_operation_undoes_its_group_and_the_writer_goes_on
     let panics = {
         let writer = writer.clone();
         tokio::spawn(async move {
-            let nothing: Option<()> = None;
-            writer.run(Durability::Hint, move |_| Ok(nothing.expect("a test's own defect"))).await
+            let defect = |_: &mut Store| -> Result<(), db::Error> { panic!("a test's own defect") };
+            writer.run(Durability::Hint, defect).await
         })
     };
     while writer.commands.capacity() > WAITING_COMMANDS_MAX - 2 {

@@ -23,7 +23,10 @@ pub struct StoreLimits {
     /// The largest back-off window after a batch was refused for overload, in milliseconds. The refusal is cheap for the
     /// centre, and the batch comes back smaller, so there is no reason to stay away for long.
     pub refusal_backoff_cap_ms: u64,
-    /// The back-off window after a refused login, in milliseconds: nothing but a person can change that.
+    /// The back-off window after the first refused login, in milliseconds; it doubles with each further one in a row. A
+    /// broker may learn of an enrolment a moment after the store.
+    pub refused_backoff_first_ms: u64,
+    /// The largest back-off window after a refused login, in milliseconds: by then nothing but a person can change that.
     pub refused_backoff_ms: u64,
     /// The shortest pause that a store keeps when the centre grants no events, in milliseconds.
     pub pause_ms_min: u64,
@@ -45,6 +48,7 @@ impl StoreLimits {
         backoff_base_ms: 500,
         backoff_cap_ms: 60_000,
         refusal_backoff_cap_ms: 4_000,
+        refused_backoff_first_ms: 10_000,
         refused_backoff_ms: 300_000,
         pause_ms_min: 1_000,
         hold_ms_max: 300_000,

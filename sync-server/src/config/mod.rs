@@ -1,5 +1,6 @@
 //! The configuration: `default.toml`, a file, the environment, flags; parsed and checked before anything starts.
 
+mod broker;
 mod layers;
 mod problems;
 mod units;
@@ -15,6 +16,8 @@ use tracing_subscriber::EnvFilter;
 use crate::ledger::SqliteSettings;
 use crate::mqtt::Limits;
 
+pub use broker::BrokerConfig;
+use broker::RawBroker;
 pub use layers::{Flags, Layered, layer};
 use problems::Problems;
 use units::{ByteSize, Span};
@@ -33,6 +36,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The listener for stores.
     pub mqtt: MqttConfig,
+    /// The link to a broker.
+    pub broker: BrokerConfig,
     /// The bounds of the ingest.
     pub ingest: ServerLimits,
     /// How the ledger's file is treated.
@@ -64,6 +69,8 @@ pub struct HttpConfig {
 /// Where and how to listen for stores.
 #[derive(Debug, Clone)]
 pub struct MqttConfig {
+    /// Whether to listen at all.
+    pub enabled: bool,
     /// The address.
     pub listen: SocketAddr,
     /// Certificate chain and key.
@@ -116,6 +123,7 @@ struct Raw {
     log: RawLog,
     http: RawHttp,
     mqtt: RawMqtt,
+    broker: RawBroker,
     ingest: RawIngest,
     ledger: RawLedger,
     enrolment: RawEnrolment,
@@ -145,6 +153,7 @@ struct RawHttp {
 
 #[derive(Debug, Deserialize)]
 struct RawMqtt {
+    enabled: bool,
     listen: SocketAddr,
     tls_certificate: PathBuf,
     tls_key: PathBuf,
@@ -197,8 +206,10 @@ impl Config {
                 .note("http.listen", "other machines reach it, and no token protects the API: set http.api_token_file");
         }
         let http = HttpConfig { listen, tls: http_tls, api_token_file };
-        let RawMqtt { listen, tls_certificate, tls_key, allow_plaintext, .. } = &raw.mqtt;
-        let mqtt_tls = listener(*listen, tls_certificate, tls_key, *allow_plaintext).tls("mqtt", &mut problems);
+        let RawMqtt { enabled, listen, tls_certificate, tls_key, allow_plaintext, .. } = &raw.mqtt;
+        // Where nobody listens nobody reads along.
+        let allow_plaintext = *allow_plaintext || !enabled;
+        let mqtt_tls = listener(*listen, tls_certificate, tls_key, allow_plaintext).tls("mqtt", &mut problems);
         let RawIngest { batch_events_max, group_events_max, .. } = raw.ingest;
         for (path, is_zero) in [
             ("ingest.batch_events_max", batch_events_max == 0),
@@ -237,6 +248,10 @@ impl Config {
             keep_alive_seconds_max: problems.keep("mqtt.keep_alive_max", raw.mqtt.keep_alive_max.keep_alive()),
             ..Limits::standard()
         };
+        let broker = raw.broker.check(limits.uplink_bytes_max, &mut problems);
+        if !raw.mqtt.enabled && broker.url.is_none() && problems.is_clear("mqtt") && problems.is_clear("broker") {
+            problems.note("mqtt.enabled", "no store could send: listen, or set broker.url");
+        }
         let ledger = SqliteSettings {
             cache_kib: problems.keep("ledger.cache", raw.ledger.cache.kib()),
             wal_kib_max: problems.keep("ledger.wal_max", raw.ledger.wal_max.kib()),
@@ -249,11 +264,13 @@ impl Config {
             log: LogConfig { filter: raw.log.filter, json: matches!(raw.log.format, LogFormat::Json) },
             http,
             mqtt: MqttConfig {
+                enabled: raw.mqtt.enabled,
                 listen: raw.mqtt.listen,
                 tls: mqtt_tls,
                 public_url: Some(raw.mqtt.public_url).filter(|url| !url.is_empty()),
                 limits,
             },
+            broker,
             ingest,
             ledger,
             claim_code_lifetime,
@@ -352,6 +369,13 @@ mod tests {
         check("[mqtt]\nlisten = \"nowhere\"", "mqtt.listen = \"nowhere\" (from test.toml): invalid socket address");
         check("[mqtt]\nconnections_max = 0", "mqtt.connections_max = 0 (from test.toml): is not above zero");
         check("[mqtt]\nkeep_alive_max = \"0s\"", "mqtt.keep_alive_max");
+        check("[mqtt]\nenabled = false", "no store could send");
+        check("[broker]\nurl = \"broker.example\"", "is not an address such as");
+        check("[broker]\nurl = \"mqtt://broker.example\"", "broker.allow_plaintext = true");
+        check("[broker]\nconnections = 0", "is not between 1 and 64");
+        check("[broker]\nclient_id = \"a b\"", "broker.client_id");
+        let small = "[mqtt]\nuplink_bytes_max = \"1MiB\"\n[broker]\nurl = \"mqtt://localhost\"\nconnections = 64";
+        check(small, "broker.connections = 64 (from test.toml): needs more memory");
         check("[ingest]\nbatch_events_max = 1001", "is above 1000");
         check(
             "[ingest]\nqueue_bytes_max = \"1MiB\"",

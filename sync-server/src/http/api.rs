@@ -43,7 +43,7 @@ pub(super) async fn stores(State(api): State<Api>) -> Result<Json<StoreList>, Ap
     responses((status = 200, body = StoreDetail), (status = 404, body = Problem)))]
 pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<StoreDetail>, ApiError> {
     let id = store_id(&id)?;
-    let connected = api.router.connected(&id);
+    let connected = api.is_connected(&id);
     let name = id.clone();
     let found = api.readers.read(move |books| {
         let Some(row) = books.store(&id)? else { return Ok(None) };

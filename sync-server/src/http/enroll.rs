@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, header};
 use axum::serve::IncomingStream;
 use pos_model::StoreId;
 use protocol::latest::local_api::Problem;
+use protocol::mqtt_url::MqttUrl;
 
 use super::listen::HttpListener;
 use super::problem::ApiError;
@@ -114,6 +115,7 @@ pub(super) async fn enroll(
         store_id: store.to_string(),
         secret,
         mqtt_url: api.mqtt_address.url(host),
+        proofs: true,
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         server_time_ms: utc_ms(),
     }))
@@ -124,6 +126,8 @@ pub(super) async fn enroll(
 pub struct MqttAddress {
     /// What the operator said.
     pub public_url: Option<String>,
+    /// The broker, where stores go by one.
+    pub broker: Option<MqttUrl>,
     /// The listener's address.
     pub bound: SocketAddr,
     /// Whether it speaks TLS.
@@ -136,16 +140,22 @@ impl MqttAddress {
         if let Some(url) = &self.public_url {
             return url.clone();
         }
-        let scheme = if self.tls { "mqtts" } else { "mqtt" };
-        let port = self.bound.port();
+        // A broker on this machine is found as this machine is.
+        let (tls, port) = match &self.broker {
+            Some(broker) if !broker.is_loopback() => return broker.to_string(),
+            Some(broker) => (broker.tls, broker.port),
+            None => (self.tls, self.bound.port()),
+        };
+        let scheme = if tls { "mqtts" } else { "mqtt" };
         // The name under which the store reached this address, without the port; only if it is a plain name.
         let name = host.map(without_port).filter(|name| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
             !name.is_empty() && name.bytes().all(plain)
         });
-        match name {
-            Some(name) => format!("{scheme}://{name}:{port}"),
-            None => format!("{scheme}://{}", self.bound),
+        match (name, &self.broker) {
+            (Some(name), _) => format!("{scheme}://{name}:{port}"),
+            (None, Some(broker)) => broker.to_string(),
+            (None, None) => format!("{scheme}://{}", self.bound),
         }
     }
 }
@@ -167,7 +177,14 @@ mod tests {
         #[track_caller]
         fn check(public: Option<&str>, tls: bool, host: Option<&str>, url: &str) {
             let bound = "127.0.0.1:1883".parse().expect("valid");
-            let address = MqttAddress { public_url: public.map(str::to_owned), bound, tls };
+            let address = MqttAddress { public_url: public.map(str::to_owned), broker: None, bound, tls };
+            assert_eq!(address.url(host), url);
+        }
+        #[track_caller]
+        fn check_broker(public: Option<&str>, broker: &str, host: Option<&str>, url: &str) {
+            let bound = "127.0.0.1:1883".parse().expect("valid");
+            let broker = Some(broker.parse().expect("valid"));
+            let address = MqttAddress { public_url: public.map(str::to_owned), broker, bound, tls: false };
             assert_eq!(address.url(host), url);
         }
         check(None, false, Some("centre.example:8080"), "mqtt://centre.example:1883");
@@ -178,6 +195,10 @@ mod tests {
         check(None, false, Some(":80"), "mqtt://127.0.0.1:1883");
         check(None, false, None, "mqtt://127.0.0.1:1883");
         check(Some("mqtts://broker:8883"), false, Some("x"), "mqtts://broker:8883");
+        check_broker(None, "mqtts://broker", Some("centre.example:8080"), "mqtts://broker:8883");
+        check_broker(None, "mqtt://localhost:1884", Some("centre.example:8080"), "mqtt://centre.example:1884");
+        check_broker(None, "mqtts://127.0.0.1", None, "mqtts://127.0.0.1:8883");
+        check_broker(Some("mqtts://other:1"), "mqtts://broker", Some("x"), "mqtts://other:1");
     }
 
     #[test]

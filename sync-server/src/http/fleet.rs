@@ -12,6 +12,7 @@ use super::problem::ApiError;
 use super::readers::Readers;
 use super::to_wire;
 use super::wire::{Severity, StoreSummary};
+use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::ingest::{IngestState, utc_ms};
 use crate::ledger::{Books, LatestDay};
 use crate::mqtt::Router;
@@ -40,6 +41,7 @@ const DISK_FREE_MIN: i64 = 512 << 20;
 pub struct Fleet {
     readers: Readers,
     router: Router,
+    broker: Option<BrokerHandle>,
     ingest: IngestState,
     latest: tokio::sync::Mutex<Option<(Instant, Arc<FleetView>)>>,
     pace: Mutex<Pace>,
@@ -120,8 +122,33 @@ pub(super) struct FleetTotals {
     pub(super) credit: CreditJson,
     /// Whether the last commit succeeded.
     pub(super) ledger_well: bool,
+    /// The link to the broker; null where there is none.
+    pub(super) broker: Option<BrokerView>,
     /// The newest business date, by currency.
     pub(super) latest_day: Vec<LatestDayJson>,
+}
+
+/// The link to the broker.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct BrokerView {
+    /// Where the broker is.
+    address: String,
+    /// Whether everything that comes by it is heard.
+    well: bool,
+    /// Connections that stand.
+    connected: usize,
+    /// Connections that are kept.
+    connections: usize,
+    /// Why one does not stand, in words.
+    trouble: Option<String>,
+}
+
+impl BrokerView {
+    fn of(broker: &BrokerHandle) -> Self {
+        let status = broker.status();
+        let (well, connected, connections) = (status.is_well(), status.connected, status.connections);
+        Self { address: broker.address(), well, connected, connections, trouble: status.trouble }
+    }
 }
 
 /// What was sold on the newest business date.
@@ -159,9 +186,9 @@ enum Attention {
 }
 
 impl Fleet {
-    pub(crate) fn new(readers: Readers, router: Router, ingest: IngestState) -> Self {
+    pub(crate) fn new(readers: Readers, router: Router, broker: Option<BrokerHandle>, ingest: IngestState) -> Self {
         let latest = tokio::sync::Mutex::default();
-        Self { readers, router, ingest, latest, pace: Mutex::default() }
+        Self { readers, router, broker, ingest, latest, pace: Mutex::default() }
     }
 
     /// Notes the pace. To be called once a second with the events applied since the start.
@@ -185,7 +212,10 @@ impl Fleet {
         }
         let now_ms = utc_ms();
         let (rows, day) = self.readers.read(move |books| Ok((books.stores()?, books.latest_day(now_ms)?))).await?;
-        let connected: HashSet<_> = self.router.connected_stores().into_iter().collect();
+        let mut connected: HashSet<_> = self.router.connected_stores().into_iter().collect();
+        if let Some(broker) = &self.broker {
+            connected.extend(broker.presence().heard_within(PRESENT_FOR, Instant::now()));
+        }
         let stores: Vec<_> =
             rows.iter().map(|row| to_wire::store(row, connected.contains(&row.store), now_ms)).collect();
         let view = Arc::new(self.make(stores, day, now_ms));
@@ -248,6 +278,7 @@ impl Fleet {
             queued_bytes,
             credit: self.ingest.credit().into(),
             ledger_well: self.ingest.ledger_well(),
+            broker: self.broker.as_ref().map(BrokerView::of),
             latest_day: day.into_iter().map(latest_day).collect(),
         }
     }

@@ -22,6 +22,7 @@ use super::credit::CreditJson;
 use super::fleet::FleetView;
 use super::problem::ApiError;
 use super::state::Api;
+use crate::broker::BrokerHandle;
 use crate::ledger::AlertKind;
 use crate::mqtt::ListenerStats;
 
@@ -89,9 +90,13 @@ struct KindLabel {
 }
 
 impl Exporter {
-    /// Takes the registry, with the ingest's counters in it, and adds the listener's and those of the fleet.
-    pub fn new(mut registry: Registry, listener: Arc<ListenerStats>) -> Self {
+    /// Takes the registry, with the ingest's counters in it, and adds the listener's, the broker's where there is one, and
+    /// those of the fleet.
+    pub fn new(mut registry: Registry, listener: Arc<ListenerStats>, broker: Option<BrokerHandle>) -> Self {
         registry.register_collector(Box::new(ListenerCollector(listener)));
+        if let Some(broker) = broker {
+            registry.register_collector(Box::new(BrokerCollector(broker)));
+        }
         let mut exporter = Self {
             registry,
             stores: Family::default(),
@@ -205,6 +210,36 @@ impl Collector for ListenerCollector {
     }
 }
 
+/// So does the link to the broker.
+#[derive(Debug)]
+struct BrokerCollector(BrokerHandle);
+
+impl Collector for BrokerCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (status, stats) = (self.0.status(), self.0.stats());
+        for (name, help, number) in [
+            ("broker_connections", "Connections that are kept to the broker", status.connections),
+            ("broker_standing_connections", "Those of them that stand with all subscriptions", status.connected),
+            ("broker_subscribed_partitions", "Partitions that are subscribed to", status.subscribed.len()),
+        ] {
+            let value = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;
+        }
+        for (name, help, counter) in [
+            ("broker_connects", "Connections that the broker let in", &stats.connects),
+            ("broker_lost_connections", "Connections lost, or that could not be made", &stats.losses),
+            ("broker_received_messages", "Messages handed to the service", &stats.messages_in),
+            ("broker_sent_messages", "Answers handed to the broker", &stats.messages_out),
+            ("broker_misaddressed_messages", "Dropped: the topic is not that of a store", &stats.misaddressed),
+            ("broker_overloaded_messages", "Dropped: too many heartbeats wait", &stats.overload),
+        ] {
+            let value = ConstCounter::new(counter.get());
+            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 /// Whether the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = String)))]
 pub(super) async fn healthz() -> &'static str {
@@ -217,34 +252,45 @@ pub(super) struct Readiness {
     ready: bool,
     /// Whether the last commit succeeded and the ledger can be read.
     ledger: bool,
-    /// Whether stores can connect.
-    listener: bool,
+    /// Whether stores can connect; null where they are not to.
+    listener: Option<bool>,
+    /// Whether the broker can be heard; null where there is none. It does not count while stores can connect here.
+    broker: Option<bool>,
 }
 
-/// Whether stores can connect; false once the listener has ended.
-#[derive(Debug, Clone, Default)]
-pub struct ListenerUp(Arc<AtomicBool>);
+/// Whether stores can connect; false once the listener has ended, and none where it is switched off.
+#[derive(Debug, Clone)]
+pub struct ListenerUp(Option<Arc<AtomicBool>>);
 
 impl ListenerUp {
-    /// Notes it.
-    pub fn set(&self, up: bool) {
-        self.0.store(up, Ordering::Relaxed);
+    /// Not yet, or never.
+    pub fn new(enabled: bool) -> Self {
+        Self(enabled.then(Arc::default))
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Notes it.
+    pub fn set(&self, is_up: bool) {
+        if let Some(up) = &self.0 {
+            up.store(is_up, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> Option<bool> {
+        self.0.as_ref().map(|up| up.load(Ordering::Relaxed))
     }
 }
 
-/// Whether the service takes sales in.
+/// Whether the service takes sales in. A broker that is away makes a service with a listener no less ready: it would be
+/// taken out of a balancer for something that it cannot mend.
 #[utoipa::path(get, path = "/readyz", tag = "service",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
     let readable = api.fleet.view().await.is_ok();
     let (ledger, listener) = (api.ingest.ledger_well() && readable, api.listener_up.get());
-    let ready = ledger && listener;
+    let broker = api.broker.as_ref().map(|broker| broker.status().is_well());
+    let ready = ledger && listener.or(broker).unwrap_or(false);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, ledger, listener })).into_response()
+    (status, Json(Readiness { ready, ledger, listener, broker })).into_response()
 }
 
 /// Counters and gauges for Prometheus.

@@ -1,12 +1,16 @@
 //! What requests work with.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use pos_model::StoreId;
 
 use super::enroll::{MqttAddress, WrongCodes};
 use super::fleet::Fleet;
 use super::health::{Exporter, ListenerUp};
 use super::problem::ApiError;
 use super::readers::Readers;
+use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::credentials::{Changed, Credentials};
 use crate::ingest::IngestState;
 use crate::ledger::{LedgerError, SqliteReader};
@@ -20,6 +24,7 @@ pub struct Api {
     pub(super) registry: SharedRegistry,
     pub(super) credentials: Arc<Credentials>,
     pub(super) router: Router,
+    pub(super) broker: Option<BrokerHandle>,
     pub(super) ingest: IngestState,
     pub(super) metrics: Arc<Metrics>,
     pub(super) exporter: Arc<Exporter>,
@@ -63,6 +68,8 @@ pub struct ApiParts {
     pub credentials: Arc<Credentials>,
     /// Who is connected.
     pub router: Router,
+    /// The link to the broker, where there is one.
+    pub broker: Option<BrokerHandle>,
     /// How the ingest is.
     pub ingest: IngestState,
     /// The counters.
@@ -78,14 +85,15 @@ pub struct ApiParts {
 impl Api {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
-        let ApiParts { readers, registry, credentials, router, ingest, metrics, exporter, mqtt_address, listener_up } =
-            parts;
-        let fleet = Arc::new(Fleet::new(readers.clone(), router.clone(), ingest.clone()));
+        let ApiParts { readers, registry, credentials, router, broker, ingest, .. } = parts;
+        let ApiParts { metrics, exporter, mqtt_address, listener_up, .. } = parts;
+        let fleet = Arc::new(Fleet::new(readers.clone(), router.clone(), broker.clone(), ingest.clone()));
         Self {
             readers,
             registry,
             credentials,
             router,
+            broker,
             ingest,
             metrics,
             exporter: Arc::new(exporter),
@@ -99,6 +107,12 @@ impl Api {
     /// To be called once a second.
     pub fn tick(&self) {
         self.fleet.tick(self.metrics.applied_events());
+    }
+
+    /// Whether a store has a connection here, or was heard by the broker lately.
+    pub(super) fn is_connected(&self, store: &StoreId) -> bool {
+        let heard = |broker: &BrokerHandle| broker.presence().is_heard_within(store, PRESENT_FOR, Instant::now());
+        self.router.connected(store) || self.broker.as_ref().is_some_and(heard)
     }
 
     /// Cuts connections that a change of the registry has overtaken.

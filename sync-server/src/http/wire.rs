@@ -24,10 +24,14 @@ pub struct EnrollRequest {
 pub struct EnrollAnswer {
     /// The store.
     pub store_id: String,
-    /// Its secret: the password of its MQTT login, whose user name is the store id. It is said once and kept nowhere.
+    /// Its secret, from which the password of its MQTT login and the keys of its proofs are derived. The user name is the
+    /// store id. It is said once and kept nowhere.
     pub secret: String,
     /// Where to connect: `mqtt://host:port` or `mqtts://host:port`.
     pub mqtt_url: String,
+    /// True: messages may carry proofs, and the derived password is known here. Also the secret itself is taken as the
+    /// password, but not by a broker.
+    pub proofs: bool,
     /// The server's version.
     pub server_version: String,
     /// The server's clock.

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use pos_model::StoreId;
+use protocol::proof::{self, StoreKeys};
 
 use super::LedgerError;
 
@@ -36,7 +37,7 @@ impl StoreStatus {
 }
 
 macro_rules! hash_type {
-    ($(#[$doc:meta])* $name:ident, $context:literal) => {
+    ($(#[$doc:meta])* $name:ident, $hash:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq)]
         pub struct $name(blake3::Hash);
@@ -44,7 +45,7 @@ macro_rules! hash_type {
         impl $name {
             /// Hashes the text. Comparing two hashes takes the same time wherever they differ.
             pub fn of(text: &[u8]) -> Self {
-                Self(blake3::Hash::from_bytes(blake3::derive_key($context, text)))
+                Self(blake3::Hash::from_bytes($hash(text)))
             }
 
             pub(super) fn as_bytes(&self) -> &[u8; 32] {
@@ -63,17 +64,22 @@ macro_rules! hash_type {
 hash_type!(
     /// What a store's secret is checked against.
     SecretHash,
-    "breakwater 2026 store secret v1"
+    proof::digest
 );
 hash_type!(
     /// What a claim code is checked against.
     CodeHash,
-    "breakwater 2026 claim code v1"
+    |text: &[u8]| blake3::derive_key("breakwater 2026 claim code v1", text)
 );
 
 impl SecretHash {
     pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(|bytes| Self(blake3::Hash::from_bytes(bytes)))
+    }
+
+    /// What the store computes from its secret, too: its MQTT password and what proves messages.
+    pub fn keys(&self) -> StoreKeys {
+        StoreKeys::of_digest(self.as_bytes())
     }
 }
 

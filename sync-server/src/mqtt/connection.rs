@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::acl::Kind;
 use super::budget::Budget;
 use super::limits::{Limits, MESSAGE_OVERHEAD_BYTES};
-use super::login::{Authenticator, Login, LoginRefused};
+use super::login::{Authenticator, Login, LoginRefused, Trust, Verified};
 use super::mailbox::{Answer, DownlinkQos, Mailbox};
 use super::router::{Goodbye, NoRoom, Registration, Router};
 use super::session::{Action, Fault, Session};
@@ -130,6 +130,7 @@ where
 #[derive(Debug)]
 struct Open {
     registration: Registration,
+    trust: Trust,
     keep_alive: Duration,
 }
 
@@ -222,13 +223,14 @@ impl Talk<'_> {
 
     fn log_in(&mut self, login: Login) -> Result<(), End> {
         let verified = login.verify(&*self.context.authenticator);
-        let store = verified.map_err(|refused| {
+        let verified = verified.map_err(|refused| {
             telemetry::login_refused(self.peer, login.username.as_deref(), refused);
             self.session.refuse(refused.code());
             End::LoginRefused(refused)
         })?;
         let assigned = login.client_id.is_empty().then(|| self.context.router.new_client_id());
         let client_id = assigned.clone().unwrap_or(login.client_id);
+        let Verified { store, trust } = verified;
         let registration = self.context.router.register(store, client_id).map_err(|no_room| match no_room {
             NoRoom::Store => {
                 self.session.refuse(ConnectReasonCode::QuotaExceeded);
@@ -241,7 +243,7 @@ impl Talk<'_> {
         })?;
         let seconds = self.session.accept(&registration.mailbox.store, assigned.as_deref())?;
         telemetry::logged_in(&self.context.stats, self.peer, &registration.mailbox);
-        self.open = Some(Open { registration, keep_alive: Duration::from_secs(seconds.into()) });
+        self.open = Some(Open { registration, trust, keep_alive: Duration::from_secs(seconds.into()) });
         Ok(())
     }
 
@@ -257,7 +259,7 @@ impl Talk<'_> {
                 let slot = packet_id.map(|packet_id| mailbox.open_slot(packet_id));
                 let receipt = Receipt::new(Arc::clone(mailbox), self.context.router.clone(), slot, permit);
                 let store = mailbox.store.clone();
-                place.send(Uplinked { connection: mailbox.id, store, kind, payload, receipt });
+                place.send(Uplinked { connection: mailbox.id, store, kind, payload, trust: open.trust, receipt });
                 self.context.stats.messages_in.one();
                 Ok(())
             }

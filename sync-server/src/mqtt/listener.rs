@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::admission::Admission;
 use super::budget::Budget;
 use super::connection::{Context, serve};
-use super::limits::ListenerConfig;
+use super::limits::{Limits, ListenerConfig};
 use super::login::Authenticator;
 use super::router::{Goodbye, Router};
 use super::stats::{Counted, ListenerStats};
@@ -33,6 +33,23 @@ pub struct BindError {
     address: SocketAddr,
     #[source]
     source: io::Error,
+}
+
+/// What all ways in share: the bytes that may be on their way, and who is connected.
+#[derive(Debug, Clone)]
+pub struct Commons {
+    /// The way to stores that are connected here.
+    pub router: Router,
+    /// The listener's counters.
+    pub stats: Arc<ListenerStats>,
+    pub(crate) uplink_budget: Arc<Budget>,
+}
+
+impl Commons {
+    /// Nobody is connected, and nothing is used.
+    pub fn new(limits: &Limits) -> Self {
+        Self { router: Router::new(limits), stats: Arc::default(), uplink_budget: Budget::new(limits.uplink_bytes_max) }
+    }
 }
 
 /// A bound socket that waits to be run.
@@ -55,20 +72,24 @@ impl Listener {
         authenticator: Arc<dyn Authenticator>,
         ingress: mpsc::Sender<Uplinked>,
     ) -> Result<Self, BindError> {
+        let commons = Commons::new(&config.limits);
+        Self::bind_beside(config, authenticator, ingress, commons).await
+    }
+
+    /// The same, beside another way in with which it shares its budgets.
+    pub async fn bind_beside(
+        config: ListenerConfig,
+        authenticator: Arc<dyn Authenticator>,
+        ingress: mpsc::Sender<Uplinked>,
+        commons: Commons,
+    ) -> Result<Self, BindError> {
         let ListenerConfig { address, tls, limits } = config;
         let failed = |source| BindError { address, source };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        let stats = Arc::new(ListenerStats::default());
-        let context = Context {
-            authenticator,
-            ingress,
-            router: Router::new(&limits),
-            stats,
-            uplink_budget: Budget::new(limits.uplink_bytes_max),
-            tls: tls.map(TlsAcceptor::from),
-            limits,
-        };
+        let Commons { router, stats, uplink_budget } = commons;
+        let context =
+            Context { authenticator, ingress, router, stats, uplink_budget, tls: tls.map(TlsAcceptor::from), limits };
         Ok(Self { socket, address, context: Arc::new(context) })
     }
 

@@ -8,8 +8,26 @@ use pos_model::StoreId;
 
 /// Knows the stores' secrets. Asked once per connection, on the connection's task: it must answer from memory.
 pub trait Authenticator: Send + Sync + 'static {
-    /// The store that logs in with this name and secret.
-    fn verify(&self, username: &str, password: &[u8]) -> Result<StoreId, LoginRefused>;
+    /// The store that logs in with this name and password.
+    fn verify(&self, username: &str, password: &[u8]) -> Result<Verified, LoginRefused>;
+}
+
+/// A login that is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The store.
+    pub store: StoreId,
+    /// What its messages must bring along.
+    pub trust: Trust,
+}
+
+/// What makes a message the store's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The connection: its login was made with the secret itself, which nobody else holds.
+    Login,
+    /// The message: it must prove its store. The password is known to brokers, or a broker carried the message.
+    Proof,
 }
 
 /// Why a login is refused.
@@ -52,7 +70,7 @@ impl Login {
         }
     }
 
-    pub(crate) fn verify(&self, authenticator: &dyn Authenticator) -> Result<StoreId, LoginRefused> {
+    pub(crate) fn verify(&self, authenticator: &dyn Authenticator) -> Result<Verified, LoginRefused> {
         match (&self.username, &self.password) {
             (Some(username), Some(password)) => authenticator.verify(username, password),
             _ => Err(LoginRefused::BadUserNameOrPassword),

@@ -16,7 +16,7 @@
 
 mod acl;
 mod admission;
-mod budget;
+pub(crate) mod budget;
 mod connection;
 mod first_packet;
 pub mod limits;
@@ -34,10 +34,11 @@ mod uplink;
 
 pub use acl::Kind;
 pub use limits::{Limits, ListenerConfig};
-pub use listener::{BindError, Listener};
-pub use login::{Authenticator, LoginRefused};
+pub use listener::{BindError, Commons, Listener};
+pub use login::{Authenticator, LoginRefused, Trust, Verified};
 pub use mailbox::{Downlink, DownlinkQos};
 pub use router::{ConnectionId, Delivery, Goodbye, Router};
 pub use stats::{Counter, Gauge, ListenerStats};
 pub use tls::{TlsError, load_tls};
+pub(crate) use uplink::WayBack;
 pub use uplink::{Receipt, Refusal, Uplinked};

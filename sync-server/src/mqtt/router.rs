@@ -138,7 +138,7 @@ impl Router {
 
     /// Enters a connection that has just logged in, and ends the one it takes over from.
     pub(crate) fn register(&self, store: StoreId, client_id: String) -> Result<Registration, NoRoom> {
-        let id = ConnectionId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
+        let id = self.new_connection_id();
         let budget = Arc::clone(&self.shared.downlink_budget);
         let messages_max = self.shared.downlink_messages_max;
         let mut table = self.write();
@@ -159,6 +159,16 @@ impl Router {
         table.by_connection.insert(id, Arc::clone(&mailbox));
         table.by_store.entry(mailbox.store.clone()).or_default().push(Arc::clone(&mailbox));
         Ok(Registration { router: self.clone(), mailbox })
+    }
+
+    /// An id for a connection that is not this router's, as to a broker.
+    pub(crate) fn new_connection_id(&self) -> ConnectionId {
+        ConnectionId(self.shared.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What bounds the bytes that wait to be sent.
+    pub(crate) fn downlink_budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.shared.downlink_budget)
     }
 
     /// An id for a client that sent none; unique in this run, and told apart from the ids that clients choose.

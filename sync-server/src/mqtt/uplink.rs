@@ -1,27 +1,33 @@
-//! What the listener hands to the service: a message, and the receipt that answers it.
+//! What a way in hands to the service: a message, and the receipt that answers it.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_protocol_core::mqtt::result_code::PubackReasonCode;
 use pos_model::StoreId;
+use protocol::proof::ProofKey;
+use protocol::topic;
 
 use super::acl::Kind;
 use super::budget::Permit;
-use super::mailbox::{Downlink, Mailbox};
+use super::login::Trust;
+use super::mailbox::{Downlink, DownlinkQos, Mailbox};
 use super::router::{ConnectionId, Delivery, Router};
+use crate::broker::{Seat, Voice};
 
 /// A message from a store, as it was published.
 #[derive(Debug)]
 pub struct Uplinked {
     /// The connection it came by; answers go there.
     pub connection: ConnectionId,
-    /// The store that logged in on that connection. The topic named the same one.
+    /// The store that the topic names. At the listener it is the one that logged in.
     pub store: StoreId,
     /// The last level of the topic.
     pub kind: Kind,
     /// The payload, untouched.
     pub payload: Bytes,
+    /// What makes the message that store's.
+    pub trust: Trust,
     /// To be resolved when the message's fate is durable.
     pub receipt: Receipt,
 }
@@ -53,21 +59,52 @@ impl Refusal {
 /// The right to answer one publish, once. It also holds the message's share of the byte budget: keep it as long as the
 /// payload.
 ///
-/// The PUBACK leaves when every earlier publish of the connection has been answered, too. Dropped without an answer,
-/// the client never gets one; a store then repeats after its timeout, but each such gap uses up the client's window,
-/// so the listener ends a connection that has collected many. To say "not now", prefer [`Receipt::refuse`]. All
+/// By the listener, the PUBACK leaves when every earlier publish of the connection has been answered, too. Dropped without
+/// an answer, the client never gets one; a store then repeats after its timeout, but each such gap uses up the client's
+/// window, so the listener ends a connection that has collected many. To say "not now", prefer [`Receipt::refuse`]. All
 /// methods do nothing beyond their delivery result for a publish of QoS 0 or when the connection has ended.
+///
+/// By a broker there is one PUBACK for every outcome, see [`crate::broker`].
 #[derive(Debug)]
 pub struct Receipt {
-    mailbox: Arc<Mailbox>,
-    router: Router,
-    slot: Option<u64>,
-    _permit: Permit,
+    way: Way,
+    answer_key: Option<ProofKey>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Listener { mailbox: Arc<Mailbox>, router: Router, slot: Option<u64>, _permit: Permit },
+    Broker(Seat),
 }
 
 impl Receipt {
     pub(crate) fn new(mailbox: Arc<Mailbox>, router: Router, slot: Option<u64>, permit: Permit) -> Self {
-        Self { mailbox, router, slot, _permit: permit }
+        Self { way: Way::Listener { mailbox, router, slot, _permit: permit }, answer_key: None }
+    }
+
+    pub(crate) fn by_broker(seat: Seat) -> Self {
+        Self { way: Way::Broker(seat), answer_key: None }
+    }
+
+    /// Says what the answer is to be proven with, if the message was proven.
+    pub(crate) fn prove_answer_with(&mut self, key: Option<ProofKey>) {
+        self.answer_key = key;
+    }
+
+    /// Adds the proof to a sealed answer, if the message was proven.
+    pub(crate) fn prove_answer(&self, answer: &mut Vec<u8>) {
+        if let Some(key) = &self.answer_key {
+            key.prove(answer);
+        }
+    }
+
+    /// How its store is told something later that it has not asked for.
+    pub(crate) fn way_back(&self) -> WayBack {
+        let by_broker = match &self.way {
+            Way::Listener { .. } => None,
+            Way::Broker(seat) => Some(seat.voice()),
+        };
+        WayBack { by_broker, key: self.answer_key }
     }
 
     /// PUBACK with success: the message is durable.
@@ -88,22 +125,55 @@ impl Receipt {
     }
 
     fn decide(&mut self, code: PubackReasonCode, message: Option<Downlink<'_>>) -> Delivery {
-        let slot = self.slot.take();
-        if slot.is_none() && message.is_none() {
-            return Delivery::Queued;
+        match &mut self.way {
+            Way::Listener { mailbox, router, slot, .. } => {
+                let slot = slot.take();
+                if slot.is_none() && message.is_none() {
+                    return Delivery::Queued;
+                }
+                let delivery = mailbox.decide(slot, code, message);
+                match (delivery, message) {
+                    (Delivery::NotSubscribed, Some(message)) => router.send_beside(mailbox, message),
+                    _ => delivery,
+                }
+            }
+            Way::Broker(seat) => seat.settle(code == PubackReasonCode::Success, message),
         }
-        let delivery = self.mailbox.decide(slot, code, message);
-        match (delivery, message) {
-            (Delivery::NotSubscribed, Some(message)) => self.router.send_beside(&self.mailbox, message),
-            _ => delivery,
+    }
+}
+
+/// The way by which a store was heard.
+#[derive(Debug, Clone)]
+pub(crate) struct WayBack {
+    by_broker: Option<Voice>,
+    key: Option<ProofKey>,
+}
+
+impl WayBack {
+    /// Sends a sealed message, with the proof that the store's own messages have. Whether it arrives nobody knows.
+    pub(crate) fn tell(&self, router: &Router, store: &StoreId, mut sealed: Vec<u8>) {
+        if let Some(key) = &self.key {
+            key.prove(&mut sealed);
+        }
+        let payload = Bytes::from(sealed);
+        match &self.by_broker {
+            None => {
+                router.send_to_store(store, &payload, DownlinkQos::AtMostOnce);
+            }
+            Some(voice) => {
+                let topic = topic::downlink(store);
+                voice.say(Downlink { topic: &topic, payload: &payload, qos: DownlinkQos::AtMostOnce });
+            }
         }
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.mailbox.abandon(slot);
+        if let Way::Listener { mailbox, slot, .. } = &mut self.way
+            && let Some(slot) = slot.take()
+        {
+            mailbox.abandon(slot);
         }
     }
 }

@@ -11,8 +11,8 @@ use mqtt_protocol_core::mqtt::packet::v5_0::{Connect, Publish, Subscribe};
 use mqtt_protocol_core::mqtt::packet::{Property, Qos, SubEntry, SubOpts};
 use pos_model::StoreId;
 use sync_server::mqtt::{
-    Authenticator, Downlink, DownlinkQos, Limits, Listener, ListenerConfig, ListenerStats, LoginRefused, Router,
-    Uplinked,
+    Authenticator, Downlink, DownlinkQos, Limits, Listener, ListenerConfig, ListenerStats, LoginRefused, Router, Trust,
+    Uplinked, Verified,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,13 +27,13 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 struct Secrets;
 
 impl Authenticator for Secrets {
-    fn verify(&self, username: &str, password: &[u8]) -> Result<StoreId, LoginRefused> {
+    fn verify(&self, username: &str, password: &[u8]) -> Result<Verified, LoginRefused> {
         if username == "revoked" {
             return Err(LoginRefused::Revoked);
         }
         let store = StoreId::new(username).map_err(|_| LoginRefused::BadUserNameOrPassword)?;
         if password == format!("secret-{username}").as_bytes() {
-            Ok(store)
+            Ok(Verified { store, trust: Trust::Login })
         } else {
             Err(LoginRefused::BadUserNameOrPassword)
         }

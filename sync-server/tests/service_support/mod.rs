@@ -68,6 +68,11 @@ impl Centre {
         timeout(DEADLINE, self.task).await.expect("stops in time").expect("without a panic").expect("without an error");
     }
 
+    /// Where stores connect.
+    pub fn mqtt(&self) -> SocketAddr {
+        self.addresses.mqtt.expect("it listens")
+    }
+
     /// The ledger's registry, as another process opens it.
     pub fn registry(&self) -> SqliteReader {
         SqliteReader::open_registry(&ledger_path(&self.data_dir)).expect("opens")
@@ -118,7 +123,7 @@ impl Centre {
     /// A store that has enrolled and logged in.
     pub async fn store(&self, store: &str) -> Store {
         let secret = self.enroll(store).await;
-        Store::connect(self.addresses.mqtt, store, &secret).await.expect("let in")
+        Store::connect(self.mqtt(), store, &secret).await.expect("let in")
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A real server process on a fresh folder; in this process, stores with the real `StoreSync` over real connections,
 //! whose events are encoded before the clock starts, as they are in an agent's outbox. The clock runs from the first
-//! connect until the last event is confirmed by an ack, so that every sale of the count is committed and answered.
+//! connect until the last event is confirmed by an ack, so that every sale of the count is committed and answered. The way
+//! in is the server's listener, or a real Mosquitto between the stores and the server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,11 +20,32 @@ use sync_server::ledger::{Claim, CodeHash, Registry, SecretHash, SqliteLedger, S
 
 use super::{Machine, Report, Round, backlog, bare, folder, peak_rss_kb, per_second};
 use crate::load::{LoadStore, Outbox, Progress, Target};
+use crate::mosquitto::Mosquitto;
 use crate::process::Server;
+
+/// The way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Via {
+    /// The server's own listener.
+    Listener,
+    /// A Mosquitto with the shipped configuration, on the same machine.
+    Mosquitto,
+}
+
+impl Via {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::Mosquitto => "mosquitto",
+        }
+    }
+}
 
 /// What to drain.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The way in.
+    pub via: Via,
     /// Stores, each with a connection of its own.
     pub stores: u64,
     /// Sales in the outbox of each.
@@ -41,6 +63,9 @@ const BARE_SALES_MAX: usize = 400_000;
 
 /// Sales in one database transaction of the bare run: what the server's own groups reach under this load.
 const BARE_SALES_PER_COMMIT: usize = 5_000;
+
+/// How long the server and the broker may take to find each other.
+const BROKER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// All stores connect from one address here, which the server would take for a flood.
 const SERVER_SETTINGS: &[(&str, &str)] =
@@ -76,7 +101,7 @@ pub fn run(settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<R
         rounds.push(Round { sales_per_s, bare_per_s });
     }
     let settings = json!({
-        "via": "listener", "into": "sqlite",
+        "via": settings.via.as_str(), "into": "sqlite",
         "stores": settings.stores, "sales_per_store": settings.sales_per_store, "batch": settings.batch,
         "rounds": settings.rounds, "seed": settings.seed,
         "ledger": "WAL, synchronous=FULL", "bare_sales_per_commit": BARE_SALES_PER_COMMIT,
@@ -98,8 +123,20 @@ fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::R
     std::fs::create_dir_all(&data).context("make the server's folder")?;
     let ledger = data.join("ledger.db");
     let stores = enroll(&ledger, settings)?;
-    let mut server = Server::start_with(&folder.join("server"), SERVER_SETTINGS)?;
-    let target = Target { mqtt: server.addresses().mqtt, started: Instant::now() };
+    let mut server_settings: Vec<_> =
+        SERVER_SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut mosquitto = match settings.via {
+        Via::Listener => None,
+        Via::Mosquitto => Some(Mosquitto::new(&folder.join("mosquitto"))?),
+    };
+    server_settings.extend(mosquitto.iter().flat_map(Mosquitto::server_settings));
+    let mut server = Server::start_with(&folder.join("server"), server_settings)?;
+    let mut mqtt = server.addresses().mqtt;
+    if let Some(mosquitto) = &mut mosquitto {
+        start_broker(mosquitto, &server)?;
+        mqtt = mosquitto.address();
+    }
+    let target = Target { mqtt, started: Instant::now() };
     let progress = Arc::new(Progress::default());
     let limits = StoreLimits { batch_events_max: settings.batch, ..StoreLimits::PRODUCTION };
     let events: u64 = outboxes.iter().map(|outbox| outbox.head().get()).sum();
@@ -110,6 +147,7 @@ fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::R
         for (index, ((store, secret), outbox)) in stores.into_iter().zip(outboxes).enumerate() {
             let seed = settings.seed ^ index as u64;
             let store = LoadStore::new(store, secret, outbox, limits.clone(), target, seed, Arc::clone(&progress));
+            let store = if settings.via == Via::Mosquitto { store.proving() } else { store };
             tasks.spawn_local(store.drain());
         }
         let watch = Arc::clone(&progress);
@@ -146,6 +184,32 @@ fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::R
         rss_kb,
         ledger,
     })
+}
+
+/// Starts the broker with the logins that the server has written, and waits until the server has subscribed.
+fn start_broker(mosquitto: &mut Mosquitto, server: &Server) -> anyhow::Result<()> {
+    let deadline = Instant::now() + BROKER_PATIENCE;
+    let wait = || {
+        std::thread::sleep(Duration::from_millis(20));
+        Instant::now() < deadline
+    };
+    while !mosquitto.passwords().is_file() {
+        ensure!(wait(), "the server did not write the logins for the broker");
+    }
+    mosquitto.start()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    // Another part may have chosen a provider before; either serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build().context("make an HTTP client")?;
+    loop {
+        let readiness: serde_json::Value = runtime
+            .block_on(async { http.get(server.url("/readyz")).send().await?.json().await })
+            .context("ask whether the server is ready")?;
+        if readiness["broker"] == true {
+            return Ok(());
+        }
+        ensure!(wait(), "the server did not subscribe at the broker: {readiness}");
+    }
 }
 
 /// Adds the stores to a fresh ledger as an enrolment would, a thousand times faster.

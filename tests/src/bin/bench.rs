@@ -52,8 +52,8 @@ enum Case {
     /// A backlog drained into the central ledger, beside bare prepared inserts of the same rows
     Drain {
         /// The way in
-        #[arg(long, default_value = "listener", value_parser = ["listener"])]
-        via: String,
+        #[arg(long, value_enum, default_value = "listener")]
+        via: drain::Via,
         /// The ledger
         #[arg(long, default_value = "sqlite", value_parser = ["sqlite"])]
         into: String,
@@ -127,11 +127,12 @@ fn run(case: Case) -> anyhow::Result<Report> {
             build_programs()?;
             counter::run(&counter::Settings { tills, seconds, rounds, backlog, z_sales }, &sales::command)
         }
-        Case::Drain { stores, batch, sales, seconds, rounds, seed, .. } => {
+        Case::Drain { via, stores, batch, sales, seconds, rounds, seed, .. } => {
             build_programs()?;
             let sales = seconds.map_or(sales, |seconds| seconds * 150_000);
             let sales_per_store = sales.div_ceil(stores.max(1));
-            drain::run(&drain::Settings { stores, sales_per_store, batch, rounds, seed }, &sales::templates(seed)?)
+            let settings = drain::Settings { via, stores, sales_per_store, batch, rounds, seed };
+            drain::run(&settings, &sales::templates(seed)?)
         }
         Case::Price { lines, promotions, seconds, rounds } => {
             price::run(&price::Settings { lines, promotions, seconds, rounds })

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant as Clock};
 use pos_model::{Stamp, StoreId};
 use protocol::envelope::{WIRE_BYTES_TARGET, open_downlink, seal_uplink};
 use protocol::latest::{Heartbeat, Hello, Mark, StoreHealth, Uplink, VERSION};
+use protocol::proof::{ProofKey, StoreKeys};
 use protocol::topic::{self, UplinkKind};
 use rumqttc::v5::mqttbytes::QoS;
 use sync_core::store::{Confirmed, Effect, Loss, Refusal, SendFailure, Sent, StoreSync};
@@ -45,6 +46,7 @@ pub struct Progress {
 pub struct LoadStore {
     store: StoreId,
     secret: String,
+    proof: Option<ProofKey>,
     outbox: Outbox,
     sync: StoreSync,
     target: Target,
@@ -80,7 +82,16 @@ impl LoadStore {
             heartbeat: topic::uplink(&store, UplinkKind::Heartbeat),
             downlink: topic::downlink(&store),
         };
-        Self { store, secret, outbox, sync, target, progress, socket: None, topics }
+        Self { store, secret, proof: None, outbox, sync, target, progress, socket: None, topics }
+    }
+
+    /// Has it log in and prove its messages as a store does that enrolled at a centre which knows proofs.
+    #[must_use]
+    pub fn proving(mut self) -> Self {
+        let keys = StoreKeys::of_secret(self.secret.as_bytes());
+        self.secret = keys.password();
+        self.proof = Some(keys.uplink);
+        self
     }
 
     /// Runs until every event of the outbox is confirmed. Returns the outbox.
@@ -199,7 +210,10 @@ impl LoadStore {
             }
             events = (events * WIRE_BYTES_TARGET / sealed.len() * 9 / 10).max(1);
         };
-        let (message, last) = sealed;
+        let (mut message, last) = sealed;
+        if let Some(key) = &self.proof {
+            key.prove(&mut message);
+        }
         let hash = self.outbox.hash_at(last).expect("the outbox holds what it just gave");
         self.progress.batches.fetch_add(1, Ordering::Relaxed);
         self.progress.batch_bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
@@ -217,7 +231,10 @@ impl LoadStore {
             Uplink::Batch(_) => &self.topics.batch,
             Uplink::Heartbeat(_) => &self.topics.heartbeat,
         };
-        let Ok(sealed) = seal_uplink(&self.store, message) else { return };
+        let Ok(mut sealed) = seal_uplink(&self.store, message) else { return };
+        if let Some(key) = &self.proof {
+            key.prove(&mut sealed);
+        }
         let Some(socket) = &mut self.socket else { return };
         if socket.publish(topic, qos, sealed).await.is_err() {
             self.lose(self.now());

@@ -90,7 +90,7 @@ fn t10_a_backlog_delivered_over_and_over() {
 }
 
 /// A batch out of the store's own outbox, made as the agent makes it.
-fn piece(agent: &Agent, store: &Identity, from: u64, events: u64) -> anyhow::Result<Vec<u8>> {
+pub(super) fn piece(agent: &Agent, store: &Identity, from: u64, events: u64) -> anyhow::Result<Vec<u8>> {
     let reader = Reader::open(&agent.database()).context("open the books")?;
     let view = reader.view();
     let epoch = view.epochs().context("read the epochs")?.first().context("the agent has run")?.epoch;

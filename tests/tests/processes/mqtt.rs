@@ -7,6 +7,7 @@ use std::time::Duration;
 use agent::identity::Identity;
 use anyhow::{Context, bail, ensure};
 use bytes::BytesMut;
+use protocol::proof::StoreKeys;
 use rumqttc::v5::mqttbytes::v5::{Connect, ConnectReturnCode, Login, Packet, PubAckReason, Publish};
 use rumqttc::v5::mqttbytes::{Error, QoS};
 use tests::process::Agent;
@@ -58,6 +59,19 @@ impl Client {
     /// As [`Client::log_in`], under a name of its own: several such connections stand side by side.
     pub(super) async fn log_in_as(server: SocketAddr, identity: &Identity, client_id: &str) -> anyhow::Result<Self> {
         let login = login_packet(identity.store_id.as_str(), &identity.secret, client_id, 60)?;
+        let (client, code) = Self::connect(server, &login).await?;
+        ensure!(code == ConnectReturnCode::Success, "the login was answered by {code:?}");
+        Ok(client)
+    }
+
+    /// Logs in as an agent does that proves its messages, at the listener or at a broker.
+    pub(super) async fn log_in_proving(
+        server: SocketAddr,
+        identity: &Identity,
+        client_id: &str,
+    ) -> anyhow::Result<Self> {
+        let password = StoreKeys::of_secret(identity.secret.as_bytes()).password();
+        let login = login_packet(identity.store_id.as_str(), &password, client_id, 60)?;
         let (client, code) = Self::connect(server, &login).await?;
         ensure!(code == ConnectReturnCode::Success, "the login was answered by {code:?}");
         Ok(client)

@@ -98,6 +98,8 @@ pub struct StoreSync {
     heartbeat_at: Option<Instant>,
     /// [`Effect::OpenEpoch`] was asked for, and what came of it is not known.
     leaving: bool,
+    /// Logins refused in a row.
+    refusals: u32,
     effects: VecDeque<Effect>,
 }
 
@@ -116,6 +118,7 @@ impl StoreSync {
             reconnect_spread_ms: 0,
             heartbeat_at: None,
             leaving: false,
+            refusals: 0,
             effects: VecDeque::new(),
             limits,
         }
@@ -316,6 +319,7 @@ impl StoreSync {
             return;
         }
         self.timeouts = 0;
+        self.refusals = 0;
         self.backoff.reset();
         self.server_epoch = Some(welcome.server_epoch);
         self.reconnect_spread_ms = u64::from(welcome.reconnect_spread_ms);
@@ -475,7 +479,11 @@ impl StoreSync {
     fn go_offline(&mut self, loss: Loss, now: Instant) {
         let was_connected = !matches!(self.state, State::Connecting { .. });
         let floor_ms = match loss {
-            Loss::LoginRefused => self.limits.refused_backoff_ms,
+            Loss::LoginRefused => {
+                let doubled = self.limits.refused_backoff_first_ms.saturating_mul(1 << self.refusals.min(32));
+                self.refusals = self.refusals.saturating_add(1);
+                doubled.min(self.limits.refused_backoff_ms)
+            }
             Loss::Network if was_connected => self.reconnect_spread_ms,
             Loss::Network => 0,
         };

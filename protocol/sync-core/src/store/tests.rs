@@ -410,3 +410,23 @@ fn more_epochs_than_one_question_holds_are_asked_about_in_turn() {
     }
     assert_eq!(asked, [2, 2, 1]);
 }
+
+#[test]
+fn a_login_that_is_refused_is_tried_again_soon_at_first() {
+    let mut sync = StoreSync::new(&[report(EPOCH, 1, 0)], StoreLimits::PRODUCTION, 1, AT);
+    let mut now = AT;
+    let mut waits_ms = Vec::new();
+    for _ in 0..200 {
+        sync.handle_timeout(now);
+        sync.handle_connection_lost(Loss::LoginRefused, now);
+        let (at, _) = sync.poll_timeout().expect("it tries again");
+        waits_ms.push(at.ms() - now.ms());
+        now = at;
+    }
+    let limits = StoreLimits::PRODUCTION;
+    assert!(waits_ms[0] <= limits.refused_backoff_first_ms, "{waits_ms:?}");
+    assert!(waits_ms[1] <= 2 * limits.refused_backoff_first_ms, "{waits_ms:?}");
+    let late = &waits_ms[10..];
+    assert!(late.iter().all(|wait_ms| *wait_ms <= limits.refused_backoff_ms), "{waits_ms:?}");
+    assert!(late.iter().sum::<u64>() / late.len() as u64 > limits.refused_backoff_ms / 3, "{waits_ms:?}");
+}
