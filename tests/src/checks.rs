@@ -44,6 +44,15 @@ pub fn at_the_end<'c>(
     Ok(())
 }
 
+/// Checks at the centre what holds at every moment.
+pub fn meanwhile(reference: &Reference, centre: &Connection, stores: &[StoreId]) -> Result<(), Violation> {
+    if rows(centre, "SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))?.is_empty() {
+        return Ok(());
+    }
+    parked_for_a_cause(reference, &parked(centre)?)?;
+    centre_balances(reference, centre, stores)
+}
+
 // ---- the centre ----
 
 /// Every event that the centre holds, with how often.
@@ -129,10 +138,7 @@ fn applied(centre: &Connection) -> Result<BTreeSet<Key>, Violation> {
 }
 
 /// Totals and stock at the centre are the sums over what is applied.
-pub fn centre_balances(reference: &Reference, centre: &Connection, stores: &[StoreId]) -> Result<(), Violation> {
-    if rows(centre, "SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))?.is_empty() {
-        return Ok(());
-    }
+fn centre_balances(reference: &Reference, centre: &Connection, stores: &[StoreId]) -> Result<(), Violation> {
     let mut totals: BTreeMap<(String, String), Sums> = BTreeMap::new();
     let mut stock: BTreeMap<(String, String, String, Way), i64> = BTreeMap::new();
     for key in &applied(centre)? {

@@ -207,7 +207,8 @@ fn a_defect_is_noticed() {
     check(Sabotage::AnswerBeforeCommit, &[Rule::Chain, Rule::Lost]);
     check(Sabotage::TrimUnconfirmed, &[Rule::Trimmed]);
     check(Sabotage::OutboxDamaged, &[Rule::Invented, Rule::AckAhead]);
-    check(Sabotage::SaleIdForgotten, &[Rule::Doubled, Rule::Refund]);
+    // What is not found under its id is sold again, or not given back.
+    check(Sabotage::SaleIdForgotten, &[Rule::Doubled, Rule::Answer, Rule::Refund]);
     check(Sabotage::CommandForgotten, &[Rule::Doubled, Rule::Answer]);
     check(Sabotage::ReturnsForgotten, &[Rule::Refund]);
     check(Sabotage::SaleOutsideShift, &[Rule::Report]);

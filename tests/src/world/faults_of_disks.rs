@@ -57,7 +57,7 @@ impl World {
                 self.centre.copies.remove(other);
             }
         }
-        crate::checks::centre_balances(&self.reference, self.centre.disk.look(), &self.stores)
+        crate::checks::meanwhile(&self.reference, self.centre.disk.look(), &self.stores)
     }
 
     fn knows(&self, faults: &[Fault]) -> bool {
