@@ -44,7 +44,10 @@ impl Reference {
                 _ => sold.day == day,
             };
             if !in_time {
-                objections.insert("void.too_late");
+                let opened = sold.shift_id.and_then(|shift_id| self.opening(agent, shift_id));
+                let elsewhere = opened.and_then(|opened| self.open_shift(agent, &opened.till_id));
+                let is_open = elsewhere.is_some_and(|open| Some(open.shift_id) == sold.shift_id);
+                objections.insert(if is_open { "void.other_till" } else { "void.too_late" });
             }
         }
         let mut lines = Vec::new();

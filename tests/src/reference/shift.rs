@@ -107,6 +107,29 @@ impl Reference {
         if open { Ok(opened) } else { Err(Objections::from(["shift.closed"])) }
     }
 
+    /// What is expected, with the number and the grand total that the centre has raised: a till whose disk was put back goes
+    /// on behind a report that was written before, and that it has forgotten.
+    pub fn raised_as(&self, expected: What, written: Option<&What>) -> What {
+        let What::ShiftClosed(mut report) = expected else { return expected };
+        if let Some(What::ShiftClosed(told)) = written
+            && told.z_no > report.z_no
+        {
+            let goes_on_behind = |what: &What| match what {
+                What::ShiftClosed(before) => {
+                    let is_before = before.till_id == told.till_id && before.z_no + 1 == told.z_no;
+                    is_before && before.grand_total_minor.1 == told.grand_total_minor.0
+                }
+                _ => false,
+            };
+            if self.facts.values().any(|fact| goes_on_behind(&fact.what)) {
+                let sold = report.grand_total_minor.1 - report.grand_total_minor.0;
+                report.z_no = told.z_no;
+                report.grand_total_minor = (told.grand_total_minor.0, told.grand_total_minor.0 + sold);
+            }
+        }
+        What::ShiftClosed(report)
+    }
+
     /// The report of a shift that is closed at this moment.
     pub(super) fn report(&self, agent: usize, shift: &ShiftOpened, counted_minor: i64) -> Report {
         let earlier: Vec<&Report> = self
@@ -122,7 +145,7 @@ impl Reference {
         let mut report = Report {
             shift_id: shift.shift_id,
             till_id: shift.till_id.clone(),
-            z_no: earlier.len() as u64 + 1,
+            z_no: earlier.last().map_or(0, |report| report.z_no) + 1,
             day: shift.day,
             sales: Turnover::default(),
             refunds: Turnover::default(),

@@ -52,7 +52,7 @@ fn death(step: Step, kind: Kind) -> &'static str {
 }
 
 /// Refusals that are worth seeing.
-const REFUSALS: [(&str, &str); 14] = [
+const REFUSALS: [(&str, &str); 15] = [
     ("day.closed", "day: closed before refused"),
     ("day.shift_open", "day: close with an open shift refused"),
     ("shift.open", "shift: amendment of an open shift refused"),
@@ -64,6 +64,7 @@ const REFUSALS: [(&str, &str); 14] = [
     ("refund.sale_unknown", "refund: sale unknown refused"),
     ("void.partly_refunded", "refund: void of a partly refunded sale refused"),
     ("void.too_late", "refund: void too late refused"),
+    ("void.other_till", "refund: void at another till refused"),
     ("shift.closed", "shift: closed till refused"),
     ("stock.item_counted_since", "count: overtaken by another one"),
     ("stock.count_item_not_begun", "count: item not begun refused"),

@@ -264,7 +264,7 @@ impl World {
             Err(objections) => {
                 return violated(rule, format!("machine {machine} did {asked:?} in spite of {objections:?}"));
             }
-            Ok(expected) => expected.map(|what| what.numbered_as(written)),
+            Ok(expected) => expected.map(|what| self.reference.raised_as(what.numbered_as(written), written)),
         };
         must(expected.as_ref() == written, rule, || {
             format!("machine {machine} was asked for {asked:?} and wrote {written:?}, expected {expected:?}")

@@ -247,6 +247,7 @@ impl Day<'_> {
         for item in ITEMS {
             let micro = |sums: &Used| sums.get(item).copied().unwrap_or_default();
             let (used, restocked) = (micro(&self.used), micro(&self.restocked));
+            ensure!(used > 0, "nothing of {item} was used");
             let added = DELIVERED * Quantity::MICRO_PER_UNIT + restocked;
             let view: StockItem = get(&self.store.http, &format!("{}/v1/stock/items/{item}", self.store.url)).await?;
             ensure!(view.on_hand.parse()?.micro() == added - used, "{view:?}: {added} added, {used} used");
@@ -320,7 +321,6 @@ fn used_by(quote: &Value) -> anyhow::Result<Used> {
             *used.entry(item_id.to_owned()).or_default() += quantity.parse()?.micro();
         }
     }
-    ensure!(!used.is_empty(), "nothing is used by {quote}");
     Ok(used)
 }
 

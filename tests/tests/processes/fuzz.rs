@@ -209,7 +209,7 @@ impl Till<'_> {
 async fn store(folder: &Path, more_config: &str) -> anyhow::Result<(Agent, StoreApi)> {
     let (printer_address, _) = printer().await?;
     let config = format!(
-        "{STORE_CONFIG}\ncurrency = \"CNY\"\n[[printer]]\nname = \"counter\"\naddress = \"tcp://{printer_address}\"\n\
+        "{STORE_CONFIG}\ncurrency = \"CNY\"\nown_prices = \"allow\"\n[[printer]]\nname = \"counter\"\naddress = \"tcp://{printer_address}\"\n\
          roles = [\"receipt\", \"label\", \"report\"]\n[[terminal]]\nname = \"counter\"\nkind = \"simulator\"\n"
     );
     let mut agent = Agent::new(&folder.join("store"), &config).with_http(more_config);
