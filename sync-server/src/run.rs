@@ -131,7 +131,7 @@ impl Service {
         let metrics = Arc::new(Metrics::new(&mut metrics_registry));
         let limits = &config.mqtt.limits;
         let (commons, broker) = (Commons::new(limits), BrokerSettings::of(&config.broker)?);
-        let by_broker = broker.as_ref().map_or(0, |settings| Broker::messages_max(settings, limits.uplink_bytes_max));
+        let by_broker = broker.as_ref().map_or(0, Broker::messages_max);
         let (sender, messages) = mpsc::channel(HANDED_OVER_MAX + by_broker);
         let tls = mqtt_tls.is_some();
         let server_login = broker.as_ref().and_then(|settings| settings.credentials.clone());

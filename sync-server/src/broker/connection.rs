@@ -2,8 +2,8 @@
 //!
 //! Rules that keep the library's known faults away, as at the agent's end:
 //! - One `EventLoop` per connection, thrown away on any error: its session state is never used again.
-//! - It is polled in a task of its own and under a timeout, because a flush into a dead connection has none. That task never
-//!   waits for anything else: a message has its place in the window and in the channel to the ingest, or is dropped.
+//! - It is polled in a task of its own and under a timeout, because a flush into a dead connection has none. That task waits
+//!   for nothing else but room in the window, and not for long; the channel to the ingest has a place for what the window has.
 //! - Subscribing is repeated for each connection, eight filters at a time, one question after the other; every granted code
 //!   is looked at.
 //! - Nothing is published with QoS 1, so no packet id is shared with a subscription and no publish can collide.
@@ -25,11 +25,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::limits::{
-    ANSWER_EXPIRY_S, CONNECT_TIMEOUT_S, FILTERS_PER_SUBSCRIBE, KEEP_ALIVE, PACKET_BYTES_MAX, POLL_TIMEOUT, REPLIES_MAX,
-    REQUESTS_MAX, SUBSCRIBE_TIMEOUT,
+    ANSWER_EXPIRY_S, CONNECT_TIMEOUT_S, FILTERS_PER_SUBSCRIBE, KEEP_ALIVE, PACKET_BYTES_MAX, POLL_TIMEOUT,
+    RECEIVE_MAXIMUM, REPLIES_MAX, REQUESTS_MAX, SUBSCRIBE_TIMEOUT,
 };
 use super::partitions::PartitionSet;
-use super::window::{NoSlot, Outgoing, Seat, Window};
+use super::window::{Outgoing, Room, Seat, Window};
 use super::{Phase, Shared, telemetry};
 use crate::mqtt::{Kind, Receipt, Trust, Uplinked};
 
@@ -50,8 +50,8 @@ pub(super) enum End {
     SubscriptionRefused(String),
     #[error("the broker does not answer a subscription")]
     NoReply,
-    #[error("the broker delivers more than was announced")]
-    Overrun,
+    #[error("the broker answers what it was not asked")]
+    Unasked,
     #[error("the connection's task ended")]
     Died,
 }
@@ -77,6 +77,7 @@ pub(super) struct Connection<'c> {
     pub(super) shared: &'c Arc<Shared>,
     /// The partitions that this connection serves, of those that are wanted.
     pub(super) share: PartitionSet,
+    pub(super) room: Arc<Room>,
     pub(super) wanted: watch::Receiver<PartitionSet>,
     pub(super) phase: watch::Receiver<Phase>,
 }
@@ -84,9 +85,9 @@ pub(super) struct Connection<'c> {
 impl Connection<'_> {
     /// Connects, consumes until it ends, and says why.
     pub(super) async fn carry(self) -> End {
-        let Self { index, shared, share, wanted, phase } = self;
+        let Self { index, shared, share, room, wanted, phase } = self;
         let (client, event_loop) = AsyncClient::new(options(index, shared), REQUESTS_MAX);
-        let window = Arc::new(Window::new(shared.receive_maximum, Arc::clone(&shared.downlink_budget)));
+        let window = Arc::new(Window::new(room, Arc::clone(&shared.downlink_budget)));
         let (replies, heard) = mpsc::channel(REPLIES_MAX);
         let reader = Reader { shared: Arc::clone(shared), window: Arc::clone(&window), replies };
         let mut poller = Aborted(tokio::spawn(poll(event_loop, reader)));
@@ -125,7 +126,7 @@ fn options(index: usize, shared: &Shared) -> MqttOptions {
         .set_outgoing_inflight_upper_limit(1)
         .set_manual_acks(true)
         .set_max_packet_size(Some(PACKET_BYTES_MAX))
-        .set_receive_maximum(Some(shared.receive_maximum))
+        .set_receive_maximum(Some(RECEIVE_MAXIMUM))
         .set_session_expiry_interval(Some(0));
     if let Some(credentials) = &settings.credentials {
         options.set_credentials(credentials.username.clone(), credentials.password.clone());
@@ -159,10 +160,10 @@ async fn poll(mut event_loop: EventLoop, reader: Reader) -> End {
             Ok(Ok(Event::Incoming(packet))) => packet,
         };
         let reply = match packet {
-            Packet::Publish(publish) => match reader.take(publish) {
-                Ok(()) => continue,
-                Err(end) => return end,
-            },
+            Packet::Publish(publish) => {
+                reader.take(publish).await;
+                continue;
+            }
             Packet::ConnAck(_) => Reply::Connected,
             Packet::SubAck(ack) => Reply::Subscribed(ack.return_codes),
             Packet::UnsubAck(_) => Reply::Unsubscribed,
@@ -171,7 +172,7 @@ async fn poll(mut event_loop: EventLoop, reader: Reader) -> End {
         };
         // One question is open at a time, so there is room, unless the broker answers what nobody asked.
         if reader.replies.try_send(reply).is_err() {
-            return End::Overrun;
+            return End::Unasked;
         }
     }
 }
@@ -192,28 +193,24 @@ struct Reader {
 }
 
 impl Reader {
-    fn take(&self, publish: Publish) -> Result<(), End> {
+    async fn take(&self, publish: Publish) {
         let stats = &self.shared.stats;
         // Once the server stops, the broker keeps what it delivers, and forgets it with the connection.
-        let Some(ingress) = self.shared.ingress() else { return Ok(()) };
+        let Some(ingress) = self.shared.ingress() else { return };
         let packet_id = (publish.qos != QoS::AtMostOnce).then_some(publish.pkid);
-        let slot = match self.window.open(packet_id) {
-            Ok(slot) => slot,
-            Err(NoSlot::Drop) => {
-                stats.overload.one();
-                return Ok(());
-            }
-            Err(NoSlot::Overrun) => return Err(End::Overrun),
+        let Some(place) = self.window.open(packet_id, publish.payload.len()).await else {
+            stats.overload.one();
+            return;
         };
         let name = String::from_utf8_lossy(&publish.topic);
         let addressed = topic::parse_uplink(&name).ok().filter(|_| !publish.retain);
         let Some((address, kind)) = addressed.and_then(|topic| Some((topic.store, Kind::new(topic.kind.as_str())?)))
         else {
             telemetry::misaddressed(stats, &name);
-            self.window.settle(slot, None);
-            return Ok(());
+            self.window.give_back(place);
+            return;
         };
-        let seat = Seat::new(Arc::clone(&self.window), slot, address.clone(), Arc::clone(&self.shared.presence));
+        let seat = Seat::new(Arc::clone(&self.window), place, address.clone(), Arc::clone(&self.shared.presence));
         let message = Uplinked {
             connection: self.shared.router.new_connection_id(),
             store: address,
@@ -229,7 +226,6 @@ impl Reader {
         } else {
             stats.overload.one();
         }
-        Ok(())
     }
 }
 

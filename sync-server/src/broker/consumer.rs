@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::connection::{Connection, End};
-use super::limits::{BACKOFF, STOOD_WELL};
+use super::limits::{BACKOFF, ROOM_PATIENCE, STOOD_WELL};
 use super::partitions::PartitionSet;
+use super::window::Room;
 use super::{Phase, Shared, telemetry};
 
 /// One of the connections, over all its generations.
@@ -18,6 +19,7 @@ pub(super) struct Consumer {
     index: usize,
     shared: Arc<Shared>,
     share: PartitionSet,
+    room: Arc<Room>,
     wanted: watch::Receiver<PartitionSet>,
     phase: watch::Receiver<Phase>,
 }
@@ -30,7 +32,8 @@ impl Consumer {
         phase: watch::Receiver<Phase>,
     ) -> Self {
         let share = PartitionSet::share(index, shared.settings.connections);
-        Self { index, shared, share, wanted, phase }
+        let room = Arc::new(Room::new(shared.window_bytes, ROOM_PATIENCE));
+        Self { index, shared, share, room, wanted, phase }
     }
 
     /// Connects again and again until the link leaves.
@@ -43,6 +46,7 @@ impl Consumer {
                 index: self.index,
                 shared: &self.shared,
                 share: self.share,
+                room: Arc::clone(&self.room),
                 wanted: self.wanted.clone(),
                 phase: self.phase.clone(),
             };

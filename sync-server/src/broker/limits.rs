@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use protocol::envelope::WIRE_BYTES_MAX;
 
+use crate::mqtt::limits::MESSAGE_OVERHEAD_BYTES;
+
 /// Connections to the broker. Each is one task that reads and writes in turn.
 pub const CONNECTIONS_MAX: usize = 64;
 
@@ -34,8 +36,19 @@ pub(super) const REQUESTS_MAX: usize = 64;
 /// Answers of the broker to subscriptions that wait to be looked at; one question is open at a time.
 pub(super) const REPLIES_MAX: usize = 8;
 
-/// The largest Receive Maximum of a connection: the stores send one batch at a time, so this is a batch of so many stores.
-const RECEIVE_MAXIMUM_MAX: usize = 512;
+/// Receive Maximum of a connection: messages of QoS 1 that the broker may have delivered and not seen acknowledged. A store
+/// has one batch on its way, so this is a batch of so many stores, and enough that none waits for the way there and back.
+pub(super) const RECEIVE_MAXIMUM: u16 = 512;
+
+/// Messages of QoS 0 that one connection holds: heartbeats, for which no broker knows a limit. One more is dropped.
+pub(super) const UNCONFIRMED_MAX: usize = 128;
+
+/// Messages that one connection holds.
+pub(super) const HELD_MAX: usize = RECEIVE_MAXIMUM as usize + UNCONFIRMED_MAX;
+
+/// How long a message of QoS 1 may wait for room before it is dropped. Half of a store's patience, and less than the silence
+/// after which a broker gives a connection up.
+pub(super) const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long an answer may wait in a broker, in seconds. The store asks again sooner.
 pub(super) const ANSWER_EXPIRY_S: u32 = 30;
@@ -49,32 +62,14 @@ pub(super) const STOOD_WELL: Duration = Duration::from_secs(10);
 /// How long the end of all connections may take at shutdown.
 pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The Receive Maximum of each connection: half of the byte budget holds all windows, each full of the largest messages.
-pub(super) fn receive_maximum(connections: usize, uplink_bytes_max: usize) -> u16 {
-    let fits = uplink_bytes_max / 2 / connections.max(1) / PACKET_BYTES_MAX as usize;
-    // A little more than a window must hold beside messages of QoS 0.
-    let messages = (fits * 4 / 5).clamp(1, RECEIVE_MAXIMUM_MAX);
-    u16::try_from(messages).unwrap_or(u16::MAX)
+/// Bytes of payload that one connection holds: all of them share half of the byte budget.
+pub(super) fn window_bytes(connections: usize, uplink_bytes_max: usize) -> usize {
+    uplink_bytes_max / 2 / connections.max(1)
 }
 
-/// Messages of QoS 0 that one connection holds: heartbeats, for which no broker knows a limit. One more is dropped.
-pub(super) fn unconfirmed_max(receive_maximum: u16) -> usize {
-    usize::from(receive_maximum).div_ceil(4)
-}
-
-/// Messages that one connection holds.
-pub(super) fn held_max(receive_maximum: u16) -> usize {
-    usize::from(receive_maximum) + unconfirmed_max(receive_maximum)
-}
-
-/// What full windows of the largest messages occupy.
-pub(super) fn window_bytes(connections: usize, receive_maximum: u16) -> usize {
-    connections * held_max(receive_maximum) * PACKET_BYTES_MAX as usize
-}
-
-/// Whether the windows of so many connections fit into a byte budget and leave some of it.
+/// Whether each of so many connections can hold a message of the largest size at least.
 pub fn fits(connections: usize, uplink_bytes_max: usize) -> bool {
-    window_bytes(connections, receive_maximum(connections, uplink_bytes_max)) < uplink_bytes_max
+    window_bytes(connections, uplink_bytes_max) >= PACKET_BYTES_MAX as usize + MESSAGE_OVERHEAD_BYTES
 }
 
 #[cfg(test)]
@@ -83,16 +78,11 @@ mod tests {
     use crate::mqtt::Limits;
 
     #[test]
-    fn windows_fit_into_half_of_the_budget() {
-        for connections in [1, 4, 64] {
-            let budget = Limits::standard().uplink_bytes_max;
-            let maximum = receive_maximum(connections, budget);
-            let bytes = window_bytes(connections, maximum);
-            assert!(bytes <= budget / 2 + connections * PACKET_BYTES_MAX as usize, "{connections}: {maximum}, {bytes}");
-        }
-        assert_eq!(receive_maximum(4, Limits::standard().uplink_bytes_max), 102);
-        // The least that can be configured still lets one message through on each connection.
-        assert_eq!(receive_maximum(4, 1 << 20), 1);
-        assert!(fits(4, 1 << 20) && !fits(64, 1 << 20));
+    fn windows_share_half_of_the_budget() {
+        let budget = Limits::standard().uplink_bytes_max;
+        assert_eq!(window_bytes(4, budget), 8 << 20);
+        assert!(fits(CONNECTIONS_MAX, budget));
+        // The least that can be configured still lets messages through on each connection.
+        assert!(fits(4, 1 << 20) && !fits(CONNECTIONS_MAX, 1 << 20));
     }
 }

@@ -10,10 +10,11 @@
 //! - *Refusals.* MQTT has a way to refuse a publish to its publisher, but none by which a consumer refuses a delivery. What is
 //!   refused here is therefore acknowledged and dropped: busy, unreadable, not proven, revoked, a ledger that failed. Left
 //!   unacknowledged it would occupy a place of the window for as long as the connection lives, and be delivered to nobody
-//!   else. The store hears nothing, and asks again when its own patience ends.
-//! - *Pressure stays in the broker.* A connection announces a Receive Maximum, so the broker holds back what is more. The
-//!   memory for a full window of the largest messages is taken from the byte budget of the ways in when the server starts:
-//!   what is delivered always has room, and the listener's share is its own however much comes by the broker.
+//!   else. The store hears nothing, and asks again when its own patience ends. So does the store of a message that found no room for too long.
+//! - *Pressure stays in the broker.* A connection announces a Receive Maximum, so the broker holds back what is more. Bytes it
+//!   cannot count, so a connection that holds as many as it may reads no further until some are settled. The memory for that
+//!   is taken from the byte budget of the ways in when the server starts: the broker has its half, and the listener's is its
+//!   own however much comes by the broker.
 //! - *A broker is not trusted.* It knows a store's password and could say anything in its name, so a message by this way must
 //!   prove its store ([`protocol::proof`]).
 //! - *Nobody waits for a broker.* One that is slow or dead holds up its own connections; answers for it wait in its windows.
@@ -89,18 +90,17 @@ pub(crate) struct Shared {
     presence: Arc<Presence>,
     stats: BrokerStats,
     settings: BrokerSettings,
-    /// Messages of QoS 1 that the broker may have delivered on one connection and not seen acknowledged.
-    receive_maximum: u16,
-    /// The memory for all windows, for as long as the link lives.
-    _window_bytes: Permit,
+    /// What one window may hold.
+    window_bytes: usize,
+    /// The memory for all of them, for as long as the link lives.
+    _memory: Permit,
 }
 
 impl Broker {
-    /// How many messages by the broker may be on their way into the ledger at a time, for a byte budget. The channel to the
-    /// ingest needs room for so many beside those of the listener.
-    pub fn messages_max(settings: &BrokerSettings, uplink_bytes_max: usize) -> usize {
-        let receive_maximum = limits::receive_maximum(settings.connections, uplink_bytes_max);
-        settings.connections * limits::held_max(receive_maximum)
+    /// How many messages by the broker may be on their way into the ledger at a time. The channel to the ingest needs room
+    /// for so many beside those of the listener.
+    pub fn messages_max(settings: &BrokerSettings) -> usize {
+        settings.connections * limits::HELD_MAX
     }
 
     /// Prepares the link. `uplink_bytes_max` is the size of the byte budget in `commons`, nothing of which may be in use.
@@ -110,9 +110,8 @@ impl Broker {
         commons: &Commons,
         ingress: mpsc::Sender<Uplinked>,
     ) -> Result<Self, SettingsError> {
-        let receive_maximum = limits::receive_maximum(settings.connections, uplink_bytes_max);
-        let window_bytes = limits::window_bytes(settings.connections, receive_maximum);
-        let window_bytes = commons.uplink_budget.take(window_bytes).ok_or(SettingsError::NoMemory)?;
+        let window_bytes = limits::window_bytes(settings.connections, uplink_bytes_max);
+        let memory = commons.uplink_budget.take(window_bytes * settings.connections).ok_or(SettingsError::NoMemory)?;
         let (wanted, _) = watch::channel(PartitionSet::ALL);
         let (phase, _) = watch::channel(Phase::Open);
         let connections = settings.connections;
@@ -123,8 +122,8 @@ impl Broker {
             presence: Arc::default(),
             stats: BrokerStats::new(connections),
             settings,
-            receive_maximum,
-            _window_bytes: window_bytes,
+            window_bytes,
+            _memory: memory,
         });
         let consumers = (0..connections)
             .map(|index| Consumer::new(index, Arc::clone(&shared), wanted.subscribe(), phase.subscribe()))

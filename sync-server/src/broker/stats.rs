@@ -18,7 +18,7 @@ pub struct BrokerStats {
     pub messages_out: Counter,
     /// Messages dropped: the topic is not that of a store, or the message was retained.
     pub misaddressed: Counter,
-    /// Heartbeats dropped: too many wait.
+    /// Messages dropped: there was no room for them in time.
     pub overload: Counter,
     connections: Mutex<Vec<ConnectionState>>,
 }

@@ -2,18 +2,24 @@
 //!
 //! Every message takes a slot. A slot is settled once, in any order; acknowledgements leave from the front as far as slots are
 //! settled, because MQTT wants them in the order of the deliveries (MQTT-4.6.0-2). The answer to a store does not wait for
-//! its turn. A slot holds its place until its acknowledgement has been taken out, so that a broker which does not read
-//! leaves no more behind than a window holds.
+//! its turn.
+//!
+//! The window is full while so many messages, or so many bytes of them, are not settled. A broker should not deliver more
+//! than the Receive Maximum; Mosquitto before 2.0.13 does, as soon as it has an acknowledgement, and no broker counts bytes.
+//! So whoever reads from the connection waits for room here, and TCP holds the rest back. What waited for too long is
+//! dropped, because its store has given it up. Bytes are counted over all connections of a consumer, one after the other:
+//! what came by one that was lost is still in memory until it is settled.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pos_model::StoreId;
 use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
-use super::limits::unconfirmed_max;
+use super::limits::{RECEIVE_MAXIMUM, UNCONFIRMED_MAX};
 use super::presence::Presence;
 use crate::mqtt::budget::{Budget, Permit};
 use crate::mqtt::limits::MESSAGE_OVERHEAD_BYTES;
@@ -23,9 +29,31 @@ use crate::mqtt::{Delivery, Downlink};
 pub(super) struct Window {
     contents: Mutex<Contents>,
     wake: Notify,
-    confirmed_max: usize,
-    unconfirmed_max: usize,
+    room: Arc<Room>,
     downlink_budget: Arc<Budget>,
+}
+
+/// The memory of a consumer, for all its connections.
+#[derive(Debug)]
+pub(super) struct Room {
+    budget: Arc<Budget>,
+    /// Signalled when a message was settled. Only the newest connection waits for it.
+    freed: Notify,
+    /// How long a message of QoS 1 waits for room before it is dropped.
+    patience: Duration,
+}
+
+impl Room {
+    pub(super) fn new(bytes_max: usize, patience: Duration) -> Self {
+        Self { budget: Budget::new(bytes_max), freed: Notify::new(), patience }
+    }
+}
+
+/// The place of a message that was taken in.
+#[derive(Debug)]
+pub(super) struct Place {
+    slot: u64,
+    permit: Permit,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +61,9 @@ struct Contents {
     slots: VecDeque<Slot>,
     /// The number of the first slot in the row; numbers count up from 0 over the life of the connection.
     first_slot: u64,
-    /// Slots of messages of QoS 0.
+    /// Messages of QoS 1 that are not settled.
+    confirmed: usize,
+    /// Messages of QoS 0 that are not settled.
     unconfirmed: usize,
     answers: VecDeque<Answer>,
     closed: bool,
@@ -63,24 +93,9 @@ pub(super) enum Outgoing {
     Answer(Answer),
 }
 
-/// Why there is no slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoSlot {
-    /// A message of QoS 0 too many.
-    Drop,
-    /// The broker delivered more than the Receive Maximum.
-    Overrun,
-}
-
 impl Window {
-    pub(super) fn new(receive_maximum: u16, downlink_budget: Arc<Budget>) -> Self {
-        Self {
-            contents: Mutex::default(),
-            wake: Notify::new(),
-            confirmed_max: receive_maximum.into(),
-            unconfirmed_max: unconfirmed_max(receive_maximum),
-            downlink_budget,
-        }
+    pub(super) fn new(room: Arc<Room>, downlink_budget: Arc<Budget>) -> Self {
+        Self { contents: Mutex::default(), wake: Notify::new(), room, downlink_budget }
     }
 
     /// The lock is held for a few pushes and pops, never across an await. A panic inside leaves nothing half done that
@@ -89,31 +104,36 @@ impl Window {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot for a message.
-    pub(super) fn open(&self, packet_id: Option<u16>) -> Result<u64, NoSlot> {
-        let mut contents = self.lock();
-        if packet_id.is_none() {
-            if contents.unconfirmed >= self.unconfirmed_max {
-                return Err(NoSlot::Drop);
+    /// Takes a place for a message; none if it is to be dropped: there is no room, for one of QoS 1 not even after the
+    /// patience of the [`Room`]. What is dropped is acknowledged in its turn.
+    pub(super) async fn open(&self, packet_id: Option<u16>, payload_bytes: usize) -> Option<Place> {
+        let bytes = payload_bytes + MESSAGE_OVERHEAD_BYTES;
+        let deadline = tokio::time::Instant::now() + self.room.patience;
+        loop {
+            if let Some(place) = self.lock().open(packet_id, bytes, &self.room.budget) {
+                return Some(place);
             }
-            contents.unconfirmed += 1;
-        } else if contents.slots.len() - contents.unconfirmed >= self.confirmed_max {
-            return Err(NoSlot::Overrun);
+            let packet_id = packet_id?;
+            if timeout_at(deadline, self.room.freed.notified()).await.is_err() {
+                self.lock().slots.push_back(Slot { packet_id: Some(packet_id), settled: true });
+                self.wake.notify_one();
+                return None;
+            }
         }
-        contents.slots.push_back(Slot { packet_id, settled: false });
-        Ok(contents.first_slot + contents.slots.len() as u64 - 1)
+    }
+
+    /// Settles a place at once: its message goes no further.
+    pub(super) fn give_back(&self, place: Place) {
+        self.settle(place.slot, None);
     }
 
     /// Settles a slot, and takes an answer in. Both do nothing when the connection has ended.
-    pub(super) fn settle(&self, slot: u64, answer: Option<Downlink<'_>>) -> Delivery {
+    fn settle(&self, slot: u64, answer: Option<Downlink<'_>>) -> Delivery {
         let mut contents = self.lock();
         if contents.closed {
             return Delivery::NotConnected;
         }
-        let index = slot.checked_sub(contents.first_slot).and_then(|index| usize::try_from(index).ok());
-        if let Some(slot) = index.and_then(|index| contents.slots.get_mut(index)) {
-            slot.settled = true;
-        }
+        contents.settle(slot);
         let delivery = answer.map_or(Delivery::Queued, |answer| self.put(&mut contents, answer));
         drop(contents);
         self.wake.notify_one();
@@ -150,9 +170,8 @@ impl Window {
         while let Some(Slot { packet_id, settled: true }) = contents.slots.front().copied() {
             contents.slots.pop_front();
             contents.first_slot += 1;
-            match packet_id {
-                Some(packet_id) => return Some(Outgoing::Ack(packet_id)),
-                None => contents.unconfirmed -= 1,
+            if let Some(packet_id) = packet_id {
+                return Some(Outgoing::Ack(packet_id));
             }
         }
         contents.answers.pop_front().map(Outgoing::Answer)
@@ -178,19 +197,44 @@ impl Voice {
     }
 }
 
+impl Contents {
+    fn open(&mut self, packet_id: Option<u16>, bytes: usize, budget: &Arc<Budget>) -> Option<Place> {
+        let (held, held_max) = match packet_id {
+            Some(_) => (&mut self.confirmed, usize::from(RECEIVE_MAXIMUM)),
+            None => (&mut self.unconfirmed, UNCONFIRMED_MAX),
+        };
+        if *held >= held_max {
+            return None;
+        }
+        let permit = budget.take(bytes)?;
+        *held += 1;
+        self.slots.push_back(Slot { packet_id, settled: false });
+        Some(Place { slot: self.first_slot + self.slots.len() as u64 - 1, permit })
+    }
+
+    fn settle(&mut self, slot: u64) {
+        let index = slot.checked_sub(self.first_slot).and_then(|index| usize::try_from(index).ok());
+        let Some(slot) = index.and_then(|index| self.slots.get_mut(index)) else { return };
+        if !std::mem::replace(&mut slot.settled, true) {
+            let held = if slot.packet_id.is_some() { &mut self.confirmed } else { &mut self.unconfirmed };
+            *held -= 1;
+        }
+    }
+}
+
 /// The right to settle one message. Dropped without that, the message is settled without an answer.
 #[derive(Debug)]
 pub(crate) struct Seat {
     window: Arc<Window>,
     /// None once it is settled.
-    slot: Option<u64>,
+    place: Option<Place>,
     store: StoreId,
     presence: Arc<Presence>,
 }
 
 impl Seat {
-    pub(super) fn new(window: Arc<Window>, slot: u64, store: StoreId, presence: Arc<Presence>) -> Self {
-        Self { window, slot: Some(slot), store, presence }
+    pub(super) fn new(window: Arc<Window>, place: Place, store: StoreId, presence: Arc<Presence>) -> Self {
+        Self { window, place: Some(place), store, presence }
     }
 
     /// By which its store is told something later.
@@ -200,19 +244,21 @@ impl Seat {
 
     /// Settles it; `accepted` if the store may be said to have been heard.
     pub(crate) fn settle(&mut self, accepted: bool, answer: Option<Downlink<'_>>) -> Delivery {
-        let Some(slot) = self.slot.take() else { return Delivery::NotConnected };
+        let Some(Place { slot, permit }) = self.place.take() else { return Delivery::NotConnected };
         if accepted {
             self.presence.note(&self.store, Instant::now());
         }
-        self.window.settle(slot, answer)
+        let delivery = self.window.settle(slot, answer);
+        // Whoever waits for room must find it.
+        drop(permit);
+        self.window.room.freed.notify_one();
+        delivery
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.window.settle(slot, None);
-        }
+        self.settle(false, None);
     }
 }
 
@@ -221,8 +267,36 @@ mod tests {
     use super::*;
     use crate::mqtt::DownlinkQos;
 
-    fn window(receive_maximum: u16) -> Arc<Window> {
-        Arc::new(Window::new(receive_maximum, Budget::new(10_000)))
+    /// What each message here occupies.
+    const BYTES: usize = 1_000;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    /// Longer than anything here takes; reached only by a failure.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// A window with room for so many messages.
+    fn window(messages: usize, patience: Duration) -> Arc<Window> {
+        Arc::new(Window::new(Arc::new(Room::new(messages * BYTES, patience)), Budget::new(10_000)))
+    }
+
+    async fn open(window: &Arc<Window>, packet_id: Option<u16>) -> Option<Seat> {
+        let place = window.open(packet_id, BYTES - MESSAGE_OVERHEAD_BYTES).await?;
+        Some(Seat::new(Arc::clone(window), place, StoreId::new("s").expect("valid"), Arc::default()))
+    }
+
+    async fn open_all(window: &Arc<Window>, packet_ids: std::ops::RangeInclusive<u16>) -> Vec<Seat> {
+        let mut seats = Vec::new();
+        for packet_id in packet_ids {
+            seats.push(open(window, Some(packet_id)).await.expect("room"));
+        }
+        seats
+    }
+
+    static PAYLOAD: Bytes = Bytes::from_static(b"x");
+
+    fn answer() -> Downlink<'static> {
+        Downlink { topic: "bw1/d/s", payload: &PAYLOAD, qos: DownlinkQos::AtMostOnce }
     }
 
     /// The packet ids that leave; 0 for an answer.
@@ -231,77 +305,93 @@ mod tests {
         std::iter::from_fn(|| window.take()).map(id).collect()
     }
 
-    #[test]
-    fn acknowledgements_leave_in_the_order_of_the_deliveries() {
-        let window = window(4);
-        let slots: Vec<u64> = (1..=4).map(|id| window.open(Some(id)).expect("room")).collect();
-        let payload = Bytes::from_static(b"x");
-        let answer = Downlink { topic: "bw1/d/s", payload: &payload, qos: DownlinkQos::AtMostOnce };
-        assert_eq!(window.settle(slots[1], Some(answer)), Delivery::Queued);
+    #[tokio::test]
+    async fn acknowledgements_leave_in_the_order_of_the_deliveries() {
+        let window = window(4, SHORT);
+        let mut seats = open_all(&window, 1..=4).await;
+        assert_eq!(seats[1].settle(true, Some(answer())), Delivery::Queued);
         assert_eq!(leaving(&window), [0], "the answer waits for nobody");
-        window.settle(slots[0], None);
+        seats[0].settle(true, None);
         assert_eq!(leaving(&window), [1, 2]);
-        window.settle(slots[3], None);
+        drop(seats.remove(3));
         assert!(leaving(&window).is_empty());
-        window.settle(slots[2], None);
-        window.settle(slots[2], None);
+        drop(seats);
         assert_eq!(leaving(&window), [3, 4]);
     }
 
-    #[test]
-    fn a_window_has_an_end() {
-        let window = window(4);
-        let slots: Vec<u64> = (1..=4).map(|id| window.open(Some(id)).expect("room")).collect();
-        assert_eq!(window.open(Some(5)), Err(NoSlot::Overrun));
-        let heartbeat = window.open(None).expect("heartbeats have their own room");
-        assert_eq!(window.open(None), Err(NoSlot::Drop));
-        for slot in slots {
-            window.settle(slot, None);
+    #[tokio::test]
+    async fn what_finds_no_room_in_time_is_dropped_in_its_turn() {
+        let window = window(5, SHORT);
+        let seats = open_all(&window, 1..=4).await;
+        let heartbeat = open(&window, None).await.expect("room");
+        assert!(open(&window, None).await.is_none(), "a heartbeat waits for nothing");
+        assert!(open(&window, Some(5)).await.is_none());
+        assert!(leaving(&window).is_empty(), "the acknowledgement of what was dropped waits for its turn");
+        drop((seats, heartbeat));
+        assert_eq!(leaving(&window), [1, 2, 3, 4, 5]);
+        assert!(open(&window, None).await.is_some());
+        open_all(&window, 6..=10).await;
+    }
+
+    #[tokio::test]
+    async fn messages_are_counted_too() {
+        let window = window(10_000, SHORT);
+        let _seats = open_all(&window, 1..=RECEIVE_MAXIMUM).await;
+        assert!(open(&window, Some(1_000)).await.is_none());
+        let mut heartbeats = Vec::new();
+        for _ in 0..UNCONFIRMED_MAX {
+            heartbeats.push(open(&window, None).await.expect("heartbeats have their own number"));
         }
-        assert_eq!(window.open(Some(5)), Err(NoSlot::Overrun), "what is not written keeps its place");
-        assert_eq!(leaving(&window), [1, 2, 3, 4]);
-        window.settle(heartbeat, None);
-        assert!(leaving(&window).is_empty());
-        assert!(window.open(None).is_ok() && window.open(Some(5)).is_ok());
+        assert!(open(&window, None).await.is_none());
     }
 
-    #[test]
-    fn a_seat_that_is_dropped_gives_its_place_back() {
-        let window = window(4);
+    #[tokio::test]
+    async fn a_message_waits_for_room_also_behind_a_lost_connection() {
+        let room = Arc::new(Room::new(2 * BYTES, LONG));
+        let lost = Arc::new(Window::new(Arc::clone(&room), Budget::new(10_000)));
+        let of_lost = open_all(&lost, 1..=2).await;
+        lost.close();
+        let window = Arc::new(Window::new(room, Budget::new(10_000)));
+        let waiting = tokio::spawn({
+            let window = Arc::clone(&window);
+            async move { open(&window, Some(1)).await }
+        });
+        tokio::time::sleep(SHORT).await;
+        assert!(!waiting.is_finished(), "what came by the lost connection is still in memory");
+        drop(of_lost);
+        assert!(waiting.await.expect("no panic").is_some());
+        assert_eq!(leaving(&window), [1]);
+    }
+
+    #[tokio::test]
+    async fn only_who_was_accepted_was_heard() {
+        let window = window(4, SHORT);
         let presence = Arc::new(Presence::default());
-        let store = StoreId::new("s").expect("valid");
-        let seat = |packet_id| {
-            let slot = window.open(Some(packet_id)).expect("room");
-            Seat::new(Arc::clone(&window), slot, store.clone(), Arc::clone(&presence))
-        };
-        let heard = || presence.heard_within(std::time::Duration::from_secs(60), Instant::now());
-        drop(seat(1));
-        seat(2).settle(false, None);
-        assert!(heard().is_empty());
-        seat(3).settle(true, None);
-        assert_eq!((leaving(&window), heard()), (vec![1, 2, 3], vec![store.clone()]));
+        let heard = || presence.heard_within(LONG, Instant::now()).len();
+        for (accepted, count) in [(false, 0), (true, 1)] {
+            let mut seat = open(&window, Some(1)).await.expect("room");
+            seat.presence = Arc::clone(&presence);
+            seat.settle(accepted, None);
+            assert_eq!(heard(), count);
+        }
     }
 
-    #[test]
-    fn a_closed_window_takes_nothing_and_holds_nothing() {
-        let window = window(4);
-        let slot = window.open(Some(1)).expect("room");
-        let payload = Bytes::from_static(b"x");
-        let answer = Downlink { topic: "t", payload: &payload, qos: DownlinkQos::AtMostOnce };
-        window.settle(slot, Some(answer));
+    #[tokio::test]
+    async fn a_closed_window_takes_nothing_and_holds_nothing() {
+        let window = window(4, SHORT);
+        let mut seats = open_all(&window, 1..=2).await;
+        seats[0].settle(true, Some(answer()));
         window.close();
         assert_eq!(window.downlink_budget.used(), 0);
-        assert_eq!(window.settle(slot, Some(answer)), Delivery::NotConnected);
-        assert!(leaving(&window).is_empty());
+        assert_eq!(seats[1].settle(true, Some(answer())), Delivery::NotConnected);
+        assert_eq!((leaving(&window), window.room.budget.used()), (vec![], 0));
     }
 
-    #[test]
-    fn answers_without_room_are_dropped() {
-        let window = Arc::new(Window::new(4, Budget::new(10)));
-        let slot = window.open(Some(1)).expect("room");
-        let payload = Bytes::from_static(b"x");
-        let answer = Downlink { topic: "t", payload: &payload, qos: DownlinkQos::AtMostOnce };
-        assert_eq!(window.settle(slot, Some(answer)), Delivery::Overflow);
+    #[tokio::test]
+    async fn answers_without_room_are_dropped() {
+        let window = Arc::new(Window::new(Arc::new(Room::new(BYTES, SHORT)), Budget::new(10)));
+        let mut seat = open(&window, Some(1)).await.expect("room");
+        assert_eq!(seat.settle(true, Some(answer())), Delivery::Overflow);
         assert_eq!(leaving(&window), [1]);
     }
 }

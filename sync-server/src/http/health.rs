@@ -231,7 +231,7 @@ impl Collector for BrokerCollector {
             ("broker_received_messages", "Messages handed to the service", &stats.messages_in),
             ("broker_sent_messages", "Answers handed to the broker", &stats.messages_out),
             ("broker_misaddressed_messages", "Dropped: the topic is not that of a store", &stats.misaddressed),
-            ("broker_overloaded_messages", "Dropped: too many heartbeats wait", &stats.overload),
+            ("broker_overloaded_messages", "Dropped: no room in time", &stats.overload),
         ] {
             let value = ConstCounter::new(counter.get());
             value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;

@@ -107,6 +107,11 @@ impl Reference {
         if open { Ok(opened) } else { Err(Objections::from(["shift.closed"])) }
     }
 
+    /// Whether a till of this id was ever closed, on whatever disk.
+    pub(super) fn has_reported(&self, till_id: &TillId) -> bool {
+        self.facts.values().any(|fact| matches!(&fact.what, What::ShiftClosed(report) if report.till_id == *till_id))
+    }
+
     /// What is expected, with the number and the grand total that the centre has raised: a till whose disk was put back goes
     /// on behind a report that was written before, and that it has forgotten.
     pub fn raised_as(&self, expected: What, written: Option<&What>) -> What {

@@ -1,7 +1,7 @@
 //! The link to a broker by itself, against a real Mosquitto: what it holds back, and which partitions it consumes.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use pos_model::StoreId;
@@ -18,9 +18,10 @@ use tokio::time::timeout;
 use super::mqtt::{Client, login_packet};
 use super::site::{PATIENCE, on_processes, until};
 
-/// The least memory that can be configured: six messages at a time.
+/// The least memory that can be configured. Half of it is room for so many messages of this size.
 const UPLINK_BYTES_MAX: usize = 1 << 20;
-const WINDOW: u64 = 6;
+const MESSAGE_BYTES: usize = 60_000;
+const WINDOW: u64 = 8;
 
 struct Scene {
     mosquitto: Mosquitto,
@@ -48,7 +49,7 @@ impl Scene {
             connections: 1,
         };
         let commons = Commons::new(&Limits { uplink_bytes_max: UPLINK_BYTES_MAX, ..Limits::standard() });
-        let (sender, messages) = mpsc::channel(Broker::messages_max(&settings, UPLINK_BYTES_MAX));
+        let (sender, messages) = mpsc::channel(Broker::messages_max(&settings));
         let broker = Broker::new(settings, UPLINK_BYTES_MAX, &commons, sender)?;
         let handle = broker.handle();
         let broker = broker.start();
@@ -79,32 +80,33 @@ impl Scene {
 }
 
 #[test]
-fn what_is_not_answered_stays_in_the_broker() {
+fn what_finds_no_room_waits_outside() {
     on_processes("broker-window", async |folder| {
         let mut scene = Scene::start(folder).await?;
-        for number in 0..20u8 {
-            let answer = scene.publish(&[number]).await?;
+        for number in 0..60u8 {
+            let answer = scene.publish(&[number; MESSAGE_BYTES]).await?;
             ensure!(answer == Some(PubAckReason::Success), "the broker answered {answer:?}");
         }
-        // The broker delivers a full window, and not one more until something of it is acknowledged.
-        let mut held = Vec::new();
-        for _ in 0..WINDOW {
-            held.push(scene.next().await?);
-        }
-        let more = timeout(Duration::from_millis(500), scene.messages.recv()).await;
-        ensure!(more.is_err() && scene.handle.stats().messages_in.get() == WINDOW, "more than the window came");
-        // Answered in the wrong order: the acknowledgements wait for the first.
-        let first = held.remove(0);
-        held.clear();
-        let more = timeout(Duration::from_millis(500), scene.messages.recv()).await;
-        ensure!(more.is_err(), "an acknowledgement overtook another");
-        first.receipt.accept();
-        let mut seen = WINDOW;
-        while seen < 20 {
+        let received = |scene: &Scene| scene.handle.stats().messages_in.get();
+        until("the window is full", PATIENCE, async || {
+            ensure!(received(&scene) == WINDOW, "{} messages came", received(&scene));
+            Ok(())
+        })
+        .await?;
+        // There are never more unsettled messages than the window holds, and none is lost or overtaken.
+        let mut held = VecDeque::new();
+        for number in 0..60u64 {
             let message = scene.next().await?;
-            ensure!(u64::from(message.payload[0]) == seen, "message {} came as number {seen}", message.payload[0]);
-            seen += 1;
+            ensure!(u64::from(message.payload[0]) == number, "message {} came as number {number}", message.payload[0]);
+            held.push_back(message);
+            let settled = number + 1 - held.len() as u64;
+            ensure!(received(&scene) - settled <= WINDOW, "{} are unsettled", received(&scene) - settled);
+            if held.len() as u64 == WINDOW {
+                held.pop_front();
+            }
         }
+        drop(held);
+        ensure!(scene.handle.stats().overload.get() == 0, "something was dropped");
         scene.broker.leave().await;
         Ok(())
     });
