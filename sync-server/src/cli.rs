@@ -80,6 +80,9 @@ pub enum Command {
     /// Events that could not be applied.
     #[command(subcommand, after_help = ending("breakwater-server parked list", ""))]
     Parked(ParkedCommand),
+    /// The months of which a ledger in PostgreSQL keeps sales.
+    #[command(subcommand, after_help = ending("breakwater-server months drop --before 2024-01", ""))]
+    Months(MonthsCommand),
     /// Compute every counter and hash again from the events, and compare.
     ///
     /// May run beside the service.
@@ -235,6 +238,36 @@ pub struct StoreRevokeArgs {
     /// How to print.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `months`.
+#[derive(Debug, Subcommand)]
+pub enum MonthsCommand {
+    /// List the months with their size on disk.
+    #[command(after_help = ending("breakwater-server months list", ""))]
+    List(Output),
+    /// Drop all months before one: their sales, lines, daily use of stock, and messages. It cannot be undone.
+    #[command(after_help = ending("breakwater-server months drop --before 2024-01", ""))]
+    Drop(DropArgs),
+}
+
+/// `months drop`.
+#[derive(Debug, Args)]
+pub struct DropArgs {
+    /// The first month that is kept, such as 2024-01.
+    #[arg(long, value_name = "YYYY-MM", value_parser = month)]
+    pub before: String,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// A month as text, if it is one.
+fn month(text: &str) -> Result<String, String> {
+    match format!("{text}-01").parse::<BusinessDate>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("is not a month such as 2024-01".to_owned()),
+    }
 }
 
 /// `broker ...`

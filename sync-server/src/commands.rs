@@ -15,8 +15,8 @@ use serde_json::json;
 use crate::backtest::Backtest;
 use crate::broker::{self, password_file};
 use crate::cli::{
-    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, Output, ParkedCommand, PriceArgs,
-    PriceBookCommand, Settings, StoreCommand, TotalsArgs,
+    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output, ParkedCommand,
+    PriceArgs, PriceBookCommand, Settings, StoreCommand, TotalsArgs,
 };
 use crate::config::{self, Config, ConfigError, Flags};
 use crate::credentials::Credentials;
@@ -24,8 +24,7 @@ use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
 use crate::ledger::{
-    Books, Claim, CodeHash, Ledger, ParkedFilter, PriceBooks, Registry, SqliteLedger, SqliteReader, TotalsFilter,
-    apply_all_parked,
+    Claim, CodeHash, LedgerError, LedgerHome, ParkedFilter, PostgresLedger, Reader, TotalsFilter, apply_all_parked,
 };
 use crate::run::{self, RunError, Service};
 use crate::{claim, price_books, telemetry};
@@ -92,6 +91,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(_) => print("the configuration is good")?,
         Command::Store(command) => store(&config, command)?,
         Command::Parked(command) => parked(&config, command)?,
+        Command::Months(command) => months(&config, command)?,
         Command::Broker(BrokerCommand::Passwords(args)) => broker_passwords(&config, args)?,
         Command::Totals(args) => totals(&config, args)?,
         Command::Backtest(args) => backtest(&config, args)?,
@@ -223,23 +223,32 @@ fn serve(config: Config, output: Output) -> anyhow::Result<()> {
 }
 
 /// The registry of a ledger that may not be there yet.
-fn registry(config: &Config) -> anyhow::Result<SqliteReader> {
-    let path = config.ledger_path();
-    if !path.exists() {
-        data_dir::make(&config.data_dir)?;
-        drop(SqliteLedger::open(&path, &config.ledger)?);
+fn registry(config: &Config) -> anyhow::Result<Box<dyn Reader + Send>> {
+    if let Some(file) = config.ledger.file() {
+        if !file.exists() {
+            data_dir::make(&config.data_dir)?;
+            drop(config.ledger.open()?);
+        }
+        return Ok(config.ledger.registry()?);
     }
-    Ok(SqliteReader::open_registry(&path)?)
+    match config.ledger.registry() {
+        Err(LedgerError::NoLedger) => {
+            drop(config.ledger.open()?);
+            Ok(config.ledger.registry()?)
+        }
+        registry => Ok(registry?),
+    }
 }
 
-fn books(config: &Config) -> anyhow::Result<SqliteReader> {
-    let path = config.ledger_path();
-    anyhow::ensure!(path.exists(), "there is no ledger in {}", config.data_dir.display());
-    Ok(SqliteReader::open(&path)?)
+fn books(config: &Config) -> anyhow::Result<Box<dyn Reader + Send>> {
+    if let Some(file) = config.ledger.file() {
+        anyhow::ensure!(file.exists(), "there is no ledger in {}", config.data_dir.display());
+    }
+    Ok(config.ledger.reader()?)
 }
 
 /// A mistyped id is an error, and not a store that sold nothing.
-fn known_store(books: &SqliteReader, store: Option<&StoreId>) -> anyhow::Result<()> {
+fn known_store(books: &dyn Reader, store: Option<&StoreId>) -> anyhow::Result<()> {
     let Some(store) = store else { return Ok(()) };
     anyhow::ensure!(books.store(store)?.is_some(), "there is no store {store}");
     Ok(())
@@ -247,7 +256,7 @@ fn known_store(books: &SqliteReader, store: Option<&StoreId>) -> anyhow::Result<
 
 fn broker_passwords(config: &Config, args: &BrokerPasswordsArgs) -> anyhow::Result<()> {
     let credentials = Credentials::default();
-    credentials.refresh(&registry(config)?)?;
+    credentials.refresh(&*registry(config)?)?;
     let (stores, server) = (credentials.passwords(), broker::Credentials::of(&config.broker)?);
     if args.plain {
         for (store, password) in &stores {
@@ -277,14 +286,13 @@ fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
                 code: CodeHash::of(claim::normalize(&code).as_bytes()),
                 expires_at_ms: now_ms.saturating_add(lifetime_ms),
             };
-            let ledger = config.ledger_path();
-            let is_first = !ledger.exists();
+            let is_first = config.ledger.file().is_some_and(|file| !file.exists());
             let new = registry(config)?.add_store(&args.store_id, args.name.as_deref(), claim, now_ms)?;
             if args.output.json {
                 return print(
                     &json!({
                         "store_id": args.store_id.as_str(), "claim_code": code,
-                        "expires_at_ms": claim.expires_at_ms, "new": new, "ledger": ledger.display().to_string(),
+                        "expires_at_ms": claim.expires_at_ms, "new": new, "ledger": config.ledger.to_string(),
                     })
                     .to_string(),
                 );
@@ -293,7 +301,7 @@ fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
             let what = if new { "added" } else { "has a new claim code" };
             print(&format!("store {} {what}\nclaim code: {code}   (once, within {hours} h)", args.store_id))?;
             if is_first {
-                let path = ledger.display();
+                let path = &config.ledger;
                 let _ = writeln!(
                     std::io::stderr(),
                     "note: there was no ledger yet, {path} is new. A service in another folder knows nothing of this store."
@@ -343,7 +351,7 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
         ParkedCommand::List(args) => {
             let filter = ParkedFilter { store: args.store.clone(), after: args.after, limit: args.limit };
             let books = books(config)?;
-            known_store(&books, args.store.as_ref())?;
+            known_store(&*books, args.store.as_ref())?;
             let events = books.parked(&filter)?;
             if args.output.json {
                 let events: Vec<_> = events.iter().map(http::parked_to_wire).collect();
@@ -359,9 +367,9 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
         }
         ParkedCommand::Apply(output) => {
             let _lock = data_dir::lock(&config.data_dir).map_err(RunError::from)?;
-            let mut ledger = SqliteLedger::open(&config.ledger_path(), &config.ledger)?;
+            let mut ledger = config.ledger.open()?;
             let mut said = Instant::now();
-            let done = apply_all_parked(&mut ledger, utc_ms, |progress| {
+            let done = apply_all_parked(&mut *ledger, utc_ms, |progress| {
                 if said.elapsed() >= PROGRESS_EVERY {
                     said = Instant::now();
                     let (looked_at, applied) = (progress.looked_at, progress.applied);
@@ -402,13 +410,41 @@ fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
     }
 }
 
+fn months(config: &Config, command: &MonthsCommand) -> anyhow::Result<()> {
+    let LedgerHome::Postgres(settings) = &config.ledger else {
+        anyhow::bail!("{} is a file, which is not kept by months", config.ledger);
+    };
+    let ledger = PostgresLedger::open(settings)?;
+    match command {
+        MonthsCommand::List(output) => {
+            let months = ledger.months()?;
+            if output.json {
+                let months: Vec<_> =
+                    months.iter().map(|one| json!({ "month": one.month, "bytes": one.bytes })).collect();
+                return print(&json!({ "months": months }).to_string());
+            }
+            let mut table = Table::new(["MONTH", "BYTES"]);
+            months.into_iter().for_each(|one| table.row([one.month, one.bytes.to_string()]));
+            table.print()
+        }
+        MonthsCommand::Drop(args) => {
+            let dropped = ledger.drop_months_before(&args.before)?;
+            if args.output.json {
+                let tables: Vec<_> = dropped.iter().map(|one| &one.table).collect();
+                return print(&json!({ "dropped": tables }).to_string());
+            }
+            dropped.iter().try_for_each(|one| print(&one.table))
+        }
+    }
+}
+
 fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {
     let filter = TotalsFilter { store: args.store.clone(), from: args.from, to: args.to, rows_max: None };
     if let (Some(from), Some(to)) = (args.from, args.to) {
         anyhow::ensure!(from <= to, "--from {from} lies behind --to {to}");
     }
     let books = books(config)?;
-    known_store(&books, args.store.as_ref())?;
+    known_store(&*books, args.store.as_ref())?;
     let days = books.totals(&filter)?;
     if args.output.json {
         return print(&serde_json::to_string(&http::totals_to_wire(&filter, days)).context("write JSON")?);
@@ -446,7 +482,7 @@ fn backtest(config: &Config, args: &BacktestArgs) -> anyhow::Result<()> {
         anyhow::ensure!(from <= to, "--from {from} lies behind --to {to}");
     }
     let books = books(config)?;
-    known_store(&books, store.as_ref())?;
+    known_store(&*books, store.as_ref())?;
     let filter = TotalsFilter { store: store.clone(), from: *from, to: *to, rows_max: None };
     let mut said = Instant::now();
     books.each_sale(&filter, &mut |store, sale| {

@@ -42,7 +42,7 @@ pub struct Changed {
 
 impl Credentials {
     /// Reads the registry if it has changed since the last time.
-    pub fn refresh(&self, registry: &impl Registry) -> Result<Changed, LedgerError> {
+    pub fn refresh(&self, registry: &dyn Registry) -> Result<Changed, LedgerError> {
         let version = registry.registry_version()?;
         if self.known.read().unwrap_or_else(PoisonError::into_inner).version == Some(version) {
             return Ok(Changed::default());

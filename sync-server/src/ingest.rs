@@ -400,10 +400,15 @@ fn commit(shared: &Shared, ledger: &mut dyn Ledger, group: Group, answers: &Sync
         Err(error) => shared.metrics.group_failed(group.jobs.len(), error),
     }
     let well = result.is_ok();
+    let went_back = ledger.went_back();
     shared.ledger_well.store(well, Ordering::Relaxed);
     let parked = result.as_ref().map_or_else(|_| Vec::new(), |outcomes| outcomes.iter().map(parked_of).collect());
     let effects = {
         let mut queue = shared.lock();
+        // Nothing that a store was told before holds any more; by another number it takes this for another run.
+        if went_back {
+            queue.sync.begin_anew();
+        }
         match result {
             Ok(outcomes) => {
                 queue.sync.handle_committed(outcomes, shared.now(), utc_ms());

@@ -6,7 +6,6 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use crate::http::{
     self, Api, ApiParts, ApiToken, Exporter, HttpLimits, ListenerUp, MqttAddress, Readers, SharedRegistry,
 };
 use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts, utc_ms};
-use crate::ledger::{LedgerError, SqliteLedger, SqliteReader, SqliteSettings, apply_all_parked};
+use crate::ledger::{Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
 use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
 use crate::telemetry::{self, Metrics};
@@ -120,12 +119,7 @@ impl Service {
         let http_tls = load(config.http.tls.as_ref())?;
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
-        let path = config.ledger_path();
-        let ledger = open_ledger(path.clone(), config.ledger.clone()).await?;
-        let registry = SqliteReader::open_registry(&path)?;
-        let readers = Readers::open(&path)?;
-        let credentials = Arc::new(Credentials::default());
-        credentials.refresh(&registry)?;
+        let Opened { ledger, registry, prices, readers, credentials } = open_ledger(config.ledger.clone()).await?;
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
         let metrics = Arc::new(Metrics::new(&mut metrics_registry));
@@ -157,12 +151,11 @@ impl Service {
 
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
-        let books = SqliteReader::open_registry(&path)?;
-        let prices = PriceWatch::start(books, Arc::clone(&metrics))
+        let prices = PriceWatch::start(prices, Arc::clone(&metrics))
             .map_err(|source| RunError::System("start the thread that prices again", source))?;
         let ingest = Ingest::start(IngestParts {
             messages,
-            ledger: Box::new(ledger),
+            ledger,
             limits: config.ingest.clone(),
             server_epoch: u64::from_le_bytes(random),
             credentials: Arc::clone(&credentials),
@@ -279,6 +272,15 @@ impl Service {
     }
 }
 
+/// The connections to the ledger.
+struct Opened {
+    ledger: Box<dyn Ledger>,
+    registry: Box<dyn Reader + Send>,
+    prices: Box<dyn PriceBooks + Send>,
+    readers: Readers,
+    credentials: Arc<Credentials>,
+}
+
 async fn broken(broker: &mut Option<RunningBroker>) {
     match broker {
         Some(broker) => broker.broken().await,
@@ -288,18 +290,21 @@ async fn broken(broker: &mut Option<RunningBroker>) {
 
 /// Opens the ledger and applies what an older program had parked because it did not know its kind. That is done before any
 /// store is let in, so that a store's older events are applied before its newer ones; the stores go on selling.
-async fn open_ledger(path: PathBuf, settings: SqliteSettings) -> Result<SqliteLedger, RunError> {
+async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
     let opened = tokio::task::spawn_blocking(move || {
-        let mut ledger = SqliteLedger::open(&path, &settings)?;
+        let mut ledger = home.open()?;
         let mut said = Instant::now();
-        let done = apply_all_parked(&mut ledger, utc_ms, |progress| {
+        let done = apply_all_parked(&mut *ledger, utc_ms, |progress| {
             if said.elapsed() >= PROGRESS_EVERY {
                 said = Instant::now();
                 telemetry::applying_parked(progress);
             }
         })?;
         telemetry::applied_parked(done);
-        Ok(ledger)
+        let registry = home.registry()?;
+        let credentials = Arc::new(Credentials::default());
+        credentials.refresh(&*registry)?;
+        Ok(Opened { ledger, registry, prices: home.registry()?, readers: Readers::open(&home)?, credentials })
     });
     opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }

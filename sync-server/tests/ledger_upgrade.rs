@@ -168,9 +168,9 @@ fn a_program_that_ends_between_two_steps_goes_on_where_it_was() {
 fn of_schema_2() -> Connection {
     let connection = Connection::open_in_memory().expect("opens");
     for sql in [
-        include_str!("../src/ledger/migrations/0001_ledger.sql"),
+        include_str!("../src/ledger/sqlite/migrations/0001_ledger.sql"),
         "DELETE FROM registry",
-        include_str!("../src/ledger/migrations/0002_price_books.sql"),
+        include_str!("../src/ledger/sqlite/migrations/0002_price_books.sql"),
         include_str!("data/ledger_schema_2.sql"),
     ] {
         connection.execute_batch(sql).expect("the older schema");

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use sync_core::ServerLimits;
 use tracing_subscriber::EnvFilter;
 
-use crate::ledger::SqliteSettings;
+use crate::ledger::{LedgerHome, SqliteSettings};
 use crate::mqtt::Limits;
 
 pub use broker::BrokerConfig;
@@ -40,8 +40,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// The bounds of the ingest.
     pub ingest: ServerLimits,
-    /// How the ledger's file is treated.
-    pub ledger: SqliteSettings,
+    /// Where the ledger is, and how it is treated.
+    pub ledger: LedgerHome,
     /// How long a claim code holds.
     pub claim_code_lifetime: Duration,
 }
@@ -179,6 +179,8 @@ struct RawIngest {
 
 #[derive(Debug, Deserialize)]
 struct RawLedger {
+    url: String,
+    url_file: PathBuf,
     cache: ByteSize,
     wal_max: ByteSize,
 }
@@ -252,10 +254,12 @@ impl Config {
         if !raw.mqtt.enabled && broker.url.is_none() && problems.is_clear("mqtt") && problems.is_clear("broker") {
             problems.note("mqtt.enabled", "no store could send: listen, or set broker.url");
         }
-        let ledger = SqliteSettings {
+        let settings = SqliteSettings {
             cache_kib: problems.keep("ledger.cache", raw.ledger.cache.kib()),
             wal_kib_max: problems.keep("ledger.wal_max", raw.ledger.wal_max.kib()),
         };
+        let in_folder = LedgerHome::Sqlite { path: ledger_path(&raw.data_dir), settings };
+        let ledger = database(&raw.ledger.url, some_path(raw.ledger.url_file), &mut problems).unwrap_or(in_folder);
         let claim_code_lifetime =
             problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
         problems.finish()?;
@@ -276,16 +280,38 @@ impl Config {
             claim_code_lifetime,
         })
     }
-
-    /// The ledger's file.
-    pub fn ledger_path(&self) -> PathBuf {
-        ledger_path(&self.data_dir)
-    }
 }
 
 /// The ledger's file in a data folder.
 pub fn ledger_path(data_dir: &Path) -> PathBuf {
     data_dir.join("ledger.db")
+}
+
+/// The database that is to hold the ledger, if one is named. What is wrong is told without the connection string, which
+/// may have a password.
+fn database(url: &str, file: Option<PathBuf>, problems: &mut Problems) -> Option<LedgerHome> {
+    let (setting, url) = match (url, file) {
+        ("", None) => return None,
+        (url, None) => ("ledger.url", url.to_owned()),
+        ("", Some(file)) => match std::fs::read_to_string(&file) {
+            Ok(text) => ("ledger.url_file", text.lines().next().unwrap_or_default().trim().to_owned()),
+            Err(error) => {
+                problems.note_secret("ledger.url_file", &format!("read {}: {error}", file.display()));
+                return None;
+            }
+        },
+        _ => {
+            problems.note_secret("ledger.url", "names the same as ledger.url_file: set one of both");
+            return None;
+        }
+    };
+    match url.parse() {
+        Ok(settings) => Some(LedgerHome::Postgres(settings)),
+        Err(error) => {
+            problems.note_secret(setting, &crate::telemetry::chain(&error));
+            None
+        }
+    }
 }
 
 /// A few messages of the largest size must fit, or nothing flows at all (8 MiB).
@@ -350,9 +376,10 @@ mod tests {
         let (ours, core) = (&config.ingest, ServerLimits::PRODUCTION);
         assert_eq!(format!("{ours:?}"), format!("{core:?}"));
         assert_eq!(format!("{:?}", config.mqtt.limits), format!("{:?}", Limits::standard()));
-        assert_eq!(format!("{:?}", config.ledger), format!("{:?}", SqliteSettings::STANDARD));
+        let LedgerHome::Sqlite { path, settings } = &config.ledger else { panic!("a file is the default") };
+        assert_eq!(format!("{settings:?}"), format!("{:?}", SqliteSettings::STANDARD));
         assert_eq!(config.claim_code_lifetime, Duration::from_secs(86_400));
-        assert_eq!(config.ledger_path(), Path::new("breakwater-data/ledger.db"));
+        assert_eq!(path, Path::new("breakwater-data/ledger.db"));
     }
 
     #[test]
@@ -383,6 +410,13 @@ mod tests {
         );
         check("[ingest]\nhold_max = \"soon\"", "\"soon\" is not a duration");
         check("[ledger]\ncache = \"64MB\"", "is not a size");
+        check("[ledger]\nurl = \"mysql://db/x\"", "it does not begin with postgres://");
+        check(
+            "[ledger]\nurl = \"postgres://a:geheim@db/x?sslmode=prefer\"",
+            "ledger.url (from test.toml): sslmode=prefer",
+        );
+        check("[ledger]\nurl_file = \"/no/such/file\"", "ledger.url_file");
+        check("[ledger]\nurl = \"postgres://a@db/x\"\nurl_file = \"/f\"", "set one of both");
         check("[log]\nformat = \"xml\"", "unknown variant");
         check("[enrolment]\nclaim_code_lifetime = \"0s\"", "claim_code_lifetime = \"0s\" (from test.toml): is zero");
         check("data_dir = 7", "data_dir = 7 (from test.toml)");

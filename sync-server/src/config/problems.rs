@@ -46,6 +46,12 @@ impl Problems {
         self.found.push(format!("{path}{value}{origin}: {problem}"));
     }
 
+    /// Notes what is wrong with a setting whose value is nobody's business.
+    pub(super) fn note_secret(&mut self, path: &str, problem: &str) {
+        let origin = self.origins.get(path).map_or_else(String::new, |origin| format!(" (from {origin})"));
+        self.found.push(format!("{path}{origin}: {problem}"));
+    }
+
     /// Whether nothing that a section says was noted so far.
     pub(super) fn is_clear(&self, section: &str) -> bool {
         !self.found.iter().any(|problem| problem.split(['.', ' ', ':']).next() == Some(section))

@@ -13,7 +13,7 @@ use super::wire::{
     MissingReceipts, ParkedJson, ParkedPage, ParkedQuery, SaleJson, StoreDetail, StoreList, Totals, TotalsQuery,
 };
 use crate::ingest::utc_ms;
-use crate::ledger::{Books, CounterBooks, LedgerError, ParkedFilter, PriceBooks, TotalsFilter};
+use crate::ledger::{Books, LedgerError, ParkedFilter, TotalsFilter};
 
 const EPOCHS_MAX: u32 = 200;
 const DUPLICATES_MAX: u32 = 200;
@@ -139,7 +139,7 @@ fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
 
 /// From when on the totals of all stores are shown when no date is named. A date in the future, which a wrong clock may
 /// claim, must not push the others out.
-fn newest_days(books: &impl Books) -> Result<Option<BusinessDate>, LedgerError> {
+fn newest_days(books: &(impl Books + ?Sized)) -> Result<Option<BusinessDate>, LedgerError> {
     let newest = books.newest_date(utc_ms())?;
     Ok(newest.map(|date| BusinessDate::from_days(i64::from(date.days() - (TOTALS_DAYS - 1)))))
 }

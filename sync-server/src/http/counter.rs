@@ -10,7 +10,7 @@ use super::api::{no_store, store_id};
 use super::counter_wire::{MissingZ, PageQuery, RefundPage, ShiftPage};
 use super::problem::ApiError;
 use super::state::Api;
-use crate::ledger::{Books, CounterBooks, LedgerError, SqliteReader, StorePage};
+use crate::ledger::{LedgerError, Reader, StorePage};
 
 const PAGE: u32 = 50;
 const PAGE_MAX: u32 = 200;
@@ -71,7 +71,7 @@ fn page(id: &str, query: Result<Query<PageQuery>, QueryRejection>) -> Result<Sto
 async fn of_store<T: Send + 'static>(
     api: &Api,
     store: StoreId,
-    read: impl FnOnce(&SqliteReader) -> Result<T, LedgerError> + Send + 'static,
+    read: impl FnOnce(&dyn Reader) -> Result<T, LedgerError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let asked = store.clone();
     let found = api.readers.read(move |books| match books.store(&asked)? {

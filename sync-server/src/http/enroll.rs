@@ -21,7 +21,7 @@ use super::state::Api;
 use super::wire::{EnrollAnswer, EnrollRequest};
 use crate::claim;
 use crate::ingest::utc_ms;
-use crate::ledger::{CodeHash, Registry, SecretHash};
+use crate::ledger::{CodeHash, SecretHash};
 
 /// Wrong claim codes from one address within a window. A code has 80 random bits, so guessing is hopeless anyway; the
 /// limit keeps whoever tries from costing anything.

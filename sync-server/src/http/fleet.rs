@@ -14,7 +14,7 @@ use super::to_wire;
 use super::wire::{Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::ingest::{IngestState, utc_ms};
-use crate::ledger::{Books, LatestDay};
+use crate::ledger::LatestDay;
 use crate::mqtt::Router;
 
 /// How old a view may be.

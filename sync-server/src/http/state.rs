@@ -13,7 +13,7 @@ use super::readers::Readers;
 use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::credentials::{Changed, Credentials};
 use crate::ingest::IngestState;
-use crate::ledger::{LedgerError, SqliteReader};
+use crate::ledger::{LedgerError, Reader};
 use crate::mqtt::{Goodbye, Router};
 use crate::telemetry::Metrics;
 
@@ -36,22 +36,22 @@ pub struct Api {
 
 /// The connection on which stores enrol: one at a time, on a blocking thread.
 #[derive(Debug, Clone)]
-pub struct SharedRegistry(Arc<Mutex<SqliteReader>>);
+pub struct SharedRegistry(Arc<Mutex<Box<dyn Reader + Send>>>);
 
 impl SharedRegistry {
     /// Shares a connection.
-    pub fn new(registry: SqliteReader) -> Self {
+    pub fn new(registry: Box<dyn Reader + Send>) -> Self {
         Self(Arc::new(Mutex::new(registry)))
     }
 
     pub(crate) async fn with<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&SqliteReader) -> Result<T, LedgerError> + Send + 'static,
+        work: impl FnOnce(&dyn Reader) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let registry = Arc::clone(&self.0);
         let task = tokio::task::spawn_blocking(move || {
             let registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&registry)
+            work(&**registry)
         });
         task.await.map_err(|_| ApiError::unavailable("the request was given up"))?.map_err(ApiError::from)
     }

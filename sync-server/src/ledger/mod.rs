@@ -16,10 +16,17 @@
 
 mod books;
 mod counter_books;
+mod database;
+mod fault;
+mod group;
+mod home;
 mod job;
+mod postgres;
 mod prices;
+mod read;
 mod registry;
 mod sqlite;
+mod text;
 
 use sync_core::server::Outcome;
 
@@ -28,7 +35,9 @@ pub use books::{
     ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
 };
 pub use counter_books::{CounterBooks, OverRefund, RefundLineRow, RefundRow, ReportRow, ShiftRow, StorePage, ZNumbers};
+pub use home::{LedgerHome, Reader};
 pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
+pub use postgres::{DroppedMonth, MonthRow, PostgresLedger, PostgresReader, PostgresSettings, UrlError};
 pub use prices::{PriceBookRow, PriceBooks, PriceDifference};
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
 pub use sqlite::{SqliteLedger, SqliteReader, SqliteSettings};
@@ -46,6 +55,12 @@ pub trait Ledger: Send {
 
     /// Does the housekeeping that is due, outside any group: short when little is due.
     fn tidy(&mut self) -> Result<(), LedgerError>;
+
+    /// Whether the database was found to lack what had been committed in it, since this was asked last: it was put back, or
+    /// replaced by a copy that was behind. Stores must then be asked anew what they hold.
+    fn went_back(&mut self) -> bool {
+        false
+    }
 
     /// Leaves all in order when the service ends; nothing is applied after it.
     fn end(&mut self) -> Result<(), LedgerError> {
@@ -106,6 +121,18 @@ pub enum LedgerError {
         #[source]
         source: rusqlite::Error,
     },
+    /// PostgreSQL refused or failed, or went away.
+    #[error("{doing}")]
+    Postgres {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<tokio_postgres::Error>,
+    },
+    /// PostgreSQL is not there, or does not answer.
+    #[error("reach the database: {0}")]
+    Away(String),
     /// The file could not be opened.
     #[error("open ledger {path}")]
     Open {
@@ -133,6 +160,9 @@ pub enum LedgerError {
         /// The version here.
         known: i64,
     },
+    /// There is no ledger yet.
+    #[error("there is no ledger in the database")]
+    NoLedger,
     /// A database of something else.
     #[error("{0} is not a ledger of Breakwater")]
     NotALedger(String),
@@ -151,12 +181,27 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether it may pass by itself: the database was busy.
+    /// Whether it may pass by itself: the database was busy, or away.
     pub fn is_busy(&self) -> bool {
-        let (Self::Sqlite { source, .. } | Self::Open { source, .. }) = self else { return false };
-        matches!(
-            source.sqlite_error_code(),
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-        )
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        match self {
+            Self::Sqlite { source, .. } | Self::Open { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+            }
+            Self::Postgres { source, .. } => postgres::passes(source),
+            Self::Away(_) => true,
+            _ => false,
+        }
+    }
+
+    /// What the database says of the content that it refuses, if it is well and refuses just that.
+    fn content(&self) -> Option<String> {
+        match self {
+            Self::Sqlite { source: rusqlite::Error::SqliteFailure(code, text), doing } if sqlite::is_content(*code) => {
+                Some(format!("{doing}: {}", text.clone().unwrap_or_else(|| code.to_string())))
+            }
+            Self::Postgres { source, doing } => postgres::content(source).map(|text| format!("{doing}: {text}")),
+            _ => None,
+        }
     }
 }

@@ -53,10 +53,7 @@ pub struct PriceWatch {
 
 impl PriceWatch {
     /// Starts the thread. `books` is a connection of its own.
-    pub fn start(
-        books: impl PriceBooks + Send + 'static,
-        metrics: Arc<Metrics>,
-    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub fn start(books: Box<dyn PriceBooks + Send>, metrics: Arc<Metrics>) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (groups, waiting) = sync_channel(GROUPS_WAITING);
         let watcher = Watcher { books, ready: HashMap::new(), missing: HashMap::new(), metrics: Arc::clone(&metrics) };
         let thread = std::thread::Builder::new().name("prices".to_owned()).spawn(move || watcher.run(&waiting))?;
@@ -88,15 +85,15 @@ fn priced_sales(committed: &Committed) -> impl Iterator<Item = (&SaleCompleted, 
     })
 }
 
-struct Watcher<B> {
-    books: B,
+struct Watcher {
+    books: Box<dyn PriceBooks + Send>,
     ready: HashMap<BookHash, Rules>,
     /// Books that were looked for in vain, and when.
     missing: HashMap<BookHash, Instant>,
     metrics: Arc<Metrics>,
 }
 
-impl<B: PriceBooks> Watcher<B> {
+impl Watcher {
     fn run(mut self, waiting: &Receiver<Vec<Committed>>) {
         while let Ok(group) = waiting.recv() {
             let mut differences = Vec::new();

@@ -14,7 +14,8 @@ use protocol::latest::{
     encode_event,
 };
 use sync_core::server::{BatchOutcome, HelloOutcome, Outcome};
-use sync_server::ledger::{Books, CounterBooks, Job, Ledger, Registry, SqliteLedger, SqliteSettings};
+use sync_server::ledger::{Books, CounterBooks, Job, Ledger, PostgresLedger, Registry, SqliteLedger, SqliteSettings};
+use test_postgres::{Durability, TestServer};
 use uuid::Uuid;
 
 /// All that a home of the ledger offers.
@@ -27,6 +28,18 @@ pub fn each_home(case: impl Fn(&mut dyn Home)) {
     let path = folder.path().join("ledger.sqlite");
     case(&mut SqliteLedger::open(&path, &SqliteSettings::STANDARD).expect("opens"));
     case(&mut SqliteLedger::in_memory().expect("opens"));
+    let server = database_server();
+    case(&mut postgres(&server.database()));
+}
+
+/// A database server that forgets all in a power cut, and is quick.
+pub fn database_server() -> TestServer {
+    TestServer::start(Durability::None).expect("PostgreSQL starts")
+}
+
+/// A ledger in a database.
+pub fn postgres(url: &str) -> PostgresLedger {
+    PostgresLedger::open(&url.parse().expect("a connection string")).expect("opens")
 }
 
 pub const NOW: i64 = 1_780_000_000_000;

@@ -8,7 +8,7 @@ use crate::repository::Crate;
 
 /// Each crate of the project with the crates of the project it may use, for its tests too. `tests` may use every crate, and no
 /// crate may use `tests`. `agent` and `sync-server` meet only in `protocol` and in `tests`.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("pos-model", &[]),
     ("protocol", &["pos-model"]),
     ("sync-core", &["pos-model", "protocol"]),
@@ -16,7 +16,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("till", &["pos-model", "pricing"]),
     ("printing", &[]),
     ("agent", &["pos-model", "protocol", "sync-core", "pricing", "till", "printing"]),
-    ("sync-server", &["pos-model", "protocol", "sync-core", "pricing"]),
+    ("sync-server", &["pos-model", "protocol", "sync-core", "pricing", "test-postgres"]),
+    ("test-postgres", &[]),
     ("pos-ui", &["pos-model", "protocol"]),
 ];
 

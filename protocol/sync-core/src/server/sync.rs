@@ -142,6 +142,12 @@ impl ServerSync {
         }
     }
 
+    /// The ledger lacks what it held before: goes on as if this were another run, so that every store asks anew where it
+    /// may go on.
+    pub fn begin_anew(&mut self) {
+        self.server_epoch = self.server_epoch.wrapping_add(1);
+    }
+
     /// Takes a message in, or refuses it. `bytes` is what it occupies in memory.
     pub fn handle_message(
         &mut self,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::fault::During;
+use super::During;
 use crate::ledger::LedgerError;
 
 /// What stands before each page in the log, in bytes.

@@ -1,36 +1,47 @@
 //! The ledger in SQLite: one file, one writing connection, any number of readers beside it.
 
-mod alerts;
-mod apply;
-mod batch;
-mod books;
-mod counter;
-mod effects;
-mod fault;
-mod fleet;
-mod frames;
-mod hello;
-mod history;
+mod database;
 mod log;
 mod migrate;
-mod numbers;
-mod parked;
-mod prices;
-mod record;
-mod registry;
-mod rows;
-mod verify;
+mod statements;
+mod tables;
 
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use sync_core::server::Outcome;
 
-use self::fault::During;
+use self::database::Access;
+pub(in crate::ledger) use self::database::cell;
 use self::log::LogBound;
+use self::tables::SqliteTables;
+use super::fault::Fault;
+use super::group::{self, Step};
 use super::{Job, Ledger, LedgerError, ParkedStep};
+
+/// Says what was being done when a statement failed.
+trait During<T> {
+    fn during(self, doing: &'static str) -> Result<T, LedgerError>;
+}
+
+impl<T> During<T> for rusqlite::Result<T> {
+    fn during(self, doing: &'static str) -> Result<T, LedgerError> {
+        self.map_err(|source| LedgerError::Sqlite { doing, source })
+    }
+}
+
+/// Whether a statement failed because of what it was given, and not because of the database.
+pub(in crate::ledger) fn is_content(error: rusqlite::ffi::Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
+    matches!(error.code, ConstraintViolation | TypeMismatch | TooBig | ParameterOutOfRange)
+}
+
+/// Whether a statement failed because a unique index holds the key already.
+fn is_known_key(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
 
 /// How the file is treated. Durability is not a setting: every commit is synced (`synchronous=FULL`).
 #[derive(Debug, Clone)]
@@ -67,23 +78,6 @@ pub struct SqliteLedger {
 #[derive(Debug)]
 pub struct SqliteReader {
     connection: Connection,
-}
-
-/// Both kinds of connection: reads and the registry are the same for them.
-pub(in crate::ledger) trait Connected {
-    fn connection(&self) -> &Connection;
-}
-
-impl Connected for SqliteLedger {
-    fn connection(&self) -> &Connection {
-        &self.connection
-    }
-}
-
-impl Connected for SqliteReader {
-    fn connection(&self) -> &Connection {
-        &self.connection
-    }
 }
 
 impl SqliteLedger {
@@ -133,11 +127,18 @@ impl SqliteLedger {
 
 impl Ledger for SqliteLedger {
     fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError> {
-        apply::apply(&mut self.connection, group, now_ms)
+        group::carefully(|care| {
+            in_transaction(&mut self.connection, |tables| group::apply(tables, group, now_ms, care))
+        })
     }
 
     fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
-        parked::apply(&mut self.connection, after, now_ms)
+        group::carefully(|care| {
+            in_transaction(&mut self.connection, |tables| {
+                let step = Step::next(tables, after)?;
+                step.apply(tables, now_ms, care)
+            })
+        })
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {
@@ -147,6 +148,17 @@ impl Ledger for SqliteLedger {
     fn end(&mut self) -> Result<(), LedgerError> {
         if self.log.is_some() { log::empty(&self.connection) } else { Ok(()) }
     }
+}
+
+/// Does something to the tables in one database transaction, or nothing.
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut SqliteTables<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let transaction = Transaction::new(connection, TransactionBehavior::Immediate).during("begin group")?;
+    let done = work(&mut SqliteTables::begin(&transaction)?)?;
+    transaction.commit().during("commit group")?;
+    Ok(done)
 }
 
 impl SqliteReader {

@@ -1,0 +1,160 @@
+//! A group of messages as one database transaction.
+//!
+//! Order of events: the group is tried at full speed, with the effects of all its messages gathered and written once at
+//! the end. If the content of some message breaks a rule of the database there, the transaction is taken back and the
+//! group is done again carefully: message by message under savepoints, and a batch that still fails event by event, so
+//! that only the guilty event is parked. A failure of the database itself ends either way at once.
+
+mod batch;
+mod counter;
+mod effects;
+mod hello;
+mod numbers;
+mod parked;
+mod record;
+mod tables;
+
+use std::collections::{HashMap, HashSet};
+
+use pos_model::StoreId;
+use sync_core::server::Outcome;
+
+use self::effects::Effects;
+use super::fault::Fault;
+use super::{Job, LedgerError, Message};
+
+pub(super) use self::counter::direction;
+pub(super) use self::parked::Step;
+pub(super) use self::tables::{
+    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals, Refunded,
+    SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
+};
+
+/// What one transaction works with.
+struct Group<'t, 'g, T> {
+    tables: &'t mut T,
+    effects: Effects<'g>,
+    now_ms: i64,
+    next_event_no: i64,
+    care: Care,
+    /// Stores that have refunds of which the sale is not applied: each sale of these is looked up among them.
+    stores_waiting: HashSet<i64>,
+}
+
+/// How a group is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// Effects are written once, at the end.
+    FullSpeed,
+    /// Each message under a savepoint of its own, with its effects.
+    Messages,
+    /// Each event under a savepoint of its own, with its effects.
+    Events,
+}
+
+/// Tries a group at full speed, and with care if its content does not fit. Each attempt is a database transaction.
+pub(super) fn carefully<T>(mut attempt: impl FnMut(Care) -> Result<T, Fault>) -> Result<T, LedgerError> {
+    match attempt(Care::FullSpeed) {
+        Ok(done) => Ok(done),
+        Err(Fault::Database(error)) => Err(error),
+        Err(Fault::Content(detail)) => {
+            tracing::warn!(detail, "group does not fit the ledger at once and is done message by message");
+            attempt(Care::Messages).map_err(|fault| match fault {
+                Fault::Database(error) => error,
+                // Parking writes rows that no content can make invalid.
+                Fault::Content(_) => LedgerError::Damaged { what: "schema: a parked event was refused" },
+            })
+        }
+    }
+}
+
+/// Applies the messages within a database transaction, and says what became of each, in order.
+pub(super) fn apply<'g, T: Tables<'g>>(
+    tables: &mut T,
+    jobs: &'g [Job],
+    now_ms: i64,
+    care: Care,
+) -> Result<Vec<Outcome>, Fault> {
+    let stores = store_numbers(tables, jobs, now_ms)?;
+    let mut group = Group::begin(tables, now_ms, care)?;
+    let outcomes = jobs.iter().map(|job| {
+        let store_no = stores.get(&job.store).copied().expect("every store of the group was numbered");
+        group.message(store_no, &job.message)
+    });
+    let outcomes = outcomes.collect::<Result<Vec<_>, _>>()?;
+    group.write_effects()?;
+    tables.flush()?;
+    Ok(outcomes)
+}
+
+/// The numbers of the group's stores. A store that the ledger has never heard of gets one: whoever let its message in
+/// knows it, and a sale is a fact.
+fn store_numbers<'g, T: Tables<'g>>(
+    tables: &mut T,
+    jobs: &'g [Job],
+    now_ms: i64,
+) -> Result<HashMap<&'g StoreId, i64>, Fault> {
+    let mut stores = HashMap::new();
+    for job in jobs {
+        if !stores.contains_key(&job.store) {
+            stores.insert(&job.store, tables.store_no(&job.store, now_ms)?);
+        }
+    }
+    Ok(stores)
+}
+
+impl<'t, 'g, T: Tables<'g>> Group<'t, 'g, T> {
+    fn begin(tables: &'t mut T, now_ms: i64, care: Care) -> Result<Self, Fault> {
+        let next_event_no = tables.next_event_no()?;
+        let stores_waiting = tables.stores_waiting()?;
+        Ok(Self { tables, effects: Effects::default(), now_ms, next_event_no, care, stores_waiting })
+    }
+
+    fn message(&mut self, store_no: i64, message: &'g Message) -> Result<Outcome, Fault> {
+        if self.care == Care::FullSpeed {
+            return self.one(store_no, message);
+        }
+        match self.in_savepoint(|group| group.one(store_no, message)) {
+            Err(Fault::Content(_)) if matches!(message, Message::Batch(_)) => {
+                self.care = Care::Events;
+                let outcome = self.one(store_no, message);
+                self.care = Care::Messages;
+                outcome
+            }
+            // Nothing of it was noted. The store hears nothing, and asks again.
+            Err(Fault::Content(_)) => Ok(Outcome::Noted),
+            outcome => outcome,
+        }
+    }
+
+    fn one(&mut self, store_no: i64, message: &'g Message) -> Result<Outcome, Fault> {
+        self.effects.contact(store_no, self.now_ms);
+        match message {
+            Message::Batch(batch) => self.batch(store_no, batch).map(Outcome::Batch),
+            Message::Hello(hello) => self.hello(store_no, hello).map(Outcome::Hello),
+            Message::Heartbeat(heartbeat) => self.health(store_no, &heartbeat.health, None).map(|()| Outcome::Noted),
+        }
+    }
+
+    /// Does something with its effects, or nothing of it.
+    fn in_savepoint<R>(&mut self, work: impl FnOnce(&mut Self) -> Result<R, Fault>) -> Result<R, Fault> {
+        let next_event_no = self.next_event_no;
+        self.tables.begin_step()?;
+        let done = work(self).and_then(|done| self.write_effects().map(|()| done));
+        let done = done.and_then(|done| self.tables.flush().map(|()| done));
+        if done.is_err() {
+            self.effects = Effects::default();
+            self.next_event_no = next_event_no;
+            self.tables.undo_step()?;
+        }
+        self.tables.end_step()?;
+        done
+    }
+
+    /// Writes what the messages so far have gathered.
+    fn write_effects(&mut self) -> Result<(), Fault> {
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.write(self.tables)?;
+        effects.counter.write(self.tables, &mut self.stores_waiting)
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the ledger is at home, and how it is opened there.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{
+    Books, CounterBooks, Ledger, LedgerError, PostgresLedger, PostgresReader, PostgresSettings, PriceBooks, Registry,
+    SqliteLedger, SqliteReader, SqliteSettings,
+};
+
+/// All that is read, and changed beside the writer.
+pub trait Reader: Books + CounterBooks + PriceBooks + Registry + fmt::Debug {}
+
+impl<T: Books + CounterBooks + PriceBooks + Registry + fmt::Debug> Reader for T {}
+
+/// Where the ledger is at home.
+#[derive(Debug, Clone)]
+pub enum LedgerHome {
+    /// A file of this machine.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// How it is treated.
+        settings: SqliteSettings,
+    },
+    /// A database server.
+    Postgres(PostgresSettings),
+}
+
+impl LedgerHome {
+    /// Opens the writer, makes the ledger if there is none, and brings its schema up to date.
+    pub fn open(&self) -> Result<Box<dyn Ledger>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { path, settings } => Box::new(SqliteLedger::open(path, settings)?),
+            Self::Postgres(settings) => Box::new(PostgresLedger::open(settings)?),
+        })
+    }
+
+    /// Opens a reader; the ledger must be there.
+    pub fn reader(&self) -> Result<Box<dyn Reader + Send>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { path, .. } => Box::new(SqliteReader::open(path)?),
+            Self::Postgres(settings) => Box::new(PostgresReader::open(settings)?),
+        })
+    }
+
+    /// Opens a connection that changes stores, claim codes and price books; the ledger must be there.
+    pub fn registry(&self) -> Result<Box<dyn Reader + Send>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { path, .. } => Box::new(SqliteReader::open_registry(path)?),
+            Self::Postgres(settings) => Box::new(PostgresReader::open_registry(settings)?),
+        })
+    }
+
+    /// The ledger's file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite { path, .. } => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for LedgerHome {
+    /// Without passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { path, .. } => path.display().fmt(f),
+            Self::Postgres(settings) => f.write_str(&settings.describe()),
+        }
+    }
+}

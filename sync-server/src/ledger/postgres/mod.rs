@@ -1,0 +1,241 @@
+//! The ledger in PostgreSQL: one writing connection for each server, any number of readers beside it.
+//!
+//! - The traits of the ledger are synchronous, because whoever calls them is a thread that has nothing else to do. Each
+//!   connection therefore has a small runtime of its own, on the thread that uses it: [`session`].
+//! - A group is one database transaction with a fixed number of round trips, whatever is in it: one reads what the group
+//!   needs and takes the locks, one reads runs of numbers, two for each table that is copied into, one for all upserts, one
+//!   commits. See [`tables`].
+//! - The row of a store in `store_state` is its lock and its fence: a second server waits there, and then reads the cursors
+//!   as the first one left them. So two of them never apply an event twice, and never wait for each other in a circle.
+//! - A lost connection, a lock that is held too long, a deadlock with somebody else's session: the group is tried again on
+//!   a connection that works, a few times. Whether a commit whose answer was lost has happened, the cursors say: what is
+//!   there already is a replay.
+
+mod copy;
+mod database;
+mod fault;
+mod link;
+mod migrate;
+mod months;
+mod session;
+mod settings;
+mod tables;
+mod tls;
+mod verifier;
+
+use std::time::Duration;
+
+use sync_core::server::Outcome;
+
+pub(in crate::ledger) use self::database::cell;
+pub(in crate::ledger) use self::fault::{content, passes};
+use self::link::Link;
+use self::months::Months;
+pub use self::months::{DroppedMonth, MonthRow};
+use self::session::Session;
+pub use self::settings::{PostgresSettings, UrlError};
+use self::tables::{PostgresTables, Reading};
+use super::fault::Fault;
+use super::group::{self, Care, Step};
+use super::{Job, Ledger, LedgerError, ParkedStep};
+
+/// How often a group is tried before it is given up. Its stores send again.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// The first pause between two attempts at most; each further one is twice as long. The pause itself is a random part.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The writer.
+#[derive(Debug)]
+pub struct PostgresLedger {
+    link: Link,
+    months: Months,
+    /// The newest place that this server has committed, to notice a database that lacks it.
+    committed: Option<(i64, i64)>,
+    went_back: bool,
+}
+
+/// A reader. It sees what was committed when each of its queries began, and never holds the writer up.
+#[derive(Debug)]
+pub struct PostgresReader {
+    link: Link,
+}
+
+impl PostgresLedger {
+    /// Connects, and brings the schema up to date. Several servers may do so at once.
+    pub fn open(settings: &PostgresSettings) -> Result<Self, LedgerError> {
+        let link = Link::writer(settings);
+        link.with(|session| migrate::migrate(session))?;
+        Ok(Self { link, months: Months::default(), committed: None, went_back: false })
+    }
+
+    /// How many round trips to the database there were on the present connection.
+    pub fn round_trips(&self) -> u64 {
+        self.link.round_trips()
+    }
+
+    /// The months of which sales are kept, in order.
+    pub fn months(&self) -> Result<Vec<MonthRow>, LedgerError> {
+        self.link.with(months::list)
+    }
+
+    /// Drops the sales and messages of all months before this one, given as `YYYY-MM`; sums, shifts and the other small
+    /// tables stay. Says what was dropped. Waits shortly for whoever reads them, and fails if that takes longer.
+    pub fn drop_months_before(&self, month: &str) -> Result<Vec<DroppedMonth>, LedgerError> {
+        self.link.with(|session| months::drop_before(session, month))
+    }
+
+    /// Does work on a connection that works, a few times if it may help.
+    fn patiently<T>(
+        &mut self,
+        mut work: impl FnMut(&Session, &mut Months) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut attempt = 1;
+        loop {
+            let Self { link, months, committed, went_back } = self;
+            let done = link.with_once(|session| {
+                // A connection that was lost may lead to another database now.
+                if link.is_fresh() {
+                    if lacks(session, *committed)? {
+                        tracing::error!(
+                            "the database lacks what was committed in it: it was replaced by an older copy"
+                        );
+                        (*went_back, *committed) = (true, None);
+                        *months = Months::default();
+                    }
+                    link.seen();
+                }
+                work(session, months)
+            });
+            match done {
+                Err(error) if error.is_busy() && attempt < ATTEMPTS_MAX => {
+                    tracing::warn!(
+                        error = crate::telemetry::chain(&error),
+                        attempt,
+                        "the database could not take a group, which is tried again"
+                    );
+                    std::thread::sleep(jittered(PAUSE * 2u32.saturating_pow(attempt - 1)));
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// Whether the database has not the newest place that this server has committed.
+fn lacks(session: &Session, committed: Option<(i64, i64)>) -> Result<bool, LedgerError> {
+    let Some((stream_no, seq)) = committed else { return Ok(false) };
+    Ok(tables::applied_seq(session, stream_no)?.is_none_or(|held| held < seq))
+}
+
+impl Ledger for PostgresLedger {
+    fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError> {
+        let (outcomes, committed) = self.patiently(|session, months| {
+            months.prepare(session, now_ms);
+            let asked = Reading::of(group);
+            group::carefully(|care| match care {
+                // Ids that are known are rare enough to be looked up only when one was hit.
+                Care::FullSpeed => match attempt(session, months, &asked, group, now_ms, care, false) {
+                    Err(Fault::Content(_)) => attempt(session, months, &asked, group, now_ms, care, true),
+                    done => done,
+                },
+                care => attempt(session, months, &asked, group, now_ms, care, true),
+            })
+        })?;
+        self.committed = committed.or(self.committed);
+        Ok(outcomes)
+    }
+
+    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
+        self.patiently(|session, months| {
+            months.prepare(session, now_ms);
+            group::carefully(|care| {
+                in_transaction(session, |session| {
+                    let step =
+                        Step::next(&mut PostgresTables::begin(session, &Reading::default(), now_ms, true)?, after)?;
+                    let asked = Reading::of_stores(step.stores());
+                    let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
+                    let done = step.apply(&mut tables, now_ms, care)?;
+                    months.note(tables.months_missing());
+                    Ok(done)
+                })
+            })
+        })
+    }
+
+    fn tidy(&mut self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn went_back(&mut self) -> bool {
+        std::mem::take(&mut self.went_back)
+    }
+}
+
+/// What became of each message, and the newest place that was committed.
+type Attempted = (Vec<Outcome>, Option<(i64, i64)>);
+
+fn attempt(
+    session: &Session,
+    months: &mut Months,
+    asked: &Reading<'_>,
+    group: &[Job],
+    now_ms: i64,
+    care: Care,
+    look_up_sales: bool,
+) -> Result<Attempted, Fault> {
+    in_transaction(session, |session| {
+        let mut tables = PostgresTables::begin(session, asked, now_ms, look_up_sales)?;
+        let outcomes = group::apply(&mut tables, group, now_ms, care)?;
+        months.note(tables.months_missing());
+        Ok((outcomes, tables.newest_place()))
+    })
+}
+
+/// Does something in the transaction that `work` begins, or nothing.
+fn in_transaction<T>(session: &Session, work: impl FnOnce(&Session) -> Result<T, Fault>) -> Result<T, Fault> {
+    match work(session) {
+        Ok(done) => {
+            session.batch("commit group", "COMMIT")?;
+            Ok(done)
+        }
+        Err(fault) => {
+            // What failed first is what is told; a connection that cannot even roll back is thrown away.
+            if session.batch("roll back", "ROLLBACK").is_err() {
+                session.give_up();
+            }
+            Err(fault)
+        }
+    }
+}
+
+/// A random part of a pause, so that servers that failed together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without random numbers the pause is its longest.
+    if getrandom::fill(&mut random).is_err() {
+        return pause;
+    }
+    let share = u64::from(u32::from_le_bytes(random));
+    let micros = u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(micros.saturating_mul(share) >> 32)
+}
+
+impl PostgresReader {
+    /// Connects for reading; the ledger must be there, with this program's schema.
+    pub fn open(settings: &PostgresSettings) -> Result<Self, LedgerError> {
+        Self::check(Link::reader(settings))
+    }
+
+    /// Connects for the registry: stores and claim codes are changed beside the writer, in transactions of one row or
+    /// two.
+    pub fn open_registry(settings: &PostgresSettings) -> Result<Self, LedgerError> {
+        Self::check(Link::registry(settings))
+    }
+
+    fn check(link: Link) -> Result<Self, LedgerError> {
+        link.with(migrate::check)?;
+        Ok(Self { link })
+    }
+}

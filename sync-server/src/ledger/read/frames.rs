@@ -1,0 +1,82 @@
+//! The frames in which events' bytes are kept, opened again.
+
+use pos_model::{ChainHash, Seq};
+use protocol::envelope::open_uplink;
+use protocol::latest::{Batch, Uplink};
+
+use crate::ledger::database::{Database, Row, cells};
+use crate::ledger::{BATCH_EVENTS_MAX, LedgerError};
+
+/// A message that is held, and what of it is in the ledger: event `first_event_no + n` is number `first_seq + n` of the
+/// stream, and stands at place `skip + n` in the message.
+#[derive(Debug)]
+pub(in crate::ledger) struct HeldBatch {
+    pub(in crate::ledger) first_event_no: i64,
+    pub(in crate::ledger) stream_no: i64,
+    pub(in crate::ledger) first_seq: Seq,
+    pub(in crate::ledger) received_at_ms: i64,
+    skip: usize,
+    events: usize,
+    batch: Batch,
+}
+
+impl HeldBatch {
+    /// The bytes of an event, if the message brought it.
+    pub(in crate::ledger) fn bytes(&self, event_no: i64) -> Option<&[u8]> {
+        let offset = self.offset(event_no)?;
+        self.batch.events.get(self.skip.checked_add(offset)?).map(|bytes| bytes.as_slice())
+    }
+
+    /// The number of an event in its epoch.
+    pub(in crate::ledger) fn seq(&self, event_no: i64) -> Option<Seq> {
+        self.offset(event_no).map(|offset| self.first_seq.plus(offset as u64))
+    }
+
+    /// The hash of the history up to an event.
+    pub(in crate::ledger) fn hash(&self, event_no: i64) -> Option<ChainHash> {
+        let through = self.skip.checked_add(self.offset(event_no)?)?;
+        let events = self.batch.events.get(..=through)?;
+        Some(events.iter().fold(self.batch.prev_hash, |hash, bytes| hash.then(bytes)))
+    }
+
+    fn offset(&self, event_no: i64) -> Option<usize> {
+        let offset = usize::try_from(event_no.checked_sub(self.first_event_no)?).ok()?;
+        (offset < self.events).then_some(offset)
+    }
+}
+
+/// Opens a frame. It was opened before it was kept, so it can be.
+pub(in crate::ledger) fn open(frame: &[u8]) -> Result<Batch, LedgerError> {
+    match open_uplink(frame) {
+        Ok((_, Uplink::Batch(batch))) => Ok(batch),
+        Ok(_) | Err(_) => Err(LedgerError::Damaged { what: "frame" }),
+    }
+}
+
+/// The message that brought an event; none if the event is not held.
+pub(in crate::ledger) fn holding<D: Database>(database: &D, event_no: i64) -> Result<Option<HeldBatch>, LedgerError> {
+    // A message has no more events than this, so the look never goes far.
+    let from = event_no.saturating_sub(i64::try_from(BATCH_EVENTS_MAX).unwrap_or(i64::MAX));
+    let query = "SELECT first_event_no, events, frame_skip, frame, received_at_ms, stream_no, first_seq FROM batches
+        WHERE first_event_no > ?1 AND first_event_no <= ?2 ORDER BY first_event_no DESC LIMIT 1";
+    let found = database.first("read event", query, cells![from, event_no], |row| {
+        let damaged = || LedgerError::Damaged { what: "frame" };
+        Ok(HeldBatch {
+            first_event_no: row.number(0)?,
+            events: usize::try_from(row.number(1)?).map_err(|_| damaged())?,
+            skip: usize::try_from(row.number(2)?).map_err(|_| damaged())?,
+            batch: open(row.bytes(3)?)?,
+            received_at_ms: row.number(4)?,
+            stream_no: row.number(5)?,
+            first_seq: Seq::from_sql(row.number(6)?),
+        })
+    })?;
+    Ok(found.filter(|held| held.offset(event_no).is_some()))
+}
+
+/// The bytes of an event, if it is held.
+pub(in crate::ledger) fn event_bytes<D: Database>(database: &D, event_no: i64) -> Result<Option<Vec<u8>>, LedgerError> {
+    let Some(held) = holding(database, event_no)? else { return Ok(None) };
+    let bytes = held.bytes(event_no).ok_or(LedgerError::Damaged { what: "frame" })?;
+    Ok(Some(bytes.to_vec()))
+}

@@ -1,0 +1,11 @@
+//! Reading the ledger, and keeping its registry: the same for both homes, over [`Database`](super::database::Database).
+
+pub(super) mod alerts;
+mod books;
+mod counter;
+mod fleet;
+pub(super) mod frames;
+mod history;
+mod prices;
+mod registry;
+mod verify;
