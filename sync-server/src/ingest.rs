@@ -8,9 +8,12 @@
 //! [`ServerLimits`], the answers by [`ANSWERS_WAITING`]. When the queue is full nothing more is decoded, and the listener,
 //! which holds messages as they came, refuses what is more than it may hold. What to queue, group, confirm and say is decided by `ServerSync`.
 //!
+//! What an operator changes of the ledger's facts, the *ledger* thread does as well, between two groups: one piece of work
+//! behind each group at the most, so that stores do not wait for it.
+//!
 //! A group that fails is forgotten: its stores are told so by their PUBACK, hear nothing else, and send again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -52,6 +55,12 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// How long it sleeps at the most while it waits for messages, before it looks whose turn it is.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Pieces of an operator's work that may wait for the ledger. More are refused.
+const ORDERS_MAX: usize = 16;
+
+/// A piece of an operator's work on the ledger: a bounded number of events.
+type Order = Box<dyn FnOnce(&mut dyn Ledger) + Send>;
 
 /// Pauses after a failed commit: doubled from the first to the last.
 const FAILURE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -112,9 +121,9 @@ struct Shared {
     broken: tokio::sync::Notify,
 }
 
-#[derive(Debug)]
 struct Queue {
     sync: ServerSync,
+    orders: VecDeque<Order>,
     waiting: HashMap<Ticket, Waiting>,
     /// How each store was heard last, to call it when its turn comes: at the most one for each store that may log in.
     ways: HashMap<StoreId, WayBack>,
@@ -122,6 +131,12 @@ struct Queue {
     bytes_max: usize,
     /// No more messages will come.
     closed: bool,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("sync", &self.sync).field("orders", &self.orders.len()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -153,6 +168,7 @@ impl Ingest {
         let queue = Queue {
             bytes_max,
             sync: ServerSync::new(server_epoch, limits),
+            orders: VecDeque::new(),
             waiting: HashMap::new(),
             ways: HashMap::new(),
             tickets: 0,
@@ -216,6 +232,29 @@ impl IngestState {
         self.shared.queued.notify_one();
     }
 
+    /// Has work done by the thread that owns the writing connection, behind the group that it is at. None if it has too
+    /// much to do, or ends.
+    pub async fn with_ledger<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Ledger) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, done) = tokio::sync::oneshot::channel();
+        {
+            let mut queue = self.shared.lock();
+            if queue.closed || queue.orders.len() >= ORDERS_MAX {
+                return None;
+            }
+            queue.orders.push_back(Box::new(move |ledger| {
+                // Whoever has stopped waiting took it for not done.
+                if !sender.is_closed() {
+                    let _ = sender.send(work(ledger));
+                }
+            }));
+        }
+        self.shared.queued.notify_one();
+        done.await.ok()
+    }
+
     /// Resolves when a thread died: a bug, after which the service must be started again.
     pub async fn broken(&self) {
         self.shared.broken.notified().await;
@@ -240,7 +279,10 @@ fn spawn(
     let shared = Arc::clone(shared);
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         if std::panic::catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
-            shared.lock().closed = true;
+            let mut queue = shared.lock();
+            queue.closed = true;
+            queue.orders.clear();
+            drop(queue);
             shared.queued.notify_all();
             shared.room.notify_all();
             shared.broken.notify_one();
@@ -350,6 +392,10 @@ fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answ
             }
             pause = FAILURE_PAUSES.0;
         }
+        let order = shared.lock().orders.pop_front();
+        if let Some(order) = order {
+            order(&mut *ledger);
+        }
         if let Err(error) = ledger.tidy() {
             shared.metrics.group_failed(0, &error);
         }
@@ -370,7 +416,12 @@ fn next_group(shared: &Shared) -> Option<Group> {
         }
         let opens_at = queue.sync.next_group_at(now);
         if queue.closed && opens_at.is_none() {
+            // Whoever waits for the rest is told that it is not done.
+            queue.orders.clear();
             return None;
+        }
+        if !queue.orders.is_empty() {
+            break Vec::new();
         }
         let idle = idle_until.saturating_duration_since(Instant::now());
         if idle.is_zero() {

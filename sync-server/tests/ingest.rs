@@ -14,7 +14,10 @@ use sync_core::ServerLimits;
 use sync_core::server::Outcome;
 use sync_server::credentials::Credentials;
 use sync_server::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
-use sync_server::ledger::{Credential, Job, Ledger, LedgerError, ParkedStep, SecretHash, SqliteLedger, StoreStatus};
+use sync_server::ledger::{
+    Correction, Credential, Job, Ledger, LedgerError, Note, ParkedFilter, ParkedRefused, ParkedStep, SecretHash,
+    SqliteLedger, StoreStatus,
+};
 use sync_server::mqtt::{Limits, Listener, ListenerConfig};
 use sync_server::price_watch::PriceWatch;
 use sync_server::telemetry::Metrics;
@@ -35,8 +38,22 @@ impl Ledger for Flaky {
         self.ledger.apply(group, now_ms)
     }
 
-    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
-        self.ledger.apply_parked(after, now_ms)
+    fn replay(&mut self, filter: &ParkedFilter, note: Option<&Note>, now_ms: i64) -> Result<ParkedStep, LedgerError> {
+        self.ledger.replay(filter, note, now_ms)
+    }
+
+    fn fix(
+        &mut self,
+        parked_no: i64,
+        correction: &Correction,
+        note: &Note,
+        now_ms: i64,
+    ) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        self.ledger.fix(parked_no, correction, note, now_ms)
+    }
+
+    fn waive(&mut self, parked_no: i64, note: &Note, now_ms: i64) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        self.ledger.waive(parked_no, note, now_ms)
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {
@@ -72,7 +89,8 @@ async fn start(limits: ServerLimits) -> Running {
         limits,
         server_epoch: 7,
         credentials,
-        prices: PriceWatch::start(Box::new(SqliteLedger::in_memory().expect("opens")), Arc::clone(&metrics)).expect("starts"),
+        prices: PriceWatch::start(Box::new(SqliteLedger::in_memory().expect("opens")), Arc::clone(&metrics))
+            .expect("starts"),
         metrics,
         router: listener.router(),
     });

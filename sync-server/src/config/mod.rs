@@ -42,8 +42,27 @@ pub struct Config {
     pub ingest: ServerLimits,
     /// Where the ledger is, and how it is treated.
     pub ledger: LedgerHome,
+    /// When parked events are an alarm.
+    pub parking: ParkingAlarm,
     /// How long a claim code holds.
     pub claim_code_lifetime: Duration,
+}
+
+/// When parked events are an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkingAlarm {
+    /// So many are open, over all stores.
+    pub events: u32,
+    /// One is open for so long.
+    pub age: Duration,
+}
+
+impl ParkingAlarm {
+    /// Whether open events are an alarm; the oldest of them was parked `oldest_age_ms` ago.
+    pub fn is_due(&self, open: i64, oldest_age_ms: Option<i64>) -> bool {
+        let age_ms_max = i64::try_from(self.age.as_millis()).unwrap_or(i64::MAX);
+        open >= i64::from(self.events) || oldest_age_ms.is_some_and(|age_ms| age_ms >= age_ms_max)
+    }
 }
 
 /// How to log.
@@ -126,6 +145,7 @@ struct Raw {
     broker: RawBroker,
     ingest: RawIngest,
     ledger: RawLedger,
+    parking: RawParking,
     enrolment: RawEnrolment,
 }
 
@@ -186,6 +206,12 @@ struct RawLedger {
 }
 
 #[derive(Debug, Deserialize)]
+struct RawParking {
+    alarm_events: u32,
+    alarm_age: Span,
+}
+
+#[derive(Debug, Deserialize)]
 struct RawEnrolment {
     claim_code_lifetime: Span,
 }
@@ -216,6 +242,7 @@ impl Config {
         for (path, is_zero) in [
             ("ingest.batch_events_max", batch_events_max == 0),
             ("ingest.group_events_max", group_events_max == 0),
+            ("parking.alarm_events", raw.parking.alarm_events == 0),
             ("mqtt.connections_max", raw.mqtt.connections_max == 0),
             ("mqtt.connects_per_second", raw.mqtt.connects_per_second == 0),
             ("mqtt.connects_burst", raw.mqtt.connects_burst == 0),
@@ -260,6 +287,10 @@ impl Config {
         };
         let in_folder = LedgerHome::Sqlite { path: ledger_path(&raw.data_dir), settings };
         let ledger = database(&raw.ledger.url, some_path(raw.ledger.url_file), &mut problems).unwrap_or(in_folder);
+        let parking = ParkingAlarm {
+            events: raw.parking.alarm_events,
+            age: problems.keep("parking.alarm_age", raw.parking.alarm_age.positive()),
+        };
         let claim_code_lifetime =
             problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
         problems.finish()?;
@@ -277,6 +308,7 @@ impl Config {
             broker,
             ingest,
             ledger,
+            parking,
             claim_code_lifetime,
         })
     }
@@ -379,6 +411,7 @@ mod tests {
         let LedgerHome::Sqlite { path, settings } = &config.ledger else { panic!("a file is the default") };
         assert_eq!(format!("{settings:?}"), format!("{:?}", SqliteSettings::STANDARD));
         assert_eq!(config.claim_code_lifetime, Duration::from_secs(86_400));
+        assert_eq!(config.parking, ParkingAlarm { events: 100, age: Duration::from_secs(86_400) });
         assert_eq!(path, Path::new("breakwater-data/ledger.db"));
     }
 
@@ -404,6 +437,8 @@ mod tests {
         let small = "[mqtt]\nuplink_bytes_max = \"1MiB\"\n[broker]\nurl = \"mqtt://localhost\"\nconnections = 64";
         check(small, "broker.connections = 64 (from test.toml): needs more memory");
         check("[ingest]\nbatch_events_max = 1001", "is above 1000");
+        check("[parking]\nalarm_events = 0", "parking.alarm_events = 0 (from test.toml): is not above zero");
+        check("[parking]\nalarm_age = \"0s\"", "parking.alarm_age");
         check(
             "[ingest]\nqueue_bytes_max = \"1MiB\"",
             "ingest.queue_bytes_max = \"1MiB\" (from test.toml): is below 8388608 bytes",

@@ -11,10 +11,11 @@ use super::credit::CreditJson;
 use super::problem::ApiError;
 use super::readers::Readers;
 use super::to_wire;
-use super::wire::{Severity, StoreSummary};
+use super::wire::{AlertJson, Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};
+use crate::config::ParkingAlarm;
 use crate::ingest::{IngestState, utc_ms};
-use crate::ledger::LatestDay;
+use crate::ledger::{AlertKind, LatestDay};
 use crate::mqtt::Router;
 
 /// How old a view may be.
@@ -43,6 +44,7 @@ pub struct Fleet {
     router: Router,
     broker: Option<BrokerHandle>,
     ingest: IngestState,
+    parking: ParkingAlarm,
     latest: tokio::sync::Mutex<Option<(Instant, Arc<FleetView>)>>,
     pace: Mutex<Pace>,
 }
@@ -59,6 +61,8 @@ pub(super) struct FleetView {
     pub(super) at_ms: i64,
     pub(super) stores: Vec<StoreSummary>,
     pub(super) totals: FleetTotals,
+    /// What the parked events of all stores are, if they are an alarm.
+    pub(super) parking: Option<AlertJson>,
     /// [`Live`] as JSON.
     pub(super) live: Arc<str>,
 }
@@ -108,8 +112,12 @@ pub(super) struct FleetTotals {
     pub(super) oldest_unsynced_age_ms: Option<i64>,
     /// The store that holds it.
     pub(super) oldest_unsynced_store: Option<String>,
-    /// Events parked.
+    /// Events that are parked and wait for a person.
     pub(super) parked: i64,
+    /// For how long the oldest of them has waited.
+    pub(super) parked_oldest_age_ms: Option<i64>,
+    /// Whether so many wait, or one for so long, that it is an alarm.
+    pub(super) parked_alarm: bool,
     /// Stores that need somebody now.
     pub(super) alarms: usize,
     /// Stores that are worth a look.
@@ -186,9 +194,15 @@ enum Attention {
 }
 
 impl Fleet {
-    pub(crate) fn new(readers: Readers, router: Router, broker: Option<BrokerHandle>, ingest: IngestState) -> Self {
+    pub(crate) fn new(
+        readers: Readers,
+        router: Router,
+        broker: Option<BrokerHandle>,
+        ingest: IngestState,
+        parking: ParkingAlarm,
+    ) -> Self {
         let latest = tokio::sync::Mutex::default();
-        Self { readers, router, broker, ingest, latest, pace: Mutex::default() }
+        Self { readers, router, broker, ingest, parking, latest, pace: Mutex::default() }
     }
 
     /// Notes the pace. To be called once a second with the events applied since the start.
@@ -217,17 +231,28 @@ impl Fleet {
             connected.extend(broker.presence().heard_within(PRESENT_FOR, Instant::now()));
         }
         let stores: Vec<_> =
-            rows.iter().map(|row| to_wire::store(row, connected.contains(&row.store), now_ms)).collect();
-        let view = Arc::new(self.make(stores, day, now_ms));
+            rows.iter().map(|row| to_wire::store(row, connected.contains(&row.store), now_ms, self.parking)).collect();
+        let oldest_parked_ms = rows.iter().filter_map(|row| row.oldest_parked_ms).min();
+        let oldest_parked_age_ms = oldest_parked_ms.map(|oldest_ms| now_ms.saturating_sub(oldest_ms).max(0));
+        let view = Arc::new(self.make(stores, day, oldest_parked_age_ms, now_ms));
         *latest = Some((Instant::now(), Arc::clone(&view)));
         Ok(view)
     }
 
-    fn make(&self, stores: Vec<StoreSummary>, day: Vec<LatestDay>, now_ms: i64) -> FleetView {
+    fn make(
+        &self,
+        stores: Vec<StoreSummary>,
+        day: Vec<LatestDay>,
+        parked_oldest_age_ms: Option<i64>,
+        now_ms: i64,
+    ) -> FleetView {
         let pace: Vec<u64> =
             self.pace.lock().unwrap_or_else(PoisonError::into_inner).per_second.iter().copied().collect();
         let mut live: Vec<_> = stores.iter().map(|store| live_store(store.clone(), now_ms)).collect();
-        let totals = self.totals(&live, day, pace.last().copied().unwrap_or_default(), now_ms);
+        let mut totals = self.totals(&live, day, pace.last().copied().unwrap_or_default(), now_ms);
+        totals.parked_oldest_age_ms = parked_oldest_age_ms;
+        totals.parked_alarm = self.parking.is_due(totals.parked, parked_oldest_age_ms);
+        let parking = totals.parked_alarm.then(|| parking_alert(totals.parked, parked_oldest_age_ms));
         live.sort_by(|a, b| {
             let rank = |one: &LiveStore| (one.attention, std::cmp::Reverse(one.store.oldest_unsynced_age_ms));
             rank(a).cmp(&rank(b)).then_with(|| a.store.store_id.cmp(&b.store.store_id))
@@ -243,7 +268,7 @@ impl Fleet {
             more_stores,
         };
         let live = serde_json::to_string(&live).expect("text and numbers").into();
-        FleetView { at_ms: now_ms, stores, totals, live }
+        FleetView { at_ms: now_ms, stores, totals, parking, live }
     }
 
     fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64, now_ms: i64) -> FleetTotals {
@@ -272,6 +297,8 @@ impl Fleet {
             oldest_unsynced_age_ms: oldest.map(|(age, _)| age),
             oldest_unsynced_store: oldest.map(|(_, store)| store.clone()),
             parked: sum(|store| store.parked),
+            parked_oldest_age_ms: None,
+            parked_alarm: false,
             alarms: count(|one| one.attention == Attention::Alarm),
             warnings: count(|one| one.attention == Attention::Warning),
             queued_messages,
@@ -281,6 +308,19 @@ impl Fleet {
             broker: self.broker.as_ref().map(BrokerView::of),
             latest_day: day.into_iter().map(latest_day).collect(),
         }
+    }
+}
+
+/// The alarm of the parked events of all stores.
+fn parking_alert(open: i64, oldest_age_ms: Option<i64>) -> AlertJson {
+    let events = if open == 1 { "1 event waits".to_owned() } else { format!("{open} events wait") };
+    let oldest = oldest_age_ms.map(|age_ms| format!(", the oldest for {}", duration(age_ms))).unwrap_or_default();
+    AlertJson {
+        kind: AlertKind::Parked.as_str(),
+        count: open,
+        text: format!("{events} for a person over all stores{oldest}"),
+        severity: Severity::Alarm,
+        advice: AlertKind::Parked.advice(),
     }
 }
 
@@ -339,7 +379,7 @@ fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
     LiveStore { store, attention, words: found.into_iter().map(|(_, words)| words).collect() }
 }
 
-fn duration(ms: i64) -> String {
+pub(super) fn duration(ms: i64) -> String {
     match ms / 1000 {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),
