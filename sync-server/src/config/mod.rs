@@ -306,7 +306,7 @@ fn database(url: &str, file: Option<PathBuf>, problems: &mut Problems) -> Option
         }
     };
     match url.parse() {
-        Ok(settings) => Some(LedgerHome::Postgres(settings)),
+        Ok(settings) => Some(LedgerHome::Postgres(Box::new(settings))),
         Err(error) => {
             problems.note_secret(setting, &crate::telemetry::chain(&error));
             None

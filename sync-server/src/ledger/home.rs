@@ -24,7 +24,7 @@ pub enum LedgerHome {
         settings: SqliteSettings,
     },
     /// A database server.
-    Postgres(PostgresSettings),
+    Postgres(Box<PostgresSettings>),
 }
 
 impl LedgerHome {

@@ -65,7 +65,7 @@ impl PostgresLedger {
     /// Connects, and brings the schema up to date. Several servers may do so at once.
     pub fn open(settings: &PostgresSettings) -> Result<Self, LedgerError> {
         let link = Link::writer(settings);
-        link.with(|session| migrate::migrate(session))?;
+        link.with(migrate::migrate)?;
         Ok(Self { link, months: Months::default(), committed: None, went_back: false })
     }
 
