@@ -165,8 +165,8 @@ impl ServerSync {
             }
             return Admission::Refused(overload);
         }
-        if is_batch {
-            self.credit.arrived(&store);
+        if let Question::Batch { events, .. } = question {
+            self.credit.arrived(&store, events);
         }
         *self.jobs_of_store.entry(store.clone()).or_default() += 1;
         self.queued_bytes += bytes;

@@ -110,9 +110,9 @@ impl CreditControl {
         }
     }
 
-    /// A store's batch has come, and waits for its group.
-    pub(super) fn arrived(&mut self, store: &StoreId) {
-        self.turns.arrived(store);
+    /// A store's batch of so many events has come, and waits for its group.
+    pub(super) fn arrived(&mut self, store: &StoreId, events: usize) {
+        self.turns.arrived(store, u64::try_from(events).unwrap_or(u64::MAX));
     }
 
     /// A store's batch is gone: it was refused, or its group failed. The store comes again by itself.
