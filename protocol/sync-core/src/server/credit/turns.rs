@@ -99,6 +99,16 @@ impl Turns {
         }
     }
 
+    /// A store is served by another server: its turn, or its place in the queue, is others'.
+    pub(super) fn forget(&mut self, store: &StoreId) {
+        self.over(store);
+        if let Some(known) = self.stores.remove(store)
+            && known.place == Place::Waiting
+        {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
+    }
+
     /// Whether a store that has so much more to send may go on at once. If not, it waits for its turn.
     pub(super) fn may_send(&mut self, store: &StoreId, more: u64, window: u64, batch: u64, now: Instant) -> bool {
         let Some(known) = self.stores.get_mut(store) else { return true };
