@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::ledger::{Credential, LedgerError, Registry, SecretHash, StoreStatus};
 use crate::mqtt::{Authenticator, LoginRefused, Trust, Verified};
+use crate::partitions::PartitionSet;
 
 /// The copy in memory.
 #[derive(Debug, Default)]
@@ -89,6 +90,17 @@ impl Credentials {
             Some((StoreStatus::Active, Some(secret))) => Some(secret.keys()),
             _ => None,
         }
+    }
+
+    /// The stores of some partitions that may log in, in order.
+    pub fn enrolled_in(&self, partitions: PartitionSet) -> Vec<StoreId> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let enrolled = known.stores.iter().filter(|(store, login)| {
+            partitions.contains(store.partition()) && matches!(login, (StoreStatus::Active, Some(_)))
+        });
+        let mut stores: Vec<_> = enrolled.map(|(store, _)| store.clone()).collect();
+        stores.sort();
+        stores
     }
 
     /// The stores that may log in, in order, each with its password. What a broker has to know.

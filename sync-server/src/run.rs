@@ -1,7 +1,8 @@
 //! The running service: what is started, in which order, and how it ends.
 //!
 //! Order at the start: data folder, ledger (with what an older program had parked), listener (which refuses nobody before the ingest takes messages, because the
-//! channel between them has room), ingest, HTTP. At the end the stores are told first, then the ingest commits and
+//! channel between them has room), ingest, HTTP. At the end the
+//! leases are given back and the stores are told first, then the ingest commits and
 //! answers what it was handed, then the broker is left and HTTP stops.
 
 use std::io::IsTerminal;
@@ -23,7 +24,8 @@ use crate::http::{
     self, Api, ApiParts, ApiToken, Exporter, HttpLimits, ListenerUp, MqttAddress, Readers, SharedRegistry,
 };
 use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts, utc_ms};
-use crate::ledger::{Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
+use crate::instances::{self, InstancesHandle, Keeper, KeeperParts, RunningKeeper};
+use crate::ledger::{Instances, Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
 use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
 use crate::telemetry::{self, Metrics};
@@ -90,6 +92,7 @@ pub struct Service {
     addresses: Addresses,
     listener: Option<Listener>,
     broker: Option<Broker>,
+    keeper: Option<Keeper>,
     passwords: Option<PasswordKeeper>,
     router: Router,
     listener_up: ListenerUp,
@@ -119,7 +122,8 @@ impl Service {
         let http_tls = load(config.http.tls.as_ref())?;
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
-        let Opened { ledger, registry, prices, readers, credentials } = open_ledger(config.ledger.clone()).await?;
+        let Opened { ledger, registry, prices, instances, readers, credentials } =
+            open_ledger(config.ledger.clone()).await?;
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
         let metrics = Arc::new(Metrics::new(&mut metrics_registry));
@@ -168,6 +172,19 @@ impl Service {
         let listener_up = ListenerUp::new(listener.is_some());
         let router = commons.router.clone();
         let broker_handle = broker.as_ref().map(Broker::handle);
+        let id = instances::new_id().map_err(RunError::Random)?;
+        let lease = instances.is_some().then_some(config.instances.lease);
+        let instances_handle = InstancesHandle::new(id, config.instances.name(), lease, utc_ms());
+        let keeper = instances.map(|tables| {
+            Keeper::new(KeeperParts {
+                tables,
+                lease: config.instances.lease,
+                broker: broker_handle.clone(),
+                ingest: ingest.state(),
+                credentials: Arc::clone(&credentials),
+                handle: instances_handle.clone(),
+            })
+        });
         let api = Api::new(ApiParts {
             readers,
             registry: registry.clone(),
@@ -175,8 +192,9 @@ impl Service {
             router: router.clone(),
             broker: broker_handle.clone(),
             ingest: ingest.state(),
+            instances: instances_handle.clone(),
             metrics,
-            exporter: Exporter::new(metrics_registry, Arc::clone(&commons.stats), broker_handle),
+            exporter: Exporter::new(metrics_registry, Arc::clone(&commons.stats), broker_handle, instances_handle),
             mqtt_address: MqttAddress {
                 public_url: config.mqtt.public_url,
                 broker: config.broker.url,
@@ -189,6 +207,7 @@ impl Service {
             addresses,
             listener,
             broker,
+            keeper,
             passwords,
             router,
             listener_up,
@@ -211,7 +230,18 @@ impl Service {
     /// Serves until `shutdown` resolves, then ends in order.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self {
-            listener, broker, router, listener_up, ingest, http_socket, http_tls, api, token, addresses, ..
+            listener,
+            broker,
+            keeper,
+            router,
+            listener_up,
+            ingest,
+            http_socket,
+            http_tls,
+            api,
+            token,
+            addresses,
+            ..
         } = self;
         let (stop_listener, mut listener_stopped) = watch::channel(());
         let (stop_http, mut http_stopped) = watch::channel(());
@@ -224,6 +254,7 @@ impl Service {
         let state = ingest.state();
 
         let mut broker = broker.map(Broker::start);
+        let mut keeper = keeper.map(Keeper::start);
         listener_up.set(true);
         let mut listening = tokio::spawn(async move {
             // An error means that the sender is gone, which is a stop as well.
@@ -244,11 +275,16 @@ impl Service {
             _ = &mut listening => Some("the MQTT listener"),
             _ = &mut serving => Some("the HTTP server"),
             () = broken(&mut broker) => Some("the link to the broker"),
+            () = lost(&mut keeper) => Some("the keeper of the leases"),
             _ = helpers.join_next() => Some("a helper task"),
         };
         listener_up.set(false);
         tracing::info!("stopping");
         drop(stop_listener);
+        // Others take over from here on; what is on its way here is committed all the same.
+        if let Some(keeper) = keeper {
+            keeper.leave().await;
+        }
         if let Some(broker) = &broker {
             broker.close_intake();
         }
@@ -277,6 +313,7 @@ struct Opened {
     ledger: Box<dyn Ledger>,
     registry: Box<dyn Reader + Send>,
     prices: Box<dyn PriceBooks + Send>,
+    instances: Option<Box<dyn Instances + Send>>,
     readers: Readers,
     credentials: Arc<Credentials>,
 }
@@ -284,6 +321,13 @@ struct Opened {
 async fn broken(broker: &mut Option<RunningBroker>) {
     match broker {
         Some(broker) => broker.broken().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn lost(keeper: &mut Option<RunningKeeper>) {
+    match keeper {
+        Some(keeper) => keeper.broken().await,
         None => std::future::pending().await,
     }
 }
@@ -304,7 +348,8 @@ async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
         let registry = home.registry()?;
         let credentials = Arc::new(Credentials::default());
         credentials.refresh(&*registry)?;
-        Ok(Opened { ledger, registry, prices: home.registry()?, readers: Readers::open(&home)?, credentials })
+        let (prices, instances) = (home.registry()?, home.instances()?);
+        Ok(Opened { ledger, registry, prices, instances, readers: Readers::open(&home)?, credentials })
     });
     opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }

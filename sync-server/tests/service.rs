@@ -471,6 +471,7 @@ async fn the_service_describes_itself() {
             "/api/v1/credit",
             "/api/v1/credit/limit",
             "/api/v1/enroll",
+            "/api/v1/instances",
             "/api/v1/live",
             "/api/v1/openapi.json",
             "/api/v1/parked",
@@ -489,6 +490,9 @@ async fn the_service_describes_itself() {
         ]
     );
     assert_eq!(centre.get("/readyz").await, json!({ "ready": true, "broker": null, "ledger": true, "listener": true }));
+    let said = centre.get("/api/v1/instances").await;
+    assert_eq!((&said["lease_ms"], &said["free"], &said["unheld"]), (&json!(null), &json!([]), &json!([])), "{said}");
+    assert_eq!((&said["instances"][0]["alive"], &said["instances"][1]), (&json!(true), &json!(null)), "{said}");
     let page = centre.try_get("/", &[]).await;
     assert!(page.head.contains("content-security-policy: default-src 'none'"), "{}", page.head);
     let body = page.body.replace("http://www.w3.org/2000/svg", "the name of SVG, which nobody fetches");

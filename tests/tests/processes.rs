@@ -18,6 +18,7 @@ mod processes {
     mod duplicates;
     mod fuzz;
     mod hostile;
+    mod instances;
     mod kill_loop;
     mod mqtt;
     mod prices;

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use sync_core::ServerLimits;
 use tracing_subscriber::EnvFilter;
 
-use crate::ledger::{LedgerHome, SqliteSettings};
+use crate::instances::InstancesConfig;
+use crate::ledger::{LEASE_AHEAD_MS_MAX, LedgerHome, SqliteSettings};
 use crate::mqtt::Limits;
 
 pub use broker::BrokerConfig;
@@ -38,6 +39,8 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// The link to a broker.
     pub broker: BrokerConfig,
+    /// How the work is shared with other servers.
+    pub instances: InstancesConfig,
     /// The bounds of the ingest.
     pub ingest: ServerLimits,
     /// Where the ledger is, and how it is treated.
@@ -124,6 +127,7 @@ struct Raw {
     http: RawHttp,
     mqtt: RawMqtt,
     broker: RawBroker,
+    instances: RawInstances,
     ingest: RawIngest,
     ledger: RawLedger,
     enrolment: RawEnrolment,
@@ -164,6 +168,12 @@ struct RawMqtt {
     connects_burst: u32,
     uplink_bytes_max: ByteSize,
     keep_alive_max: Span,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawInstances {
+    name: String,
+    lease: Span,
 }
 
 #[derive(Debug, Deserialize)]
@@ -251,6 +261,7 @@ impl Config {
             ..Limits::standard()
         };
         let broker = raw.broker.check(limits.uplink_bytes_max, &mut problems);
+        let instances = raw.instances.check(&mut problems);
         if !raw.mqtt.enabled && broker.url.is_none() && problems.is_clear("mqtt") && problems.is_clear("broker") {
             problems.note("mqtt.enabled", "no store could send: listen, or set broker.url");
         }
@@ -275,10 +286,29 @@ impl Config {
                 limits,
             },
             broker,
+            instances,
             ingest,
             ledger,
             claim_code_lifetime,
         })
+    }
+}
+
+/// The lengths that a lease may have: less than the first would be lost in the pauses of a busy machine, and at the other end
+/// a database's clock that was set back must still be told from a lease.
+const LEASE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+const _: () = assert!(2 * LEASE.1.as_millis() == LEASE_AHEAD_MS_MAX.unsigned_abs() as u128);
+
+/// A name is for a screen.
+const INSTANCE_NAME_CHARS_MAX: usize = 64;
+
+impl RawInstances {
+    fn check(self, problems: &mut Problems) -> InstancesConfig {
+        let lease = problems.keep("instances.lease", self.lease.between(LEASE.0, LEASE.1));
+        if self.name.chars().count() > INSTANCE_NAME_CHARS_MAX || self.name.chars().any(char::is_control) {
+            problems.note("instances.name", "is longer than 64 characters, or has control characters");
+        }
+        InstancesConfig { name: Some(self.name).filter(|name| !name.is_empty()), lease }
     }
 }
 
@@ -408,6 +438,9 @@ mod tests {
             "[ingest]\nqueue_bytes_max = \"1MiB\"",
             "ingest.queue_bytes_max = \"1MiB\" (from test.toml): is below 8388608 bytes",
         );
+        check("[instances]\nlease = \"1s\"", "instances.lease = \"1s\" (from test.toml): is not between 2s and 60s");
+        check("[instances]\nlease = \"61s\"", "is not between 2s and 60s");
+        check("[instances]\nname = \"a\\nb\"", "control characters");
         check("[ingest]\nhold_max = \"soon\"", "\"soon\" is not a duration");
         check("[ledger]\ncache = \"64MB\"", "is not a size");
         check("[ledger]\nurl = \"mysql://db/x\"", "it does not begin with postgres://");

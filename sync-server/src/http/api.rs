@@ -43,7 +43,6 @@ pub(super) async fn stores(State(api): State<Api>) -> Result<Json<StoreList>, Ap
     responses((status = 200, body = StoreDetail), (status = 404, body = Problem)))]
 pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<StoreDetail>, ApiError> {
     let id = store_id(&id)?;
-    let connected = api.is_connected(&id);
     let name = id.clone();
     let found = api.readers.read(move |books| {
         let Some(row) = books.store(&id)? else { return Ok(None) };
@@ -53,7 +52,9 @@ pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Res
         Ok(Some((row, books.epochs(&id, EPOCHS_MAX)?, duplicates, differences, over_refunds)))
     });
     let (row, epochs, duplicates, differences, over_refunds) = found.await?.ok_or_else(|| no_store(&name))?;
-    let store = to_wire::store(&row, connected, utc_ms());
+    let now_ms = utc_ms();
+    let connected = api.is_connected(&row.store, row.last_contact_ms, now_ms);
+    let store = to_wire::store(&row, connected, now_ms);
     let epochs = epochs.iter().map(|epoch| to_wire::epoch(epoch, store.epoch.as_deref())).collect();
     let duplicate_receipts = duplicates.into_iter().map(to_wire::duplicate_receipt).collect();
     let price_differences = differences.into_iter().map(to_wire::price_difference).collect();

@@ -8,13 +8,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::credit::CreditJson;
+use super::instances::InstancesView;
 use super::problem::ApiError;
 use super::readers::Readers;
+use super::state::is_lately;
 use super::to_wire;
 use super::wire::{Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::ingest::{IngestState, utc_ms};
-use crate::ledger::LatestDay;
+use crate::instances::InstancesHandle;
+use crate::ledger::{LatestDay, StoreRow};
 use crate::mqtt::Router;
 
 /// How old a view may be.
@@ -36,6 +39,16 @@ const UNSYNCED_WARNING_MS: i64 = 120_000;
 /// A disk with less room than this (512 MiB) will stop a store.
 const DISK_FREE_MIN: i64 = 512 << 20;
 
+/// What views are made of.
+#[derive(Debug)]
+pub(crate) struct FleetParts {
+    pub(crate) readers: Readers,
+    pub(crate) router: Router,
+    pub(crate) broker: Option<BrokerHandle>,
+    pub(crate) ingest: IngestState,
+    pub(crate) instances: InstancesHandle,
+}
+
 /// Makes views.
 #[derive(Debug)]
 pub struct Fleet {
@@ -43,6 +56,7 @@ pub struct Fleet {
     router: Router,
     broker: Option<BrokerHandle>,
     ingest: IngestState,
+    instances: InstancesHandle,
     latest: tokio::sync::Mutex<Option<(Instant, Arc<FleetView>)>>,
     pace: Mutex<Pace>,
 }
@@ -124,6 +138,8 @@ pub(super) struct FleetTotals {
     pub(super) ledger_well: bool,
     /// The link to the broker; null where there is none.
     pub(super) broker: Option<BrokerView>,
+    /// The servers on this database; null where the ledger is a file.
+    pub(super) instances: Option<InstancesView>,
     /// The newest business date, by currency.
     pub(super) latest_day: Vec<LatestDayJson>,
 }
@@ -186,9 +202,10 @@ enum Attention {
 }
 
 impl Fleet {
-    pub(crate) fn new(readers: Readers, router: Router, broker: Option<BrokerHandle>, ingest: IngestState) -> Self {
+    pub(crate) fn new(parts: FleetParts) -> Self {
+        let FleetParts { readers, router, broker, ingest, instances } = parts;
         let latest = tokio::sync::Mutex::default();
-        Self { readers, router, broker, ingest, latest, pace: Mutex::default() }
+        Self { readers, router, broker, ingest, instances, latest, pace: Mutex::default() }
     }
 
     /// Notes the pace. To be called once a second with the events applied since the start.
@@ -216,8 +233,10 @@ impl Fleet {
         if let Some(broker) = &self.broker {
             connected.extend(broker.presence().heard_within(PRESENT_FOR, Instant::now()));
         }
-        let stores: Vec<_> =
-            rows.iter().map(|row| to_wire::store(row, connected.contains(&row.store), now_ms)).collect();
+        let others_live = self.instances.others_live();
+        let is_connected =
+            |row: &StoreRow| connected.contains(&row.store) || (others_live && is_lately(row.last_contact_ms, now_ms));
+        let stores: Vec<_> = rows.iter().map(|row| to_wire::store(row, is_connected(row), now_ms)).collect();
         let view = Arc::new(self.make(stores, day, now_ms));
         *latest = Some((Instant::now(), Arc::clone(&view)));
         Ok(view)
@@ -279,6 +298,7 @@ impl Fleet {
             credit: self.ingest.credit().into(),
             ledger_well: self.ingest.ledger_well(),
             broker: self.broker.as_ref().map(BrokerView::of),
+            instances: InstancesView::of(&self.instances.status(), self.broker.is_some()),
             latest_day: day.into_iter().map(latest_day).collect(),
         }
     }

@@ -12,6 +12,7 @@ mod credit;
 mod enroll;
 mod fleet;
 mod health;
+mod instances;
 mod listen;
 mod live;
 mod patience;
@@ -67,6 +68,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         credit::credit,
         credit::set_limit,
         enroll::enroll,
+        instances::instances,
         live::live,
         openapi,
         health::healthz,
@@ -92,6 +94,7 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/parked/{parked_no}", get(api::parked_event))
         .route("/api/v1/credit", get(credit::credit))
         .route("/api/v1/credit/limit", put(credit::set_limit))
+        .route("/api/v1/instances", get(instances::instances))
         .route("/api/v1/live", get(live::live))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/metrics", get(health::metrics))

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Books, CounterBooks, Ledger, LedgerError, PostgresLedger, PostgresReader, PostgresSettings, PriceBooks, Registry,
-    SqliteLedger, SqliteReader, SqliteSettings,
+    Books, CounterBooks, Instances, Ledger, LedgerError, PostgresInstances, PostgresLedger, PostgresReader,
+    PostgresSettings, PriceBooks, Registry, SqliteLedger, SqliteReader, SqliteSettings,
 };
 
 /// All that is read, and changed beside the writer.
@@ -49,6 +49,15 @@ impl LedgerHome {
         Ok(match self {
             Self::Sqlite { path, .. } => Box::new(SqliteReader::open_registry(path)?),
             Self::Postgres(settings) => Box::new(PostgresReader::open_registry(settings)?),
+        })
+    }
+
+    /// Opens the tables by which several servers share a database; none where only one server can be. The ledger must be
+    /// there.
+    pub fn instances(&self) -> Result<Option<Box<dyn Instances + Send>>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { .. } => None,
+            Self::Postgres(settings) => Some(Box::new(PostgresInstances::open(settings)?)),
         })
     }
 

@@ -20,6 +20,7 @@ mod database;
 mod fault;
 mod group;
 mod home;
+mod instances;
 mod job;
 mod postgres;
 mod prices;
@@ -36,8 +37,13 @@ pub use books::{
 };
 pub use counter_books::{CounterBooks, OverRefund, RefundLineRow, RefundRow, ReportRow, ShiftRow, StorePage, ZNumbers};
 pub use home::{LedgerHome, Reader};
+pub use instances::{
+    BrokerLink, InstanceCard, InstanceId, InstanceRow, InstanceView, Instances, LEASE_AHEAD_MS_MAX, LeaseRow,
+};
 pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
-pub use postgres::{DroppedMonth, MonthRow, PostgresLedger, PostgresReader, PostgresSettings, UrlError};
+pub use postgres::{
+    DroppedMonth, MonthRow, PostgresInstances, PostgresLedger, PostgresReader, PostgresSettings, UrlError,
+};
 pub use prices::{PriceBookRow, PriceBooks, PriceDifference};
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
 pub use sqlite::{SqliteLedger, SqliteReader, SqliteSettings};

@@ -8,7 +8,7 @@ use tokio_postgres::{Row, Statement};
 
 use super::link::Link;
 use super::session::Session;
-use super::{PostgresLedger, PostgresReader};
+use super::{PostgresInstances, PostgresLedger, PostgresReader};
 use crate::ledger::LedgerError;
 use crate::ledger::database::{AnyRow, Cell, Database, Dialect, KeptHashes};
 
@@ -173,6 +173,12 @@ impl Linked for PostgresLedger {
     }
 }
 
+impl Linked for PostgresInstances {
+    fn link(&self) -> &Link {
+        &self.link
+    }
+}
+
 impl Linked for PostgresReader {
     fn link(&self) -> &Link {
         &self.link
@@ -237,4 +243,4 @@ macro_rules! databases {
         }
     )*};
 }
-databases!(PostgresLedger, PostgresReader);
+databases!(PostgresLedger, PostgresReader, PostgresInstances);

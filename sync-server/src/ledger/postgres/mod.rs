@@ -14,6 +14,7 @@
 mod copy;
 mod database;
 mod fault;
+mod instances;
 mod link;
 mod migrate;
 mod months;
@@ -29,6 +30,7 @@ use sync_core::server::Outcome;
 
 pub(in crate::ledger) use self::database::cell;
 pub(in crate::ledger) use self::fault::{content, passes};
+pub use self::instances::PostgresInstances;
 use self::link::Link;
 use self::months::Months;
 pub use self::months::{DroppedMonth, MonthRow};
@@ -44,6 +46,9 @@ const ATTEMPTS_MAX: u32 = 3;
 
 /// The first pause between two attempts at most; each further one is twice as long. The pause itself is a random part.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tells all servers of this database that it is an older copy; see `ledger_incarnation`.
+const MARK_INCARNATION: &str = "UPDATE ledger_incarnation SET number = (random() * 9e15)::bigint";
 
 /// The writer.
 #[derive(Debug)]
@@ -100,6 +105,8 @@ impl PostgresLedger {
                         tracing::error!(
                             "the database lacks what was committed in it: it was replaced by an older copy"
                         );
+                        // Other servers may have no such place to miss.
+                        session.batch("mark the older copy", MARK_INCARNATION)?;
                         (*went_back, *committed) = (true, None);
                         *months = Months::default();
                     }

@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Read,
     /// Changes a row or two.
     Registry,
+    /// Renews leases, which are short.
+    Lease,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Self::Write => "breakwater-server ingest",
             Self::Read => "breakwater-server reading",
             Self::Registry => "breakwater-server registry",
+            Self::Lease => "breakwater-server leases",
         }
     }
 
@@ -44,6 +47,7 @@ impl Purpose {
         match self {
             Self::Write => Some(Duration::from_secs(45)),
             Self::Registry => Some(Duration::from_secs(20)),
+            Self::Lease => Some(Duration::from_secs(6)),
             Self::Read => None,
         }
     }
@@ -63,6 +67,10 @@ impl Purpose {
             }
             Self::Registry => {
                 "SET statement_timeout = '15s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s';
+                SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
+            }
+            Self::Lease => {
+                "SET statement_timeout = '4s'; SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout = '3s';
                 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
             }
         }
