@@ -207,6 +207,7 @@ pub enum StoreCommand {
     /// enrols again, its old secret ends.
     ///
     /// The code holds for one enrolment and 24 hours (enrolment.claim_code_lifetime). Works while the service runs.
+    /// With `--file` a whole chain is added at once.
     #[command(after_help = ending("breakwater-server store add SH-0042 --name \"Nanjing Road\"", ""))]
     Add(StoreAddArgs),
     /// List the stores.
@@ -221,10 +222,15 @@ pub enum StoreCommand {
 #[derive(Debug, Args)]
 pub struct StoreAddArgs {
     /// The store's id: up to 24 letters, digits, `-` and `_`.
-    pub store_id: StoreId,
+    #[arg(required_unless_present = "file")]
+    pub store_id: Option<StoreId>,
     /// A name for people.
-    #[arg(long)]
+    #[arg(long, requires = "store_id")]
     pub name: Option<String>,
+    /// A file of stores, one a line: the id, and behind a comma the name, if it has one. "-" is standard input. Prints one
+    /// code for each; a line that is wrong is named, and then nothing is added.
+    #[arg(long, value_name = "FILE", conflicts_with = "store_id")]
+    pub file: Option<PathBuf>,
     /// How to print.
     #[command(flatten)]
     pub output: Output,
@@ -396,9 +402,13 @@ mod tests {
         Cli::command().debug_assert();
         let cli = Cli::try_parse_from(["x", "store", "add", "S-1", "--json", "--data-dir", "/d"]).expect("valid");
         assert_eq!(cli.flags().data_dir, Some("/d".into()));
+        let cli = Cli::try_parse_from(["x", "store", "add", "--file", "-"]).expect("valid");
+        assert_eq!(cli.flags().data_dir, None);
         let cli = Cli::try_parse_from(["x", "run", "--json", "--http", "a:1", "--mqtt", "b:2"]).expect("valid");
         assert_eq!((cli.flags().http.as_deref(), cli.flags().mqtt.as_deref()), (Some("a:1"), Some("b:2")));
         assert!(Cli::try_parse_from(["x", "store", "add", "no such id"]).is_err());
+        assert!(Cli::try_parse_from(["x", "store", "add"]).is_err());
+        assert!(Cli::try_parse_from(["x", "store", "add", "S-1", "--file", "f"]).is_err());
         assert!(Cli::try_parse_from(["x", "totals", "--from", "2026-3-1"]).is_err());
     }
 }

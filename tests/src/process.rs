@@ -413,3 +413,33 @@ impl Agent {
         self.dir.join("agent.log")
     }
 }
+
+/// The server of the peer, which is measured beside ours.
+#[derive(Debug)]
+pub struct Peer {
+    ready: crate::peer::PeerReady,
+    running: Running,
+}
+
+impl Peer {
+    /// Starts it on a fresh folder.
+    pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).context("make the peer's folder")?;
+        let mut command = Command::new(program("peer")?);
+        command.arg("--data-dir").arg(dir.join("data"));
+        let log = dir.join("peer.log");
+        let (running, ready) =
+            Running::start(command, &log).with_context(|| format!("start the peer, see {}", log.display()))?;
+        Ok(Self { ready, running })
+    }
+
+    /// A URL of it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.ready.http)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+}

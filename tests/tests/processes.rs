@@ -20,6 +20,7 @@ mod processes {
     mod hostile;
     mod instances;
     mod kill_loop;
+    mod load;
     mod mqtt;
     mod prices;
     mod put_back;
