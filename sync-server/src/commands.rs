@@ -1,5 +1,7 @@
 //! What the commands do. Data goes to standard output, everything else to standard error.
 
+mod rollups;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -15,8 +17,8 @@ use serde_json::json;
 use crate::backtest::Backtest;
 use crate::broker::{self, password_file};
 use crate::cli::{
-    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output, ParkedCommand,
-    PriceArgs, PriceBookCommand, Settings, StoreCommand, TotalsArgs,
+    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output,
+    ParkedCommand, PriceArgs, PriceBookCommand, Settings, StoreCommand, TotalsArgs,
 };
 use crate::config::{self, Config, ConfigError, Flags};
 use crate::credentials::Credentials;
@@ -92,6 +94,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Store(command) => store(&config, command)?,
         Command::Parked(command) => parked(&config, command)?,
         Command::Months(command) => months(&config, command)?,
+        Command::Rollups(command) => return rollups::execute(&config, command),
         Command::Broker(BrokerCommand::Passwords(args)) => broker_passwords(&config, args)?,
         Command::Totals(args) => totals(&config, args)?,
         Command::Backtest(args) => backtest(&config, args)?,
@@ -428,6 +431,8 @@ fn months(config: &Config, command: &MonthsCommand) -> anyhow::Result<()> {
             table.print()
         }
         MonthsCommand::Drop(args) => {
+            // The roll-ups stay, so what is dropped has to be in them.
+            rollups::catch_up(&*config.ledger.roll_ups()?)?;
             let dropped = ledger.drop_months_before(&args.before)?;
             if args.output.json {
                 let tables: Vec<_> = dropped.iter().map(|one| &one.table).collect();

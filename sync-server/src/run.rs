@@ -26,6 +26,7 @@ use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts, utc_ms};
 use crate::ledger::{Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
 use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
+use crate::roll_up::{RollUpParts, RollUpWatch};
 use crate::telemetry::{self, Metrics};
 
 /// How often the registry's version is looked at.
@@ -94,6 +95,7 @@ pub struct Service {
     router: Router,
     listener_up: ListenerUp,
     ingest: Ingest,
+    roll_ups: RollUpParts,
     http_socket: TcpListener,
     http_tls: Option<Arc<rustls::ServerConfig>>,
     api: Api,
@@ -119,7 +121,8 @@ impl Service {
         let http_tls = load(config.http.tls.as_ref())?;
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
-        let Opened { ledger, registry, prices, readers, credentials } = open_ledger(config.ledger.clone()).await?;
+        let Opened { ledger, registry, prices, roll_ups, readers, credentials } =
+            open_ledger(config.ledger.clone()).await?;
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
         let metrics = Arc::new(Metrics::new(&mut metrics_registry));
@@ -153,6 +156,13 @@ impl Service {
         getrandom::fill(&mut random).map_err(RunError::Random)?;
         let prices = PriceWatch::start(prices, Arc::clone(&metrics))
             .map_err(|source| RunError::System("start the thread that prices again", source))?;
+        let roll_ups = RollUpParts {
+            books: roll_ups,
+            home: config.ledger.clone(),
+            keep_months: config.keep_months,
+            worker: i64::from_le_bytes(random),
+            metrics: Arc::clone(&metrics),
+        };
         let ingest = Ingest::start(IngestParts {
             messages,
             ledger,
@@ -193,6 +203,7 @@ impl Service {
             router,
             listener_up,
             ingest,
+            roll_ups,
             http_socket,
             http_tls,
             api,
@@ -211,7 +222,18 @@ impl Service {
     /// Serves until `shutdown` resolves, then ends in order.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self {
-            listener, broker, router, listener_up, ingest, http_socket, http_tls, api, token, addresses, ..
+            listener,
+            broker,
+            router,
+            listener_up,
+            ingest,
+            roll_ups,
+            http_socket,
+            http_tls,
+            api,
+            token,
+            addresses,
+            ..
         } = self;
         let (stop_listener, mut listener_stopped) = watch::channel(());
         let (stop_http, mut http_stopped) = watch::channel(());
@@ -223,6 +245,8 @@ impl Service {
         helpers.spawn(tick(api.clone()));
         let state = ingest.state();
 
+        let roll_ups = RollUpWatch::start(roll_ups)
+            .map_err(|source| RunError::System("start the thread that makes roll-ups", source))?;
         let mut broker = broker.map(Broker::start);
         listener_up.set(true);
         let mut listening = tokio::spawn(async move {
@@ -255,8 +279,12 @@ impl Service {
         if !listening.is_finished() {
             let _ = (&mut listening).await;
         }
+        let stopping_roll_ups = tokio::task::spawn_blocking(move || roll_ups.stop());
         // Both ways in have let go of the channel, so the ingest ends when it has done what it holds.
         let ended = timeout(INGEST_SHUTDOWN, tokio::task::spawn_blocking(move || ingest.join())).await;
+        if timeout(HTTP_SHUTDOWN, stopping_roll_ups).await.is_err() {
+            tracing::info!("a step of the roll-ups is given up; it is done anew after the next start");
+        }
         if ended.is_err() {
             tracing::error!("the ingest did not end in time; what it had not committed will be sent again");
         }
@@ -277,6 +305,7 @@ struct Opened {
     ledger: Box<dyn Ledger>,
     registry: Box<dyn Reader + Send>,
     prices: Box<dyn PriceBooks + Send>,
+    roll_ups: Box<dyn Reader + Send>,
     readers: Readers,
     credentials: Arc<Credentials>,
 }
@@ -304,7 +333,8 @@ async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
         let registry = home.registry()?;
         let credentials = Arc::new(Credentials::default());
         credentials.refresh(&*registry)?;
-        Ok(Opened { ledger, registry, prices: home.registry()?, readers: Readers::open(&home)?, credentials })
+        let (prices, roll_ups, readers) = (home.registry()?, home.roll_ups()?, Readers::open(&home)?);
+        Ok(Opened { ledger, registry, prices, roll_ups, readers, credentials })
     });
     opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }

@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Read,
     /// Changes a row or two.
     Registry,
+    /// Makes roll-ups: reads long, and writes some thousand rows.
+    RollUps,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Self::Write => "breakwater-server ingest",
             Self::Read => "breakwater-server reading",
             Self::Registry => "breakwater-server registry",
+            Self::RollUps => "breakwater-server roll-ups",
         }
     }
 
@@ -44,7 +47,7 @@ impl Purpose {
         match self {
             Self::Write => Some(Duration::from_secs(45)),
             Self::Registry => Some(Duration::from_secs(20)),
-            Self::Read => None,
+            Self::Read | Self::RollUps => None,
         }
     }
 
@@ -60,6 +63,10 @@ impl Purpose {
             Self::Read => {
                 "SET statement_timeout = 0; SET lock_timeout = '30s'; SET default_transaction_isolation = 'read committed';
                 SET default_transaction_read_only = on;"
+            }
+            Self::RollUps => {
+                "SET statement_timeout = 0; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
+                SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
             }
             Self::Registry => {
                 "SET statement_timeout = '15s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s';
