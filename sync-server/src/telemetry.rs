@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sync_core::server::{Outcome, Overload};
 
-use crate::ledger::{EnrollRefused, ParkedProgress, PriceDifference, RollUpStep};
+use crate::ledger::{EnrollRefused, LedgerError, ParkedProgress, PriceDifference, RollUpStep};
 
 /// The counters of the ingest. Labels come from small sets; never a store, a sale or a SKU.
 #[derive(Debug)]
@@ -245,9 +245,13 @@ impl Metrics {
     }
 
     /// A step of the roll-ups failed; it is tried again.
-    pub fn roll_up_failed(&self, error: &dyn Error) {
+    pub fn roll_up_failed(&self, error: &LedgerError) {
         self.roll_up_failures.inc();
-        tracing::error!(error = chain(error), "the roll-ups could not be carried on; it is tried again");
+        if error.is_busy() {
+            tracing::warn!(error = chain(error), "the roll-ups have to wait for the database");
+        } else {
+            tracing::error!(error = chain(error), "the roll-ups could not be carried on; it is tried again");
+        }
     }
 
     /// A store has enrolled.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::credit::CreditJson;
 use super::problem::ApiError;
 use super::readers::Readers;
-use super::rollups::RollupsState;
+use super::rollups_wire::RollupsState;
 use super::to_wire;
 use super::wire::{Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};

@@ -18,6 +18,7 @@ mod patience;
 mod problem;
 mod readers;
 mod rollups;
+mod rollups_wire;
 mod state;
 mod to_wire;
 pub mod wire;

@@ -104,7 +104,7 @@ const DIALECT: Dialect = Dialect {
     behind: "streams.is_behind",
     applied_sales: "(SELECT id AS sale_id, store_no, event_no FROM fact_ids WHERE kind = 0) AS applied",
     settled: "SELECT settled_event_no()",
-    rows_of_json: "json_array_elements(CAST(?1 AS json)) AS given (value)",
+    rows_of_json: "json_array_elements(CAST(CAST(?1 AS text) AS json)) AS given (value)",
     date_of_json: "(date '1970-01-01' + CAST(value ->> 1 AS integer))",
     line_of_sale: "sales.event_no = sale_lines.line_no >> 10 AND sale_lines.business_date = sales.business_date",
     line_of_refund: "refunds.event_no = refund_lines.line_no >> 10",

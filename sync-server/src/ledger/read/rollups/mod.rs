@@ -36,6 +36,9 @@ const STEP_DAYS: i64 = 200;
 /// How far apart the dates of one step may lie, in days: a walk goes over all between them.
 const STEP_DATES: i32 = 31;
 
+/// The first date that PostgreSQL has, about, in days from 1970-01-01.
+const DATE_MIN: i32 = -2_440_000;
+
 impl<D: Database> RollUps for D {
     fn roll_up(&self, worker: i64, now_ms: i64) -> Result<RollUpStep, LedgerError> {
         let mut step = RollUpStep::default();
@@ -104,13 +107,10 @@ pub(in crate::ledger) fn date_of(event: &EventBody) -> Option<i32> {
     Sums::date_of(event)
 }
 
-/// The first and the last date of a range, as days.
+/// The first and the last date of a range, as days. Without one it is what every calendar here has.
 fn days_of(range: DateRange) -> (i32, i32) {
-    let end = |days| BusinessDate::from_days(days).days();
-    (
-        range.from.map_or_else(|| end(i64::MIN), BusinessDate::days),
-        range.to.map_or_else(|| end(i64::MAX), BusinessDate::days),
-    )
+    let (from, to) = (range.from.map(BusinessDate::days), range.to.map(BusinessDate::days));
+    (from.unwrap_or(DATE_MIN), to.unwrap_or_else(|| BusinessDate::from_days(i64::MAX).days()))
 }
 
 fn take_lease<D: Database>(database: &D, worker: i64, now_ms: i64) -> Result<bool, LedgerError> {
@@ -131,11 +131,18 @@ fn take_lease<D: Database>(database: &D, worker: i64, now_ms: i64) -> Result<boo
 
 /// Adds what lies behind the watermark, a bounded number of events.
 fn add_behind<D: Database>(database: &D, step: &mut RollUpStep) -> Result<(), LedgerError> {
+    let mut before = State::read(database)?;
     // Before the snapshot: what is settled when this is answered is in it.
     let settled = database.first(DOING, D::DIALECT.settled, &[], |row| row.maybe_number(0))?.flatten();
+    let settled = settled.unwrap_or_default();
+    if settled < before.through {
+        // Somebody took events away by hand, and their numbers will be given again.
+        database.mark_roll_ups(DateRange::default())?;
+        return before.go_back(database, settled);
+    }
     let (mut state, behind) = database.snapshot(DOING, |database| {
         let state = State::read(database)?;
-        let settled = settled.unwrap_or_default().max(state.through);
+        let settled = settled.max(state.through);
         Ok((state, facts::behind(database, state.through, settled)?))
     })?;
     if behind.through > state.through {

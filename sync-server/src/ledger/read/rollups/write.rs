@@ -29,7 +29,7 @@ impl State {
     }
 
     /// Moves the state within a database transaction; fails if somebody else has moved it since it was read.
-    fn proceed<D: Database>(&mut self, database: &D, through: i64) -> Result<(), LedgerError> {
+    fn proceed<D: Database>(&self, database: &D, through: i64) -> Result<(), LedgerError> {
         let update = "UPDATE rollup_state SET through = ?1, version = version + 1 WHERE id = 1 AND version = ?2";
         match database.execute(DOING, update, cells![through, self.version])? {
             1 => Ok(()),
@@ -85,6 +85,14 @@ impl State {
             unmark(database, marks)
         })?;
         self.proceeded(self.through);
+        Ok(())
+    }
+
+    /// Takes the watermark back. All dates were marked before.
+    pub(super) fn go_back<D: Database>(&mut self, database: &D, through: i64) -> Result<(), LedgerError> {
+        tracing::warn!(self.through, through, "events that were in the roll-ups are gone; all are summed up anew");
+        database.write(DOING, |database| self.proceed(database, through))?;
+        self.proceeded(through);
         Ok(())
     }
 
