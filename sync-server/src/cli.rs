@@ -13,7 +13,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed; standard error says why
   2  the command line or the configuration is wrong
-  3  `verify` found that the books do not balance; a price book must not be released, a basket not be sold
+  3  `verify` or `rollups check` found a difference; a price book must not be released, a basket not be sold
   4  another server works on the data folder";
 
 const EXAMPLES: &str = "Examples:
@@ -83,6 +83,9 @@ pub enum Command {
     /// The months of which a ledger in PostgreSQL keeps sales.
     #[command(subcommand, after_help = ending("breakwater-server months drop --before 2024-01", ""))]
     Months(MonthsCommand),
+    /// What was sold by hour, article and promotion, summed up.
+    #[command(subcommand, after_help = ending("breakwater-server rollups check", ""))]
+    Rollups(RollupsCommand),
     /// Compute every counter and hash again from the events, and compare.
     ///
     /// May run beside the service.
@@ -246,13 +249,43 @@ pub struct StoreRevokeArgs {
     pub output: Output,
 }
 
+/// `rollups ...`
+#[derive(Debug, Subcommand)]
+pub enum RollupsCommand {
+    /// Sum up anew from the events: the dates that are named, or all of which the events are kept.
+    ///
+    /// The service may run; while it does, it does the work. May be stopped at any time: what is left is done by the service,
+    /// or when this is started again.
+    #[command(after_help = ending("breakwater-server rollups rebuild --from 2026-03-01 --to 2026-03-31", ""))]
+    Rebuild(RollupsArgs),
+    /// Compare with sums straight from sales, refunds and messages.
+    ///
+    /// May run beside the service.
+    #[command(after_help = ending("breakwater-server rollups check --json", ", 3 something differs"))]
+    Check(RollupsArgs),
+}
+
+/// `rollups rebuild`, `rollups check`
+#[derive(Debug, Args)]
+pub struct RollupsArgs {
+    /// From this business date on (YYYY-MM-DD).
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<BusinessDate>,
+    /// Up to this business date.
+    #[arg(long, value_name = "DATE")]
+    pub to: Option<BusinessDate>,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// `months`.
 #[derive(Debug, Subcommand)]
 pub enum MonthsCommand {
     /// List the months with their size on disk.
     #[command(after_help = ending("breakwater-server months list", ""))]
     List(Output),
-    /// Drop all months before one: their sales, lines, daily use of stock, and messages. It cannot be undone.
+    /// Drop all months before one: their sales, lines, daily use of stock, and messages. It cannot be undone. Roll-ups stay.
     #[command(after_help = ending("breakwater-server months drop --before 2024-01", ""))]
     Drop(DropArgs),
 }

@@ -1,5 +1,6 @@
 //! What the commands do. Data goes to standard output, everything else to standard error.
 
+mod rollups;
 mod store_add;
 
 use std::ffi::OsString;
@@ -92,6 +93,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Store(command) => store(&config, command)?,
         Command::Parked(command) => parked(&config, command)?,
         Command::Months(command) => months(&config, command)?,
+        Command::Rollups(command) => return rollups::execute(&config, command),
         Command::Broker(BrokerCommand::Passwords(args)) => broker_passwords(&config, args)?,
         Command::Totals(args) => totals(&config, args)?,
         Command::Backtest(args) => backtest(&config, args)?,
@@ -398,6 +400,8 @@ fn months(config: &Config, command: &MonthsCommand) -> anyhow::Result<()> {
             table.print()
         }
         MonthsCommand::Drop(args) => {
+            // The roll-ups stay, so what is dropped has to be in them.
+            rollups::catch_up(&*config.ledger.roll_ups()?)?;
             let dropped = ledger.drop_months_before(&args.before)?;
             if args.output.json {
                 let tables: Vec<_> = dropped.iter().map(|one| &one.table).collect();

@@ -28,6 +28,7 @@ use crate::instances::{self, InstancesHandle, Keeper, KeeperParts, RunningKeeper
 use crate::ledger::{Instances, Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
 use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
+use crate::roll_up::{RollUpParts, RollUpWatch};
 use crate::telemetry::{self, Metrics};
 
 /// How often the registry's version is looked at.
@@ -97,6 +98,7 @@ pub struct Service {
     router: Router,
     listener_up: ListenerUp,
     ingest: Ingest,
+    roll_ups: RollUpParts,
     http_socket: TcpListener,
     http_tls: Option<Arc<rustls::ServerConfig>>,
     api: Api,
@@ -122,7 +124,7 @@ impl Service {
         let http_tls = load(config.http.tls.as_ref())?;
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
-        let Opened { ledger, registry, prices, instances, readers, credentials } =
+        let Opened { ledger, registry, prices, instances, roll_ups, readers, credentials } =
             open_ledger(config.ledger.clone()).await?;
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
@@ -157,6 +159,13 @@ impl Service {
         getrandom::fill(&mut random).map_err(RunError::Random)?;
         let prices = PriceWatch::start(prices, Arc::clone(&metrics))
             .map_err(|source| RunError::System("start the thread that prices again", source))?;
+        let roll_ups = RollUpParts {
+            books: roll_ups,
+            home: config.ledger.clone(),
+            keep_months: config.keep_months,
+            worker: i64::from_le_bytes(random),
+            metrics: Arc::clone(&metrics),
+        };
         let ingest = Ingest::start(IngestParts {
             messages,
             ledger,
@@ -212,6 +221,7 @@ impl Service {
             router,
             listener_up,
             ingest,
+            roll_ups,
             http_socket,
             http_tls,
             api,
@@ -236,6 +246,7 @@ impl Service {
             router,
             listener_up,
             ingest,
+            roll_ups,
             http_socket,
             http_tls,
             api,
@@ -253,6 +264,8 @@ impl Service {
         helpers.spawn(tick(api.clone()));
         let state = ingest.state();
 
+        let roll_ups = RollUpWatch::start(roll_ups)
+            .map_err(|source| RunError::System("start the thread that makes roll-ups", source))?;
         let mut broker = broker.map(Broker::start);
         let mut keeper = keeper.map(Keeper::start);
         listener_up.set(true);
@@ -291,8 +304,12 @@ impl Service {
         if !listening.is_finished() {
             let _ = (&mut listening).await;
         }
+        let stopping_roll_ups = tokio::task::spawn_blocking(move || roll_ups.stop());
         // Both ways in have let go of the channel, so the ingest ends when it has done what it holds.
         let ended = timeout(INGEST_SHUTDOWN, tokio::task::spawn_blocking(move || ingest.join())).await;
+        if timeout(HTTP_SHUTDOWN, stopping_roll_ups).await.is_err() {
+            tracing::info!("a step of the roll-ups is given up; it is done anew after the next start");
+        }
         if ended.is_err() {
             tracing::error!("the ingest did not end in time; what it had not committed will be sent again");
         }
@@ -314,6 +331,7 @@ struct Opened {
     registry: Box<dyn Reader + Send>,
     prices: Box<dyn PriceBooks + Send>,
     instances: Option<Box<dyn Instances + Send>>,
+    roll_ups: Box<dyn Reader + Send>,
     readers: Readers,
     credentials: Arc<Credentials>,
 }
@@ -348,8 +366,9 @@ async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
         let registry = home.registry()?;
         let credentials = Arc::new(Credentials::default());
         credentials.refresh(&*registry)?;
-        let (prices, instances) = (home.registry()?, home.instances()?);
-        Ok(Opened { ledger, registry, prices, instances, readers: Readers::open(&home)?, credentials })
+        let (prices, instances, roll_ups) = (home.registry()?, home.instances()?, home.roll_ups()?);
+        let readers = Readers::open(&home)?;
+        Ok(Opened { ledger, registry, prices, instances, roll_ups, readers, credentials })
     });
     opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }

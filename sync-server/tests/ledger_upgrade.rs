@@ -27,7 +27,7 @@ fn unpark(ledger: &mut SqliteLedger) -> ParkedProgress {
 fn state(ledger: SqliteLedger) -> Vec<String> {
     let connection = ledger.into_connection();
     let mut tables = connection
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('parked', 'parked_applied', 'batches')")
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('parked', 'parked_applied', 'batches', 'rollup_marks')")
         .expect("a query");
     let tables = tables.query_map([], |row| row.get::<_, String>(0)).expect("readable");
     let mut queries: Vec<_> = tables.map(|table| format!("SELECT * FROM {}", table.expect("readable"))).collect();

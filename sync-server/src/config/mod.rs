@@ -45,6 +45,8 @@ pub struct Config {
     pub ingest: ServerLimits,
     /// Where the ledger is, and how it is treated.
     pub ledger: LedgerHome,
+    /// How many months of sales are kept behind the present one; 0 keeps all.
+    pub keep_months: u32,
     /// How long a claim code holds.
     pub claim_code_lifetime: Duration,
 }
@@ -193,6 +195,7 @@ struct RawLedger {
     url_file: PathBuf,
     cache: ByteSize,
     wal_max: ByteSize,
+    keep_months: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -271,6 +274,9 @@ impl Config {
         };
         let in_folder = LedgerHome::Sqlite { path: ledger_path(&raw.data_dir), settings };
         let ledger = database(&raw.ledger.url, some_path(raw.ledger.url_file), &mut problems).unwrap_or(in_folder);
+        if raw.ledger.keep_months > 0 && matches!(ledger, LedgerHome::Sqlite { .. }) {
+            problems.note("ledger.keep_months", "a ledger in a file keeps all months: set ledger.url, or 0");
+        }
         let claim_code_lifetime =
             problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
         problems.finish()?;
@@ -289,6 +295,7 @@ impl Config {
             instances,
             ingest,
             ledger,
+            keep_months: raw.ledger.keep_months,
             claim_code_lifetime,
         })
     }
@@ -450,6 +457,10 @@ mod tests {
         );
         check("[ledger]\nurl_file = \"/no/such/file\"", "ledger.url_file");
         check("[ledger]\nurl = \"postgres://a@db/x\"\nurl_file = \"/f\"", "set one of both");
+        check(
+            "[ledger]\nkeep_months = 24",
+            "ledger.keep_months = 24 (from test.toml): a ledger in a file keeps all months",
+        );
         check("[log]\nformat = \"xml\"", "unknown variant");
         check("[enrolment]\nclaim_code_lifetime = \"0s\"", "claim_code_lifetime = \"0s\" (from test.toml): is zero");
         check("data_dir = 7", "data_dir = 7 (from test.toml)");

@@ -121,7 +121,7 @@ pub(super) async fn totals(
     Ok(Json(to_wire::totals(&filter, days)))
 }
 
-fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
+pub(super) fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
     let date = |name: &str, text: Option<&String>| match text {
         None => Ok(None),
         Some(text) => text
@@ -140,7 +140,7 @@ fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
 
 /// From when on the totals of all stores are shown when no date is named. A date in the future, which a wrong clock may
 /// claim, must not push the others out.
-fn newest_days(books: &(impl Books + ?Sized)) -> Result<Option<BusinessDate>, LedgerError> {
+pub(super) fn newest_days(books: &(impl Books + ?Sized)) -> Result<Option<BusinessDate>, LedgerError> {
     let newest = books.newest_date(utc_ms())?;
     Ok(newest.map(|date| BusinessDate::from_days(i64::from(date.days() - (TOTALS_DAYS - 1)))))
 }
@@ -182,7 +182,7 @@ pub(super) fn store_id(text: &str) -> Result<StoreId, ApiError> {
 }
 
 /// A mistyped id is an error, and not a store of which there is nothing.
-async fn known_store(api: &Api, store: Option<&StoreId>) -> Result<(), ApiError> {
+pub(super) async fn known_store(api: &Api, store: Option<&StoreId>) -> Result<(), ApiError> {
     let Some(store) = store.cloned() else { return Ok(()) };
     let asked = store.clone();
     let found = api.readers.read(move |books| books.store(&asked)).await?;

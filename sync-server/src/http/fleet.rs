@@ -11,13 +11,14 @@ use super::credit::CreditJson;
 use super::instances::InstancesView;
 use super::problem::ApiError;
 use super::readers::Readers;
+use super::rollups_wire::RollupsState;
 use super::state::is_lately;
 use super::to_wire;
 use super::wire::{Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::ingest::{IngestState, utc_ms};
 use crate::instances::InstancesHandle;
-use crate::ledger::{LatestDay, StoreRow};
+use crate::ledger::{LatestDay, Reader, RollUpState, StoreRow};
 use crate::mqtt::Router;
 
 /// How old a view may be.
@@ -140,6 +141,8 @@ pub(super) struct FleetTotals {
     pub(super) broker: Option<BrokerView>,
     /// The servers on this database; null where the ledger is a file.
     pub(super) instances: Option<InstancesView>,
+    /// How far the roll-ups are.
+    pub(super) rollups: RollupsState,
     /// The newest business date, by currency.
     pub(super) latest_day: Vec<LatestDayJson>,
 }
@@ -228,7 +231,8 @@ impl Fleet {
             return Ok(Arc::clone(view));
         }
         let now_ms = utc_ms();
-        let (rows, day) = self.readers.read(move |books| Ok((books.stores()?, books.latest_day(now_ms)?))).await?;
+        let read = move |books: &dyn Reader| Ok((books.stores()?, (books.latest_day(now_ms)?, books.roll_up_state()?)));
+        let (rows, day) = self.readers.read(read).await?;
         let mut connected: HashSet<_> = self.router.connected_stores().into_iter().collect();
         if let Some(broker) = &self.broker {
             connected.extend(broker.presence().heard_within(PRESENT_FOR, Instant::now()));
@@ -242,7 +246,7 @@ impl Fleet {
         Ok(view)
     }
 
-    fn make(&self, stores: Vec<StoreSummary>, day: Vec<LatestDay>, now_ms: i64) -> FleetView {
+    fn make(&self, stores: Vec<StoreSummary>, day: (Vec<LatestDay>, RollUpState), now_ms: i64) -> FleetView {
         let pace: Vec<u64> =
             self.pace.lock().unwrap_or_else(PoisonError::into_inner).per_second.iter().copied().collect();
         let mut live: Vec<_> = stores.iter().map(|store| live_store(store.clone(), now_ms)).collect();
@@ -265,7 +269,13 @@ impl Fleet {
         FleetView { at_ms: now_ms, stores, totals, live }
     }
 
-    fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64, now_ms: i64) -> FleetTotals {
+    fn totals(
+        &self,
+        live: &[LiveStore],
+        (day, roll_ups): (Vec<LatestDay>, RollUpState),
+        applied_per_second: u64,
+        now_ms: i64,
+    ) -> FleetTotals {
         let active = || live.iter().filter(|one| one.store.status == "active");
         let count = |matches: fn(&LiveStore) -> bool| live.iter().filter(|one| matches(one)).count();
         // What one store reports must not stop the view of all, so a sum stays at the largest number.
@@ -299,6 +309,7 @@ impl Fleet {
             ledger_well: self.ingest.ledger_well(),
             broker: self.broker.as_ref().map(BrokerView::of),
             instances: InstancesView::of(&self.instances.status(), self.broker.is_some()),
+            rollups: RollupsState::of(&roll_ups, now_ms),
             latest_day: day.into_iter().map(latest_day).collect(),
         }
     }

@@ -40,6 +40,8 @@ pub struct Exporter {
     queued_bytes: Gauge,
     queued_messages: Gauge,
     credit: CreditGauges,
+    rollup_lag: Gauge,
+    rollup_days: Gauge,
     ledger_well: Gauge,
 }
 
@@ -115,6 +117,8 @@ impl Exporter {
             queued_bytes: Gauge::default(),
             queued_messages: Gauge::default(),
             credit: CreditGauges::default(),
+            rollup_lag: Gauge::default(),
+            rollup_days: Gauge::default(),
             ledger_well: Gauge::default(),
         };
         let registry = &mut exporter.registry;
@@ -139,6 +143,12 @@ impl Exporter {
         registry.register("queue_bytes", "Memory of messages that wait for the ledger", exporter.queued_bytes.clone());
         registry.register("queue_messages", "Messages that wait for the ledger", exporter.queued_messages.clone());
         exporter.credit.register(registry);
+        for (name, help, gauge) in [
+            ("rollup_lag_seconds", "By how much the roll-ups are behind what has arrived", &exporter.rollup_lag),
+            ("rollup_waiting_days", "Dates of stores that are to be summed up anew", &exporter.rollup_days),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         registry.register("ledger_well", "1 if the last commit succeeded", exporter.ledger_well.clone());
         exporter
     }
@@ -165,6 +175,8 @@ impl Exporter {
         self.queued_bytes.set(count(totals.queued_bytes));
         self.queued_messages.set(count(totals.queued_messages));
         self.credit.set(&totals.credit);
+        self.rollup_lag.set(totals.rollups.lag_ms() / 1000);
+        self.rollup_days.set(totals.rollups.days_waiting());
         self.ledger_well.set(i64::from(totals.ledger_well));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

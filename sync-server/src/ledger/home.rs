@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Books, CounterBooks, Instances, Ledger, LedgerError, PostgresInstances, PostgresLedger, PostgresReader,
-    PostgresSettings, PriceBooks, Registry, SqliteLedger, SqliteReader, SqliteSettings,
+    PostgresSettings, PriceBooks, Registry, RollUps, SqliteLedger, SqliteReader, SqliteSettings,
 };
 
 /// All that is read, and changed beside the writer.
-pub trait Reader: Books + CounterBooks + PriceBooks + Registry + fmt::Debug {}
+pub trait Reader: Books + CounterBooks + PriceBooks + Registry + RollUps + fmt::Debug {}
 
-impl<T: Books + CounterBooks + PriceBooks + Registry + fmt::Debug> Reader for T {}
+impl<T: Books + CounterBooks + PriceBooks + Registry + RollUps + fmt::Debug> Reader for T {}
 
 /// Where the ledger is at home.
 #[derive(Debug, Clone)]
@@ -58,6 +58,14 @@ impl LedgerHome {
         Ok(match self {
             Self::Sqlite { .. } => None,
             Self::Postgres(settings) => Some(Box::new(PostgresInstances::open(settings)?)),
+        })
+    }
+
+    /// Opens a connection that makes roll-ups; the ledger must be there.
+    pub fn roll_ups(&self) -> Result<Box<dyn Reader + Send>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { path, .. } => Box::new(SqliteReader::open_registry(path)?),
+            Self::Postgres(settings) => Box::new(PostgresReader::open_roll_ups(settings)?),
         })
     }
 

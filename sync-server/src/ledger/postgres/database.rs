@@ -103,6 +103,11 @@ const DIALECT: Dialect = Dialect {
     forked: "successors > 1",
     behind: "streams.is_behind",
     applied_sales: "(SELECT id AS sale_id, store_no, event_no FROM fact_ids WHERE kind = 0) AS applied",
+    settled: "SELECT settled_event_no()",
+    rows_of_json: "json_array_elements(CAST(CAST(?1 AS text) AS json)) AS given (value)",
+    date_of_json: "(date '1970-01-01' + CAST(value ->> 1 AS integer))",
+    line_of_sale: "sales.event_no = sale_lines.line_no >> 10 AND sale_lines.business_date = sales.business_date",
+    line_of_refund: "refunds.event_no = refund_lines.line_no >> 10",
 };
 
 fn parameters<'a>(values: &'a [Cell<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
@@ -146,6 +151,15 @@ impl Database for Access<'_> {
 
     /// It is within a transaction already.
     fn snapshot<T>(
+        &self,
+        _doing: &'static str,
+        work: impl FnOnce(&Self) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        work(self)
+    }
+
+    /// It is within a transaction already.
+    fn write<T>(
         &self,
         _doing: &'static str,
         work: impl FnOnce(&Self) -> Result<T, LedgerError>,
@@ -223,6 +237,14 @@ macro_rules! databases {
                 // Whoever changes the registry holds its row, so changes follow one another.
                 let begin = "BEGIN; SELECT 1 FROM registry WHERE id = 1 FOR UPDATE";
                 self.link().transaction(doing, begin, || work(self))
+            }
+
+            fn write<T>(
+                &self,
+                doing: &'static str,
+                work: impl FnOnce(&Self) -> Result<T, LedgerError>,
+            ) -> Result<T, LedgerError> {
+                self.link().transaction(doing, "BEGIN", || work(self))
             }
 
             fn prepare_walk(&self) {

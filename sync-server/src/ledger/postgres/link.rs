@@ -35,6 +35,10 @@ impl Link {
         Self::new(settings, Purpose::Lease)
     }
 
+    pub(super) fn roll_ups(settings: &PostgresSettings) -> Self {
+        Self::new(settings, Purpose::RollUps)
+    }
+
     fn new(settings: &PostgresSettings, purpose: Purpose) -> Self {
         Self {
             settings: settings.clone(),

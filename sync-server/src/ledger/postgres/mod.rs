@@ -84,10 +84,19 @@ impl PostgresLedger {
         self.link.with(months::list)
     }
 
-    /// Drops the sales and messages of all months before this one, given as `YYYY-MM`; sums, shifts and the other small
-    /// tables stay. Says what was dropped. Waits shortly for whoever reads them, and fails if that takes longer.
+    /// Drops the sales and messages of all months before this one, given as `YYYY-MM`; sums, roll-ups, shifts and the other
+    /// small tables stay. Says what was dropped. Waits shortly for whoever reads them, and fails if that takes longer, or if
+    /// something of those months is not in the roll-ups yet.
     pub fn drop_months_before(&self, month: &str) -> Result<Vec<DroppedMonth>, LedgerError> {
         self.link.with(|session| months::drop_before(session, month))
+    }
+
+    /// Drops the months that lie more than so many behind that of `now_ms`. Says the first one that is kept, and what was
+    /// dropped.
+    pub fn keep_months(&self, keep: u32, now_ms: i64) -> Result<(String, Vec<DroppedMonth>), LedgerError> {
+        let before = months::first_kept(keep, now_ms);
+        let dropped = self.drop_months_before(&before)?;
+        Ok((before, dropped))
     }
 
     /// Does work on a connection that works, a few times if it may help.
@@ -239,6 +248,11 @@ impl PostgresReader {
     /// two.
     pub fn open_registry(settings: &PostgresSettings) -> Result<Self, LedgerError> {
         Self::check(Link::registry(settings))
+    }
+
+    /// Connects for making roll-ups, as long as it takes.
+    pub fn open_roll_ups(settings: &PostgresSettings) -> Result<Self, LedgerError> {
+        Self::check(Link::roll_ups(settings))
     }
 
     fn check(link: Link) -> Result<Self, LedgerError> {

@@ -29,6 +29,8 @@ pub(super) enum Purpose {
     Registry,
     /// Renews leases, which are short.
     Lease,
+    /// Makes roll-ups: reads long, and writes some thousand rows.
+    RollUps,
 }
 
 impl Purpose {
@@ -38,6 +40,7 @@ impl Purpose {
             Self::Read => "breakwater-server reading",
             Self::Registry => "breakwater-server registry",
             Self::Lease => "breakwater-server leases",
+            Self::RollUps => "breakwater-server roll-ups",
         }
     }
 
@@ -48,7 +51,7 @@ impl Purpose {
             Self::Write => Some(Duration::from_secs(45)),
             Self::Registry => Some(Duration::from_secs(20)),
             Self::Lease => Some(Duration::from_secs(6)),
-            Self::Read => None,
+            Self::Read | Self::RollUps => None,
         }
     }
 
@@ -64,6 +67,10 @@ impl Purpose {
             Self::Read => {
                 "SET statement_timeout = 0; SET lock_timeout = '30s'; SET default_transaction_isolation = 'read committed';
                 SET default_transaction_read_only = on;"
+            }
+            Self::RollUps => {
+                "SET statement_timeout = 0; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
+                SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
             }
             Self::Registry => {
                 "SET statement_timeout = '15s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s';
