@@ -43,6 +43,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// How long requests may take to end at shutdown; a console's stream never does by itself.
 const HTTP_SHUTDOWN: Duration = Duration::from_secs(2);
 
+/// How long a step of the roll-ups may take to end.
+const ROLL_UPS_SHUTDOWN: Duration = Duration::from_secs(2);
+
 /// How long the ingest may take to commit what it was handed.
 const INGEST_SHUTDOWN: Duration = Duration::from_secs(20);
 
@@ -304,12 +307,13 @@ impl Service {
         if !listening.is_finished() {
             let _ = (&mut listening).await;
         }
+        // Before the ledger ends: what they write behind it would stay in its log.
         let stopping_roll_ups = tokio::task::spawn_blocking(move || roll_ups.stop());
-        // Both ways in have let go of the channel, so the ingest ends when it has done what it holds.
-        let ended = timeout(INGEST_SHUTDOWN, tokio::task::spawn_blocking(move || ingest.join())).await;
-        if timeout(HTTP_SHUTDOWN, stopping_roll_ups).await.is_err() {
+        if timeout(ROLL_UPS_SHUTDOWN, stopping_roll_ups).await.is_err() {
             tracing::info!("a step of the roll-ups is given up; it is done anew after the next start");
         }
+        // Both ways in have let go of the channel, so the ingest ends when it has done what it holds.
+        let ended = timeout(INGEST_SHUTDOWN, tokio::task::spawn_blocking(move || ingest.join())).await;
         if ended.is_err() {
             tracing::error!("the ingest did not end in time; what it had not committed will be sent again");
         }
