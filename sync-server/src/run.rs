@@ -296,6 +296,11 @@ impl Service {
         };
         listener_up.set(false);
         tracing::info!("stopping");
+        // Before the ledger ends, which it does as soon as nothing can come in: what they write behind it would stay in its log.
+        let stopping_roll_ups = tokio::task::spawn_blocking(move || roll_ups.stop());
+        if timeout(ROLL_UPS_SHUTDOWN, stopping_roll_ups).await.is_err() {
+            tracing::info!("a step of the roll-ups is given up; it is done anew after the next start");
+        }
         drop(stop_listener);
         // Others take over from here on; what is on its way here is committed all the same.
         if let Some(keeper) = keeper {
@@ -306,11 +311,6 @@ impl Service {
         }
         if !listening.is_finished() {
             let _ = (&mut listening).await;
-        }
-        // Before the ledger ends: what they write behind it would stay in its log.
-        let stopping_roll_ups = tokio::task::spawn_blocking(move || roll_ups.stop());
-        if timeout(ROLL_UPS_SHUTDOWN, stopping_roll_ups).await.is_err() {
-            tracing::info!("a step of the roll-ups is given up; it is done anew after the next start");
         }
         // Both ways in have let go of the channel, so the ingest ends when it has done what it holds.
         let ended = timeout(INGEST_SHUTDOWN, tokio::task::spawn_blocking(move || ingest.join())).await;
