@@ -8,14 +8,18 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::credit::CreditJson;
+use super::instances::InstancesView;
 use super::problem::ApiError;
 use super::readers::Readers;
+use super::rollups_wire::RollupsState;
+use super::state::is_lately;
 use super::to_wire;
 use super::wire::{AlertJson, Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::config::ParkingAlarm;
 use crate::ingest::{IngestState, utc_ms};
-use crate::ledger::{AlertKind, LatestDay};
+use crate::instances::InstancesHandle;
+use crate::ledger::{AlertKind, LatestDay, Reader, RollUpState, StoreRow};
 use crate::mqtt::Router;
 
 /// How old a view may be.
@@ -37,6 +41,17 @@ const UNSYNCED_WARNING_MS: i64 = 120_000;
 /// A disk with less room than this (512 MiB) will stop a store.
 const DISK_FREE_MIN: i64 = 512 << 20;
 
+/// What views are made of.
+#[derive(Debug)]
+pub(crate) struct FleetParts {
+    pub(crate) readers: Readers,
+    pub(crate) router: Router,
+    pub(crate) broker: Option<BrokerHandle>,
+    pub(crate) ingest: IngestState,
+    pub(crate) instances: InstancesHandle,
+    pub(crate) parking: ParkingAlarm,
+}
+
 /// Makes views.
 #[derive(Debug)]
 pub struct Fleet {
@@ -44,6 +59,7 @@ pub struct Fleet {
     router: Router,
     broker: Option<BrokerHandle>,
     ingest: IngestState,
+    instances: InstancesHandle,
     parking: ParkingAlarm,
     latest: tokio::sync::Mutex<Option<(Instant, Arc<FleetView>)>>,
     pace: Mutex<Pace>,
@@ -132,6 +148,10 @@ pub(super) struct FleetTotals {
     pub(super) ledger_well: bool,
     /// The link to the broker; null where there is none.
     pub(super) broker: Option<BrokerView>,
+    /// The servers on this database; null where the ledger is a file.
+    pub(super) instances: Option<InstancesView>,
+    /// How far the roll-ups are.
+    pub(super) rollups: RollupsState,
     /// The newest business date, by currency.
     pub(super) latest_day: Vec<LatestDayJson>,
 }
@@ -194,15 +214,10 @@ enum Attention {
 }
 
 impl Fleet {
-    pub(crate) fn new(
-        readers: Readers,
-        router: Router,
-        broker: Option<BrokerHandle>,
-        ingest: IngestState,
-        parking: ParkingAlarm,
-    ) -> Self {
+    pub(crate) fn new(parts: FleetParts) -> Self {
+        let FleetParts { readers, router, broker, ingest, instances, parking } = parts;
         let latest = tokio::sync::Mutex::default();
-        Self { readers, router, broker, ingest, parking, latest, pace: Mutex::default() }
+        Self { readers, router, broker, ingest, instances, parking, latest, pace: Mutex::default() }
     }
 
     /// Notes the pace. To be called once a second with the events applied since the start.
@@ -225,13 +240,17 @@ impl Fleet {
             return Ok(Arc::clone(view));
         }
         let now_ms = utc_ms();
-        let (rows, day) = self.readers.read(move |books| Ok((books.stores()?, books.latest_day(now_ms)?))).await?;
+        let read = move |books: &dyn Reader| Ok((books.stores()?, (books.latest_day(now_ms)?, books.roll_up_state()?)));
+        let (rows, day) = self.readers.read(read).await?;
         let mut connected: HashSet<_> = self.router.connected_stores().into_iter().collect();
         if let Some(broker) = &self.broker {
             connected.extend(broker.presence().heard_within(PRESENT_FOR, Instant::now()));
         }
+        let others_live = self.instances.others_live();
+        let is_connected =
+            |row: &StoreRow| connected.contains(&row.store) || (others_live && is_lately(row.last_contact_ms, now_ms));
         let stores: Vec<_> =
-            rows.iter().map(|row| to_wire::store(row, connected.contains(&row.store), now_ms, self.parking)).collect();
+            rows.iter().map(|row| to_wire::store(row, is_connected(row), now_ms, self.parking)).collect();
         let oldest_parked_ms = rows.iter().filter_map(|row| row.oldest_parked_ms).min();
         let oldest_parked_age_ms = oldest_parked_ms.map(|oldest_ms| now_ms.saturating_sub(oldest_ms).max(0));
         let view = Arc::new(self.make(stores, day, oldest_parked_age_ms, now_ms));
@@ -242,7 +261,7 @@ impl Fleet {
     fn make(
         &self,
         stores: Vec<StoreSummary>,
-        day: Vec<LatestDay>,
+        day: (Vec<LatestDay>, RollUpState),
         parked_oldest_age_ms: Option<i64>,
         now_ms: i64,
     ) -> FleetView {
@@ -271,7 +290,13 @@ impl Fleet {
         FleetView { at_ms: now_ms, stores, totals, parking, live }
     }
 
-    fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64, now_ms: i64) -> FleetTotals {
+    fn totals(
+        &self,
+        live: &[LiveStore],
+        (day, roll_ups): (Vec<LatestDay>, RollUpState),
+        applied_per_second: u64,
+        now_ms: i64,
+    ) -> FleetTotals {
         let active = || live.iter().filter(|one| one.store.status == "active");
         let count = |matches: fn(&LiveStore) -> bool| live.iter().filter(|one| matches(one)).count();
         // What one store reports must not stop the view of all, so a sum stays at the largest number.
@@ -306,6 +331,8 @@ impl Fleet {
             credit: self.ingest.credit().into(),
             ledger_well: self.ingest.ledger_well(),
             broker: self.broker.as_ref().map(BrokerView::of),
+            instances: InstancesView::of(&self.instances.status(), self.broker.is_some()),
+            rollups: RollupsState::of(&roll_ups, now_ms),
             latest_day: day.into_iter().map(latest_day).collect(),
         }
     }

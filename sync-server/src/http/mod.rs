@@ -13,12 +13,15 @@ mod credit;
 mod enroll;
 mod fleet;
 mod health;
+mod instances;
 mod listen;
 mod live;
 mod parked;
 mod patience;
 mod problem;
 mod readers;
+mod rollups;
+mod rollups_wire;
 mod state;
 mod to_wire;
 pub mod wire;
@@ -65,6 +68,10 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         api::sale,
         api::totals,
         alerts::alerts,
+        rollups::state,
+        rollups::hours,
+        rollups::items,
+        rollups::promotions,
         parked::list,
         parked::one,
         parked::fix,
@@ -73,6 +80,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         credit::credit,
         credit::set_limit,
         enroll::enroll,
+        instances::instances,
         live::live,
         openapi,
         health::healthz,
@@ -95,6 +103,10 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/sales/{sale_id}", get(api::sale))
         .route("/api/v1/totals", get(api::totals))
         .route("/api/v1/alerts", get(alerts::alerts))
+        .route("/api/v1/rollups", get(rollups::state))
+        .route("/api/v1/rollups/hours", get(rollups::hours))
+        .route("/api/v1/rollups/items", get(rollups::items))
+        .route("/api/v1/rollups/promotions", get(rollups::promotions))
         .route("/api/v1/parked", get(parked::list))
         .route("/api/v1/parked/replay", post(parked::replay))
         .route("/api/v1/parked/{parked_no}", get(parked::one))
@@ -102,6 +114,7 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/parked/{parked_no}/waive", post(parked::waive))
         .route("/api/v1/credit", get(credit::credit))
         .route("/api/v1/credit/limit", put(credit::set_limit))
+        .route("/api/v1/instances", get(instances::instances))
         .route("/api/v1/live", get(live::live))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/metrics", get(health::metrics))

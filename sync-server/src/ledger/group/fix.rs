@@ -156,6 +156,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             return Ok(Err(ParkedRefused::StillRefused { reason: reason.to_owned(), detail }));
         }
         self.count_as_applied(held);
+        self.roll_up_anew(place, &fix.received)?;
         let is_beside = held.event_no.is_none();
         if is_beside {
             self.tables.add_event(event_no, &held.hash)?;

@@ -15,6 +15,7 @@ mod numbers;
 mod parked;
 mod parked_rows;
 mod record;
+mod roll_up;
 mod tables;
 
 use std::collections::{HashMap, HashSet};

@@ -128,6 +128,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             return Ok(false);
         }
         self.count_as_applied(held);
+        self.roll_up_anew(place, &waiting.received)?;
         let (now_ms, database) = (self.now_ms, self.tables.access()?);
         parked_rows::leave(&database, held.parked_no, now_ms)?;
         act(&database, held, ActionKind::Applied, (&held.reason, &held.detail), note, now_ms)?;

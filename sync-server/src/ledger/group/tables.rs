@@ -308,6 +308,9 @@ pub(in crate::ledger) trait Tables<'g> {
     /// The database within this transaction, for what is seldom done. What is kept back is not in it yet.
     fn access(&mut self) -> Result<impl Database + '_, Fault>;
 
+    /// Has a date of a store, as days since 1970, summed up anew in the roll-ups, once they have come to an event.
+    fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault>;
+
     fn report_receipt(&mut self, store_no: i64, till: &TillId, receipt_no: i64) -> Result<(), Fault>;
     /// The newest numbers that are known of each till of a store, in order of tills.
     fn known_receipts(&mut self, store_no: i64) -> Result<Vec<KnownHead>, Fault>;

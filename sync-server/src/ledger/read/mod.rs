@@ -9,4 +9,5 @@ mod history;
 pub(super) mod parked;
 mod prices;
 mod registry;
+pub(super) mod rollups;
 mod verify;

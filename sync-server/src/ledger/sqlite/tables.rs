@@ -21,6 +21,7 @@ use crate::ledger::group::{
     Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals,
 };
 use crate::ledger::read::frames::{self, HeldBatch};
+use crate::ledger::read::rollups;
 use crate::ledger::text::{adjustment_sum_minor, options_as_json, tenders_as_json};
 
 /// The tables of one database transaction.
@@ -336,6 +337,10 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
 
     fn access(&mut self) -> Result<impl Database + '_, Fault> {
         Ok(Access(self.connection))
+    }
+
+    fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault> {
+        Ok(rollups::mark(&Access(self.connection), (store_no, date), event_no)?)
     }
 
     fn report_receipt(&mut self, store_no: i64, till: &TillId, receipt_no: i64) -> Result<(), Fault> {

@@ -17,6 +17,7 @@ use crate::ledger::group::{
 use crate::ledger::postgres::database::Access;
 use crate::ledger::postgres::months::Month;
 use crate::ledger::read::frames::{self, HeldBatch};
+use crate::ledger::read::rollups;
 use crate::ledger::text::{adjustment_sum_minor, options_as_json, tenders_as_json};
 
 impl<'g> Tables<'g> for PostgresTables<'_, 'g> {
@@ -265,6 +266,10 @@ impl<'g> Tables<'g> for PostgresTables<'_, 'g> {
 
     fn access(&mut self) -> Result<impl Database + '_, Fault> {
         Ok(Access(self.session))
+    }
+
+    fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault> {
+        Ok(rollups::mark(&Access(self.session), (store_no, date), event_no)?)
     }
 
     fn report_receipt(&mut self, store_no: i64, till: &TillId, receipt_no: i64) -> Result<(), Fault> {
