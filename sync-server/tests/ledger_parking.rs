@@ -3,53 +3,19 @@
 mod support;
 
 use pos_model::{Money, SaleId, Seq};
-use protocol::latest::{Event, EventBody, StockMovement, decode_event, encode_event};
+use protocol::latest::{Event, EventBody, StockMovement, encode_event};
 use serde_json::{Value, json};
 use support::counter::{RefundSpec, as_known_by_older, refund, stock_moved};
+use support::parking::*;
 use support::*;
 use sync_server::ledger::{
-    ActionKind, AlertKind, Correction, Note, ParkedEvent, ParkedFilter, ParkedRefused, ParkedState, ParkedStep,
-    SqliteLedger, TotalsFilter,
+    ActionKind, AlertKind, ParkedFilter, ParkedRefused, ParkedState, SqliteLedger, TotalsFilter,
 };
 use uuid::Uuid;
 
-fn note() -> Note {
-    Note::new("Li Na", "ticket 88").expect("valid")
-}
-
-fn any() -> ParkedFilter {
-    ParkedFilter { limit: 500, ..ParkedFilter::default() }
-}
-
-fn replay(ledger: &mut dyn Home, filter: ParkedFilter) -> ParkedStep {
-    ledger.replay(&filter.to_try(), Some(&note()), NOW + 5).expect("the database is well")
-}
-
 fn open(ledger: &dyn Home) -> Vec<(u64, String)> {
-    let events = ledger.parked(&ParkedFilter { state: Some(ParkedState::Open), ..any() }).expect("readable");
+    let events = ledger.parked(&ParkedFilter { state: Some(ParkedState::Open), ..no_filter() }).expect("readable");
     events.into_iter().map(|event| (event.seq.get(), event.reason)).collect()
-}
-
-fn event(ledger: &dyn Home, parked_no: i64) -> ParkedEvent {
-    ledger.parked_event(parked_no).expect("readable").expect("it is, or was, parked")
-}
-
-/// What a parked event says, as JSON.
-fn said(ledger: &dyn Home, parked_no: i64) -> Value {
-    let event = decode_event(&event(ledger, parked_no).bytes).expect("readable");
-    serde_json::to_value(event.body).expect("JSON")
-}
-
-fn correction(content: Value) -> Correction {
-    serde_json::from_value(content).expect("a correction")
-}
-
-fn fix(ledger: &mut dyn Home, parked_no: i64, content: Value) -> Result<(), ParkedRefused> {
-    ledger.fix(parked_no, &correction(content), &note(), NOW + 7).expect("the database is well")
-}
-
-fn waive(ledger: &mut dyn Home, parked_no: i64) -> Result<(), ParkedRefused> {
-    ledger.waive(parked_no, &note(), NOW + 9).expect("the database is well")
 }
 
 fn history(ledger: &dyn Home, parked_no: i64) -> Vec<ActionKind> {
@@ -71,8 +37,6 @@ fn unprintable(id: u128) -> SaleSpec {
     SaleSpec { id, receipt_no: u64::MAX / 4, ..SaleSpec::default() }
 }
 
-const ONLY_EPOCHS: &[&str] = &["epoch_opened"];
-
 #[test]
 fn a_replay_ends_where_the_events_would_have_ended_that_were_never_parked() {
     each_home(|ledger| {
@@ -83,12 +47,12 @@ fn a_replay_ends_where_the_events_would_have_ended_that_were_never_parked() {
         a.record(stock_moved(7, StockMovement::Received));
         apply_batch(ledger, as_known_by_older(a.all(), ONLY_EPOCHS));
         assert_eq!((open(ledger).len(), gross(ledger)), (6, 0));
-        let done = replay(ledger, any());
+        let done = replay(ledger, no_filter());
         assert_eq!((done.looked_at, done.applied, done.next), (6, 6, None));
         assert_eq!((open(ledger), gross(ledger)), (vec![], 800));
         assert_eq!(counts(ledger, "a").0, 7);
         books_balance(ledger);
-        assert_eq!(replay(ledger, any()).looked_at, 0, "done again, it finds nothing");
+        assert_eq!(replay(ledger, no_filter()).looked_at, 0, "done again, it finds nothing");
         assert_eq!(apply_batch(ledger, a.all()).applied, 0, "and the store's own replay changes nothing");
         let first = event(ledger, 1);
         assert_eq!((first.state, first.seq, first.bytes), (ParkedState::Applied, Seq::new(2), a.events[1].clone()));
@@ -104,7 +68,7 @@ fn a_replay_judges_ids_as_always_and_leaves_the_reason_that_holds_then() {
         b.sell(&SaleSpec { id: 1, gross: 400, ..SaleSpec::default() });
         apply_batch(ledger, as_known_by_older(a.all(), ONLY_EPOCHS));
         apply_batch(ledger, b.all());
-        let done = replay(ledger, any());
+        let done = replay(ledger, no_filter());
         assert_eq!((done.looked_at, done.applied), (1, 0));
         assert_eq!(open(ledger), [(2, "sale_id_conflict".into())]);
         assert_eq!(history(ledger, 1), [ActionKind::Tried]);
@@ -132,16 +96,16 @@ fn a_replay_takes_what_its_filter_picks() {
             books_balance(ledger);
         });
     }
-    check(&any(), 5, 4);
-    check(&ParkedFilter { store: Some(store_id("b")), ..any() }, 2, 1);
-    check(&ParkedFilter { reason: Some("malformed".into()), ..any() }, 1, 0);
-    check(&ParkedFilter { kind: Some("sale_completed".into()), ..any() }, 4, 3);
-    check(&ParkedFilter { kind: Some("stock_moved".into()), store: Some(store_id("a")), ..any() }, 1, 1);
-    check(&ParkedFilter { parked_from_ms: Some(NOW + 1), ..any() }, 2, 1);
-    check(&ParkedFilter { parked_before_ms: Some(NOW + 1), ..any() }, 3, 3);
-    check(&ParkedFilter { numbers: vec![5, 1, 99, 1], ..any() }, 2, 2);
-    check(&ParkedFilter { numbers: vec![4], after: 4, ..any() }, 0, 0);
-    check(&ParkedFilter { reason: Some("fork".into()), ..any() }, 0, 0);
+    check(&no_filter(), 5, 4);
+    check(&ParkedFilter { store: Some(store_id("b")), ..no_filter() }, 2, 1);
+    check(&ParkedFilter { reason: Some("malformed".into()), ..no_filter() }, 1, 0);
+    check(&ParkedFilter { kind: Some("sale_completed".into()), ..no_filter() }, 4, 3);
+    check(&ParkedFilter { kind: Some("stock_moved".into()), store: Some(store_id("a")), ..no_filter() }, 1, 1);
+    check(&ParkedFilter { parked_from_ms: Some(NOW + 1), ..no_filter() }, 2, 1);
+    check(&ParkedFilter { parked_before_ms: Some(NOW + 1), ..no_filter() }, 3, 3);
+    check(&ParkedFilter { numbers: vec![5, 1, 99, 1], ..no_filter() }, 2, 2);
+    check(&ParkedFilter { numbers: vec![4], after: 4, ..no_filter() }, 0, 0);
+    check(&ParkedFilter { reason: Some("fork".into()), ..no_filter() }, 0, 0);
 }
 
 #[test]
@@ -152,11 +116,11 @@ fn a_replay_goes_on_where_it_was_interrupted() {
         for first in (1..=a.events.len()).step_by(300) {
             apply_batch(ledger, as_known_by_older(a.batch(first, (first + 299).min(a.events.len())), ONLY_EPOCHS));
         }
-        let first = replay(ledger, any());
+        let first = replay(ledger, no_filter());
         assert_eq!((first.applied, first.next), (500, Some(500)));
         books_balance(ledger);
         // Whoever was interrupted begins anew, and not where the first one was.
-        let second = replay(ledger, any());
+        let second = replay(ledger, no_filter());
         assert_eq!((second.applied, second.next), (120, None));
         assert_eq!((gross(ledger), counts(ledger, "a").1), (62_000, 0));
         books_balance(ledger);
@@ -187,7 +151,7 @@ fn a_fixed_sale_counts_once_under_the_place_of_the_original() {
         assert_eq!(seen, [1, 2]);
         assert_eq!(fix(ledger, 1, content), Err(ParkedRefused::Fixed(1)));
         assert_eq!(waive(ledger, 1), Err(ParkedRefused::Fixed(1)));
-        assert_eq!(replay(ledger, ParkedFilter { numbers: vec![1], ..any() }).looked_at, 0);
+        assert_eq!(replay(ledger, ParkedFilter { numbers: vec![1], ..no_filter() }).looked_at, 0);
         let actions = ledger.parked_actions(1).expect("readable");
         let said: Vec<_> =
             actions.iter().map(|one| (one.what, one.who.as_str(), one.why.as_str(), one.at_ms)).collect();
@@ -227,7 +191,7 @@ fn an_event_of_another_history_counts_when_somebody_says_so() {
         apply_batch(ledger, a.all());
         apply_batch(ledger, twin.all());
         assert_eq!(open(ledger), [(4, "fork".into()), (5, "fork".into())]);
-        assert_eq!(replay(ledger, any()).applied, 0, "nobody can tell by itself which of two histories is right");
+        assert_eq!(replay(ledger, no_filter()).applied, 0, "nobody can tell by itself which of two histories is right");
         let content = json!({ "event": said(ledger, 1), "seq": 4, "store_id": "a" });
         assert_eq!(fix(ledger, 1, content.clone()), Ok(()));
         assert_eq!((gross(ledger), counts(ledger, "a").0), (400, 5));
@@ -332,7 +296,7 @@ fn what_was_applied_meanwhile_is_not_fixed_or_waived() {
         a.sell_many(1, 1);
         apply_batch(ledger, as_known_by_older(a.all(), ONLY_EPOCHS));
         let content = json!({ "event": said(ledger, 1) });
-        replay(ledger, any());
+        replay(ledger, no_filter());
         assert_eq!(fix(ledger, 1, content.clone()), Err(ParkedRefused::Applied(1)));
         assert_eq!(waive(ledger, 1), Err(ParkedRefused::Applied(1)));
         assert_eq!(fix(ledger, 2, content), Err(ParkedRefused::Unknown(2)));
@@ -370,8 +334,8 @@ fn a_waived_event_waits_for_nobody_until_it_is_tried_again() {
         assert_eq!(ledger.parked_backlog().expect("readable").open, 0);
         assert_eq!(backlog(ledger), Some(1), "what the store holds is not changed by it");
         books_balance(ledger);
-        assert_eq!(replay(ledger, any()).looked_at, 0, "what is waived is left alone");
-        let named = replay(ledger, ParkedFilter { numbers: vec![1, 2], ..any() });
+        assert_eq!(replay(ledger, no_filter()).looked_at, 0, "what is waived is left alone");
+        let named = replay(ledger, ParkedFilter { numbers: vec![1, 2], ..no_filter() });
         assert_eq!((named.looked_at, named.applied), (2, 1), "unless it is named");
         assert_eq!((counts(ledger, "a").0, open(ledger)), (2, vec![(2, "malformed".into())]));
         assert_eq!(history(ledger, 1), [ActionKind::Waived, ActionKind::Tried]);
