@@ -32,6 +32,9 @@ pub(super) struct ParkedNumber {
     pub(super) mark: Mark,
 }
 
+/// The number of an event, the number on its receipt, and more of it where it is parked.
+type Given = (i64, i64, Option<ParkedNumber>);
+
 /// The receipt numbers of parked events of a till of a store.
 pub(super) type ParkedOfTill<'g> = ((i64, &'g str), Vec<ParkedNumber>);
 
@@ -43,7 +46,7 @@ pub(super) fn note_with_parked<'g, T: Tables<'g>>(
     parked: Vec<ParkedOfTill<'g>>,
 ) -> Result<(), Fault> {
     let kind = NumberKind::Receipt;
-    let mut with_parked: BTreeMap<(i64, &'g str), Vec<(i64, i64, Option<ParkedNumber>)>> = BTreeMap::new();
+    let mut with_parked: BTreeMap<(i64, &'g str), Vec<Given>> = BTreeMap::new();
     for (till, numbers) in parked {
         let entries = numbers.into_iter().map(|one| (one.event_no, one.number, Some(one)));
         with_parked.entry(till).or_default().extend(entries);
