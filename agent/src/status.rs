@@ -78,7 +78,7 @@ impl Status {
             }
             if changes.listeners() > 0
                 && let Ok(state) = self.sync_state().await
-                && last.as_ref() != Some(&state)
+                && last.as_ref().is_none_or(|last| tells_more(last, &state))
             {
                 changes.announce(&Change::Sync(state.clone()));
                 last = Some(state);
@@ -86,4 +86,11 @@ impl Status {
             tokio::time::sleep(PUBLISH_EVERY).await;
         }
     }
+}
+
+/// Whether a screen has anything to draw anew. While the link is up, that the centre was heard again is no news.
+fn tells_more(last: &SyncState, state: &SyncState) -> bool {
+    let heard_again = last.link == LinkState::Online && state.link == LinkState::Online;
+    let last_contact_ms = if heard_again { last.last_contact_ms } else { state.last_contact_ms };
+    *last != SyncState { last_contact_ms, ..state.clone() }
 }

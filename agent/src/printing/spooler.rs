@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::conversation::{Said, Terms, ask_ready, print};
+use super::reach::{Reach, Turned};
 use super::wire::{self, Wire};
 use super::{Health, Printing, Seen, Unprintable, paper, telemetry};
 use crate::config::PrinterConfig;
@@ -38,6 +39,7 @@ pub(super) struct Spooler {
     writer: Writer,
     readers: Readers,
     down_since_ms: Option<i64>,
+    reach: Reach,
 }
 
 impl Spooler {
@@ -48,7 +50,8 @@ impl Spooler {
         writer: &Writer,
         readers: &Readers,
     ) -> Self {
-        Self { printing, printer, is_first, writer: writer.clone(), readers: readers.clone(), down_since_ms: None }
+        let (writer, readers) = (writer.clone(), readers.clone());
+        Self { printing, printer, is_first, writer, readers, down_since_ms: None, reach: Reach::default() }
     }
 
     /// Prints until the agent ends.
@@ -199,6 +202,11 @@ impl Spooler {
     async fn note(&mut self, job: &PrintJob, printers: usize, said: Said) -> Result<(), WriteError> {
         let Said { outcome, trouble } = said;
         telemetry::tried(job.id.get(), self.printer.name.as_str(), outcome, &trouble);
+        match self.reach.note(outcome) {
+            Some(Turned::Lost) => telemetry::printer_lost(self.printer.name.as_str(), &trouble),
+            Some(Turned::Back { tries }) => telemetry::printer_back(self.printer.name.as_str(), tries),
+            None => {}
+        }
         self.down_since_ms = (outcome == Outcome::NotReached).then(|| match self.down_since_ms {
             Some(since_ms) if (0..DOWN_MS).contains(&(self.now_ms() - since_ms)) => since_ms,
             _ => self.now_ms(),
