@@ -264,6 +264,17 @@ impl ServerSync {
         }
     }
 
+    /// A store is served by another server from here on: its turn is not waited for, nor is it called. What of it waits for
+    /// a commit is committed and answered all the same.
+    pub fn forget_store(&mut self, store: &StoreId) {
+        self.credit.forget(store);
+    }
+
+    /// What tells a store, unasked, which run of the centre answers it. One that was answered by another run asks anew.
+    pub fn pulse(&self, server_time_ms: i64) -> Downlink {
+        Downlink::Pulse(Pulse { server_epoch: self.server_epoch, server_time_ms })
+    }
+
     /// What to do next, oldest first.
     pub fn poll_effect(&mut self) -> Option<ServerEffect> {
         self.effects.pop_front()

@@ -12,6 +12,7 @@ mod hello;
 mod numbers;
 mod parked;
 mod record;
+mod roll_up;
 mod tables;
 
 use std::collections::{HashMap, HashSet};

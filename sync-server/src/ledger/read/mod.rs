@@ -8,4 +8,5 @@ pub(super) mod frames;
 mod history;
 mod prices;
 mod registry;
+pub(super) mod rollups;
 mod verify;

@@ -120,6 +120,11 @@ impl CreditControl {
         self.turns.over(store);
     }
 
+    /// A store is served by another server.
+    pub(super) fn forget(&mut self, store: &StoreId) {
+        self.turns.forget(store);
+    }
+
     /// A group of so many events is durable. Its oldest message came at `arrived`, its commit began at `began`.
     pub(super) fn committed(&mut self, events: u64, arrived: Instant, began: Instant, now: Instant) {
         self.failures = 0;

@@ -114,6 +114,16 @@ impl Turns {
         }
     }
 
+    /// A store is served by another server: its turn, or its place in the queue, is others'.
+    pub(super) fn forget(&mut self, store: &StoreId) {
+        self.over(store);
+        if let Some(known) = self.stores.remove(store)
+            && known.place == Place::Waiting
+        {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
+    }
+
     /// Whether a store that has so much more to send may go on at once. If not, it waits for its turn.
     pub(super) fn may_send(&mut self, store: &StoreId, more: u64, window: u64, batch: u64, now: Instant) -> bool {
         let Some(known) = self.stores.get_mut(store) else { return true };
@@ -189,5 +199,29 @@ impl Turns {
         });
         self.on_their_way = self.on_their_way.saturating_sub(given_back);
         self.waiting = self.waiting.saturating_sub(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_another_server_serves_is_not_waited_for() {
+        let at = Instant::from_ms(1_000);
+        let [a, b, c] = ["a", "b", "c"].map(|id| StoreId::new(id).expect("valid"));
+        let mut turns = Turns::default();
+        let mut comes_in = |store: &StoreId| {
+            turns.came_in(store, Route(0), 1_000, at);
+            turns.may_send(store, 1_000, 500, 500, at)
+        };
+        assert_eq!([&a, &b, &c].map(&mut comes_in), [true, false, false]);
+        assert_eq!((turns.waiting_count(), turns.on_their_way()), (2, 500));
+        turns.forget(&a);
+        turns.forget(&b);
+        assert_eq!((turns.waiting_count(), turns.on_their_way()), (1, 0));
+        assert_eq!(turns.next(500, 500, at).map(|(store, _)| store), Some(c));
+        // What was on its way from it is committed all the same, and counts for nothing here.
+        assert_eq!((turns.sent(&a, Route(0), 500, 500, at), turns.on_their_way()), (500, 500));
     }
 }
