@@ -204,7 +204,11 @@ fn sell(config: Config, as_json: bool) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        let running = run(config, shutdown).await?;
+        let running = match run(config, shutdown).await {
+            // It was told to end, and had nothing to end yet.
+            Err(RunError::ToldToEnd) => return Ok(()),
+            running => running?,
+        };
         let (address, epoch) = (running.address.to_string(), running.opened.place.epoch.to_string());
         let line = if as_json {
             serde_json::json!({ "http": address, "epoch": epoch, "data_dir": data_dir }).to_string()

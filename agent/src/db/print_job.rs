@@ -124,9 +124,12 @@ impl PrintJob {
     }
 }
 
+/// How the keys of the notices about full queues begin.
+const FULL: &str = "print_full.";
+
 /// Under which a role whose queue is full stands in the notices.
 fn full_key(role: &str) -> String {
-    format!("print_full.{role}")
+    format!("{FULL}{role}")
 }
 
 /// What came of a try.
@@ -264,7 +267,8 @@ impl Store {
     }
 
     /// The program starts, or the task of one printer: what was being sent when it ended is in doubt. Answers how many jobs
-    /// that are. When the program starts, what waits for its next try is due at once.
+    /// that are. When the program starts, what waits for its next try is due at once, and a notice of a full queue that is
+    /// not full any more goes.
     ///
     /// It is one step for all jobs that wait: a start may find as many as a queue holds, and tills wait for it.
     pub fn recover_prints(&mut self, printer: Option<&str>, now_ms: i64) -> Result<usize, Error> {
@@ -274,6 +278,11 @@ impl Store {
                     .connection
                     .execute("UPDATE print_job SET due_at = ?1 WHERE state = 'queued' AND due_at > ?1", [now_ms])
                     .doing("let the print jobs that wait be due")?;
+                for notice in store.view().notices()? {
+                    if let Some(role) = notice.key.strip_prefix(FULL) {
+                        store.settle_full_role(role)?;
+                    }
+                }
             }
             let sending = "WHERE state = 'sending' ORDER BY job_id LIMIT ?1";
             let mut sending = select(&store.connection, sending, QUEUE_SEEN_MAX)?;
@@ -299,6 +308,11 @@ impl Store {
     pub fn cancel_print(&mut self, id: PrintJobId, now_ms: i64) -> Result<PrintJob, Error> {
         self.advance_print(Durability::Promise, id, None, now_ms, Progress::cancel)?;
         self.known_print(id)
+    }
+
+    /// What a job that waits would print is not so any more; `why` is kept with it.
+    pub(super) fn drop_print(&mut self, id: PrintJobId, why: &str, now_ms: i64) -> Result<(), Error> {
+        self.advance_print(Durability::Promise, id, Some(("", why)), now_ms, Progress::cancel)
     }
 
     /// A person asks again for a job of which nothing has reached a printer.

@@ -9,7 +9,7 @@ use crate::writer::WriteError;
 pub(super) fn tried(job_id: i64, printer: &str, outcome: Outcome, trouble: &str) {
     match outcome {
         Outcome::Taken | Outcome::Confirmed => tracing::info!(job_id, printer, "printed"),
-        // Each job that waits is tried again and again; `printer_lost` says it once.
+        // Tried again and again; `printer_lost` says it once.
         Outcome::NotReached => tracing::debug!(job_id, printer, trouble, "a print job waits for its printer"),
         Outcome::CutOff | Outcome::Unconfirmed => {
             tracing::error!(job_id, printer, trouble, "a print job is in doubt: a person has to look at the paper");
@@ -23,7 +23,7 @@ pub(super) fn printer_lost(printer: &str, trouble: &str) {
 }
 
 /// It is reached again, after so many tries in vain.
-pub(super) fn printer_back(printer: &str, tries: u64) {
+pub(super) fn printer_back(printer: &str, tries: u32) {
     tracing::info!(printer, tries, "a printer is reached again");
 }
 

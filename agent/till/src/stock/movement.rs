@@ -101,6 +101,12 @@ pub enum StockRefusal {
     /// Something else has none.
     #[error("only a transfer has another store")]
     OtherStoreUnexpected,
+    /// A transfer has two ends.
+    #[error("{store_id} is this store; a transfer names the other one")]
+    OtherStoreIsThis { store_id: StoreId },
+    /// Neither the price book nor the store's stock has heard of it: more likely misspelt than new.
+    #[error("{item_id} is not in the price book and was never in stock here; if it is new, say so with `new`")]
+    ItemUnknown { item_id: ItemId },
     /// A text is too long.
     #[error("{field} has {chars} characters, at most {max} are possible")]
     TextTooLong { field: &'static str, chars: usize, max: usize },
@@ -118,6 +124,8 @@ impl StockRefusal {
             Self::ReasonMissing => "stock.reason_missing",
             Self::OtherStoreMissing => "stock.other_store_missing",
             Self::OtherStoreUnexpected => "stock.other_store_unexpected",
+            Self::OtherStoreIsThis { .. } => "stock.other_store_own",
+            Self::ItemUnknown { .. } => "stock.item_unknown",
             Self::TextTooLong { .. } => "stock.text_too_long",
         }
     }
