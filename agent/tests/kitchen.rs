@@ -352,7 +352,7 @@ async fn an_ingredient_is_counted_down_over_all_that_needs_it() {
     let price: Value = store.tell("/v1/price", &json!({ "order": { "lines": [{ "sku": "tea" }] } })).await;
     assert_eq!(
         price["sold_out"],
-        json!([{ "line": 1, "what": "item", "code": "milk", "name": "Fresh milk", "left": 100 }])
+        json!([{ "line": 0, "what": "item", "code": "milk", "name": "Fresh milk", "left": 100 }])
     );
     let unknown = with_id(json!({ "what": "sku", "code": "coffee", "state": "sold_out" }));
     store.refuses("/v1/sold-out", &unknown, 404, "sold_out.unknown").await;

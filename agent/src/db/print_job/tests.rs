@@ -220,3 +220,17 @@ fn a_start_tells_of_what_is_in_doubt_alone_however_much_waits() {
     assert_eq!(store.take_changes().len(), 1);
     assert_eq!(due(&store), Some(NOON_MS + 1));
 }
+
+#[test]
+fn a_notice_of_a_full_queue_that_is_not_full_any_more_goes_with_the_next_start() {
+    let mut store = store();
+    let notice = |role: &str| Notice { key: full_key(role), at_ms: NOON_MS, text: "full".to_owned() };
+    store.raise_notice(&notice("label")).expect("keeps");
+    store.raise_notice(&notice("receipt")).expect("keeps");
+    for number in 0..WAITING_MAX {
+        store.enqueue_print(receipt(u32::try_from(number).expect("small")), stamp(0)).expect("keeps");
+    }
+    store.recover_prints(None, NOON_MS).expect("works");
+    let notices = store.view().notices().expect("reads");
+    assert_eq!(notices.iter().map(|notice| notice.key.as_str()).collect::<Vec<_>>(), ["print_full.receipt"]);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pos_model::{ItemId, MovementId, OperatorId, Quantity, StoreId, Tag, TillId};
+use pos_model::{ItemId, MovementId, Nth, OperatorId, Quantity, StoreId, Tag, TillId};
 
 use crate::limits::{COUNT_ITEMS_MAX, MOVED_ITEMS_MAX, QUANTITY_MICRO_MAX, REFERENCE_CHARS_MAX, STOCK_NOTE_CHARS_MAX};
 
@@ -84,7 +84,7 @@ pub enum StockRefusal {
     #[error("{item_id} stands there twice")]
     ItemTwice { item_id: ItemId },
     /// A quantity that is no number, or has more than six decimals.
-    #[error("item {item} has a quantity that is no decimal with at most six places")]
+    #[error("the {} item has a quantity that is no decimal with at most six places", Nth(*item))]
     QuantityFormat { item: usize },
     /// A quantity below zero, or of nothing where something has to be, or beyond all sense.
     #[error("{item_id} has a quantity of {quantity}, which is not {possible}")]
