@@ -87,7 +87,9 @@ pub(crate) async fn run(writer: Writer, data_dir: PathBuf, mut shutdown: watch::
         });
         match looked.await {
             Ok(Some(why)) => writer.tell_of_no_room(why),
-            Ok(None) if writer.no_room().is_some() => see_whether_it_is_over(&writer).await,
+            Ok(None) if writer.no_room().is_some() && writer.stopped().is_none() => {
+                see_whether_it_is_over(&writer).await
+            }
             // A look that failed by a defect says nothing.
             _ => {}
         }

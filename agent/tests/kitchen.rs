@@ -320,7 +320,7 @@ async fn t31_sold_out_takes_effect_on_every_till_within_a_second() {
     assert_eq!((&first, &second, view.state), (&view, &view, SoldOutState::SoldOut));
 
     // From the answer on it is refused, at whichever till.
-    let missing = json!([{ "line": 2, "what": "option", "code": "pearls", "name": "Pearls", "left": 0 }]);
+    let missing = json!([{ "line": 1, "what": "option", "code": "pearls", "name": "Pearls", "left": 0 }]);
     assert_eq!(price(pearls.clone()).await["sold_out"], missing);
     let sale = order(pearls.clone());
     store.refuses("/v1/sales", &sale, 422, "sold_out.option").await;
