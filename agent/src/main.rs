@@ -166,7 +166,9 @@ fn enroll(
 }
 
 fn load_price_book(config: &Config, file: &Path, out: &mut impl Write) -> anyhow::Result<()> {
-    let book = price_book::read(file, config.store.rules.currency)?;
+    // A book in another currency is refused here, by whoever can do something about it, and not later in the store.
+    let of_folder = || commands::open(&config.data_dir).ok().and_then(|reader| reader.view().currency().ok());
+    let book = price_book::read(file, config.store.rules.currency.or_else(of_folder))?;
     folder::prepare(&config.data_dir)?;
     price_book::deliver(&book, &config.data_dir)?;
     let when = if folder::is_in_use(&config.data_dir) { "within seconds" } else { "from its next start on" };

@@ -224,6 +224,7 @@ pub async fn run_with_clock(
         region: config.store.region.clone(),
         groups: config.store.groups.clone(),
         own_prices: config.store.own_prices,
+        change_minor_max: till::limits::change_minor_max(currency),
     };
     let training = Training::new(training::Surroundings {
         config: config.clone(),

@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<ApiParts> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ListQuery {
     after: Option<String>,
     limit: Option<u32>,
@@ -112,6 +113,7 @@ async fn one(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct MovementsQuery {
     business_date: Option<String>,
     after: Option<u64>,

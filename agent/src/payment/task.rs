@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pos_model::{AttemptId, Currency, Stamp, Tag};
 use protocol::latest::payment::AskPayment;
-use till::payment::{Attempt, AttemptState, Input, Moment, Patience, Payment, PaymentRefusal};
+use till::payment::{Attempt, AttemptState, Input, Moment, Outcome, Patience, Payment, PaymentRefusal, Taken};
 use till::{Refusal, SaleDraft};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -168,6 +168,7 @@ impl Payments {
             reference: None,
             detail: None,
             odd_answers: 0,
+            taken: Taken::Never,
         };
         Ok((attempt, order))
     }
@@ -194,6 +195,14 @@ impl Payments {
         payment.handle(wish, now);
         self.0.clone().drive(&mut driven, payment, None);
         true
+    }
+
+    /// Tells whoever drives an attempt that a person has settled it. What is kept says so already.
+    pub fn settled(&self, attempt_id: AttemptId, outcome: Outcome) {
+        if let Some(wishes) = self.0.driven().get(&attempt_id) {
+            // Too many wishes: the task finds out when it next keeps something.
+            let _ = wishes.try_send(Input::Settled(outcome));
+        }
     }
 
     /// Whether a sale names attempts where this store wants them named.

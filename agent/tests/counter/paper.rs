@@ -164,7 +164,12 @@ async fn a_sale_is_found_by_what_stands_on_its_receipt() {
     assert!(scanned.len() == 32 && scanned.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()), "{scanned}");
     let by_code: Value = store.read(&format!("/v1/sales/{scanned}")).await;
     assert_eq!(by_code, found);
+    let back = json!({"refund_id": id(), "till_id": "T1", "sale_id": sold.sale_id.to_string(),
+        "reason": "spilled", "lines": [{"line": 0, "count": 1}]});
+    store.act("/v1/refunds", &back).await;
     for (query, status, key) in [
+        ("till_id=T1&receipt_no=2", 404, "sale.is_refund"),
+        ("till=T1&receipt_no=1", 400, "request.malformed"),
         ("till_id=T1&receipt_no=99", 404, "sale.unknown"),
         ("till_id=T2&receipt_no=1", 404, "sale.unknown"),
         ("till_id=T1&receipt_no=18446744073709551615", 404, "sale.unknown"),

@@ -60,6 +60,9 @@ pub enum Refusal {
     /// More was taken by card, wallet or voucher than the sale costs: only cash gives change.
     #[error("{} minor units were tendered without cash, the sale comes to {}", tendered.minor(), total.minor())]
     TenderWithoutChange { tendered: Money, total: Money },
+    /// More change than anybody gives.
+    #[error("{} minor units of change are more than a sale gives ({max_minor}); look at what was handed over", change.minor())]
+    ChangeTooLarge { change: Money, max_minor: i64 },
     /// Of two lines of one tax group one has its tax in the price, and one on top.
     #[error("tax group {group} has its tax in the price and on top")]
     TaxModesDiffer { group: Tag },
@@ -125,6 +128,7 @@ impl Refusal {
             Self::TenderNotPositive { .. } => "sale.tender_not_positive",
             Self::TenderTooSmall { .. } => "sale.tender_too_small",
             Self::TenderWithoutChange { .. } => "sale.tender_without_change",
+            Self::ChangeTooLarge { .. } => "sale.change_too_large",
             Self::SoldAt => "sale.sold_at",
             Self::TooManyTills { .. } => "sale.too_many_tills",
             Self::Payment(refusal) => refusal.message_key(),

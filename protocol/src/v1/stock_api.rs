@@ -13,7 +13,7 @@ use super::local_api::QuantityJson;
     "movement_id": "01990000-0000-7000-8000-000000000041", "kind": "received", "reference": "note 17",
     "items": [{"item_id": "milk", "quantity": 8000, "expected": 10000}, {"item_id": "black-tea", "quantity": "0.5"}]}))]
 pub struct MoveStock {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -126,7 +126,7 @@ pub struct MovedItemView {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000042", "till_id": "T1",
     "count_id": "01990000-0000-7000-8000-000000000043", "items": ["milk", "black-tea"]}))]
 pub struct BeginCount {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -152,7 +152,7 @@ pub struct BeginCount {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000044", "till_id": "T1",
     "items": [{"item_id": "milk", "counted": 11800}, {"item_id": "black-tea", "counted": "0.25"}]}))]
 pub struct FinishCount {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -184,7 +184,7 @@ pub struct CountedItemCommand {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000045", "till_id": "T1"}))]
 pub struct AbandonCount {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
