@@ -332,6 +332,7 @@ async fn money_that_no_sale_has_used_is_told_until_one_does() {
     };
     assert_eq!(notices[0].key, format!("payment.{}", attempt_id(1)));
     assert!(notices[0].text.contains("18.00 CNY"), "{}", notices[0].text);
+    assert_eq!(notices[0].since_ms, Some(1_772_445_600_000), "for so long it has been open");
     store.sell(&sale(1)).await;
     assert_eq!(store.read::<SyncState>("/v1/sync").await.notices, []);
     store.close().await;

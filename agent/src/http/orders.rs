@@ -136,7 +136,7 @@ fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Result<(Arc<ActiveBoo
     responses(
         (status = 200, description = "The priced order: lines, adjustments, taxes, promotions and what they lacked", body = Object,
             example = json!({"price_book_version": "tea-1", "currency": "CNY", "gross_minor": 1500, "tax_minor": 0, "lines": [], "problems": [],
-                "sold_out": [{"line": 1, "what": "option", "code": "pearls", "name": "Pearls", "left": 0}]})),
+                "sold_out": [{"line": 0, "what": "option", "code": "pearls", "name": "Pearls", "left": 0}]})),
         (status = 422, description = "It breaks a rule, or there is no price book"),
     )
 )]

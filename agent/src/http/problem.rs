@@ -112,9 +112,14 @@ impl From<ReadError> for ApiError {
 }
 
 impl ApiError {
+    /// Sales cannot be recorded for want of room.
+    pub(crate) fn disk_full(detail: String) -> Self {
+        Self::unavailable("store.disk_full", "The disk is full", detail, Some(RETRY_DISK_S))
+    }
+
     fn failed(failure: Failure, detail: String) -> Self {
         match failure {
-            Failure::DiskFull => Self::unavailable("store.disk_full", "The disk is full", detail, Some(RETRY_DISK_S)),
+            Failure::DiskFull => Self::disk_full(detail),
             // Without a time to try again: a person has to look first.
             Failure::DiskFailed => Self::unavailable("store.disk_failed", "The disk has failed", detail, None),
             Failure::Unknown => Self::unavailable(

@@ -390,16 +390,17 @@ struct EventsQuery {
     get, path = "/healthz",
     responses(
         (status = 200, description = "It can", body = String, content_type = "text/plain"),
-        (status = 503, description = "The disk has failed"),
+        (status = 503, description = "It cannot: the disk is full, and selling goes on by itself when there is room; or the disk has failed, and a person has to look", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn health(State(parts): State<ApiParts>) -> Response {
-    match parts.writer.stopped() {
+    if let Some(why) = parts.writer.stopped() {
+        let (key, title) = ("store.disk_failed", "The disk has failed");
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, key, title, why).into_response();
+    }
+    match parts.writer.no_room() {
         None => "ok\n".into_response(),
-        Some(why) => {
-            let (key, title) = ("store.disk_failed", "The disk has failed");
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, key, title, why).into_response()
-        }
+        Some(no_room) => ApiError::disk_full(no_room.why).into_response(),
     }
 }
 

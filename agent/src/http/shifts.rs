@@ -260,7 +260,7 @@ async fn list(
         (status = 200, description = "Closed, now or before", body = DayView),
         (status = 403, description = "Somebody else has to allow it"),
         (status = 409, description = "It is closed, or the command has other content"),
-        (status = 422, description = "A shift is open, or the date has not begun"),
+        (status = 422, description = "A shift is open, the date has not begun, or nothing happened on it and it is more than a week ago or before the store's first"),
     )
 )]
 async fn close_day(State(parts): State<ApiParts>, said: Said<CloseDay>) -> Result<Json<DayView>, ApiError> {

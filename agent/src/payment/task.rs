@@ -296,9 +296,10 @@ impl Shared {
         tokio::spawn(Driver::new(self, payment, order, wishes).run());
     }
 
-    /// Tells people of an attempt, unless it is settled by now.
+    /// Tells people of an attempt, unless it is settled by now. The notice stands since the money was asked for, so that
+    /// they see for how long it has been open.
     pub(super) async fn tell(&self, attempt: &Attempt, text: String) {
-        let (attempt_id, at_ms) = (attempt.attempt_id, self.writer.clock().now().utc_ms);
+        let (attempt_id, at_ms) = (attempt.attempt_id, attempt.asked_at.utc_ms);
         let notice = Notice { key: payment_notice_key(attempt_id), at_ms, text };
         let tell = move |store: &mut Store| store.raise_notice_of_attempt(attempt_id, &notice);
         if let Err(error) = self.writer.run(Durability::Hint, tell).await {

@@ -169,11 +169,24 @@ async fn t05_t18_a_day_closes_with_its_baskets_carried_and_late_sales_amend_it()
     let later = json!({"command_id": id(), "till_id": "T1", "business_date": "9999-01-01"});
     store.refused("/v1/days/close", &later, 422, "day.not_begun").await;
 
+    let mistyped = json!({"command_id": id(), "till_id": "T1", "business_date": "2020-01-01"});
+    store.refused("/v1/days/close", &mistyped, 422, "day.empty").await;
+
     let mut late = sale_of("T1", 1, cash(1800));
     late["imported"] = json!({"source": "paper", "reference": "slip 1", "sold_at_utc_ms": sold.recorded_at_ms, "sold_at_offset_s": 28_800});
     assert_eq!(store.import(&late).await.business_date.to_string(), date);
     let day: Value = store.read(&format!("/v1/days/{date}")).await;
     assert_eq!((&day["amendments"], &day["sales"]["count"], &day["open_baskets"]), (&json!(1), &json!(2), &json!(1)));
+    let notices = async || store.read::<Value>("/v1/sync").await["notices"].clone();
+    assert_eq!(notices().await, json!([]), "the owner knows what was read in");
+
+    store.open_shift("T1", 0).await;
+    store.buy("T1", 1).await;
+    let told = notices().await;
+    assert_eq!(told[0]["key"], format!("day_amended.{date}.T1"));
+    store.buy("T1", 1).await;
+    assert_eq!(notices().await, told, "once, and since the first sale");
+    assert_eq!(store.read::<Value>(&format!("/v1/days/{date}")).await["amendments"], 3);
 }
 
 #[tokio::test]

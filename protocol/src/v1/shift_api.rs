@@ -184,6 +184,7 @@ pub struct DayView {
     pub refunds: CountAndAmount,
     /// Baskets that are open: they stay open.
     pub open_baskets: u32,
-    /// Sales and refunds that came into the date after it was closed, and amendments of its shifts.
+    /// Sales and refunds that came into the date after it was closed, and amendments of its shifts. The sums above have them;
+    /// the first sale of each till raises the notice `day_amended`.
     pub amendments: u32,
 }

@@ -39,8 +39,12 @@ pub struct MoveStock {
     /// In somebody's words; at most 256 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// What moved: 1 to 200 items, each once.
+    /// What moved: 1 to 200 items, each once. In a store with a price book each is one of its ingredients, or was in stock
+    /// before, unless `new` says that it is meant.
     pub items: Vec<MovedItemCommand>,
+    /// Whether items are meant that neither the price book nor the stock knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new: bool,
 }
 
 /// What happened to stock.
@@ -259,7 +263,7 @@ pub struct StockItem {
     pub flags: Vec<StockFlag>,
     /// For how long it lasts.
     pub cover: CoverView,
-    /// The use of a business date by which that is reckoned.
+    /// The use of a business date by which that is reckoned. What was wasted or went to another store is no use.
     pub used_per_date: QuantityJson,
     /// What was added since the last count; since ever, if there was none.
     pub added_since: QuantityJson,
