@@ -215,7 +215,7 @@ impl Reference {
         })?;
         // A till whose disk was put back to before its first shift works by shifts all the same, once the centre has told it
         // of a report. Whether it has been told, nobody writes down.
-        let told = key == "shift.closed" && self.has_reported(&asked.till_id);
+        let told = key == "till.closed" && self.has_reported(&asked.till_id);
         must(told || expected.as_ref().is_err_and(|objections| objections.contains(key)), Rule::Answer, || {
             format!("agent {agent} refused {asked:?} as {key}, expected {expected:?}")
         })

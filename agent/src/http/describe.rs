@@ -51,6 +51,7 @@ fn any(operation: &mut Operation, is_public: bool) {
         add(operation, "400", "Not a command");
         add(operation, "413", "Too large");
         add(operation, "415", "Not JSON");
+        add(operation, "422", "It breaks a rule");
     }
     if operation.parameters.is_some() {
         add(operation, "400", "A part of the path or of the query cannot be understood");

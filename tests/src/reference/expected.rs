@@ -50,6 +50,9 @@ impl Reference {
             }
             Wanted::MoveCash { shift_id, kind, amount_minor } => {
                 let shift = self.still_open(agent, *shift_id)?;
+                let leaves = matches!(kind, CashKind::PaidOut | CashKind::Drop);
+                let too_much = leaves && *amount_minor > self.report(agent, shift, 0).drawer.expected;
+                unless(too_much.then_some("shift.more_than_drawer").into_iter().collect())?;
                 Ok(Some(moved_cash(*id, till_id, shift, (*kind, *amount_minor))))
             }
             Wanted::CloseShift { shift_id, counted_minor } => {

@@ -50,7 +50,7 @@ impl Reference {
                 objections.insert(if is_open { "void.other_till" } else { "void.too_late" });
             }
         }
-        let mut lines = Vec::new();
+        let (mut lines, mut rest_of_nothing) = (Vec::new(), false);
         for back in wanted(refund, sold.lines.len()) {
             // Under a sale's id that a till used twice, another agent may know fewer lines.
             let Some(line) = sold.lines.get(back.line) else {
@@ -58,13 +58,13 @@ impl Reference {
                 continue;
             };
             match units_back(line, &back, &returned) {
-                Ok(units) if units.is_empty() => {}
+                Ok(units) if units.is_empty() => rest_of_nothing |= matches!(back.units, Units::Rest),
                 Ok(units) => lines.push(line_back(line, &back, units)),
                 Err(objection) => drop(objections.insert(objection)),
             }
         }
         if lines.is_empty() {
-            objections.insert("refund.nothing");
+            objections.insert(if rest_of_nothing { "refund.nothing_left" } else { "refund.nothing" });
         }
         unless(objections)?;
         let due = lines.iter().map(|line| line.gross_minor).sum();

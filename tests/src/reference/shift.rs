@@ -97,7 +97,7 @@ impl Reference {
     pub(super) fn shift_to_count_in(&self, agent: usize, till_id: &TillId) -> Result<Option<ShiftOpened>, Objections> {
         let open = self.open_shift(agent, till_id);
         let by_shifts = self.on_disk(agent).any(|what| matches!(what, What::ShiftOpened(o) if o.till_id == *till_id));
-        if by_shifts && open.is_none() { Err(Objections::from(["shift.closed"])) } else { Ok(open.cloned()) }
+        if by_shifts && open.is_none() { Err(Objections::from(["till.closed"])) } else { Ok(open.cloned()) }
     }
 
     /// A shift that something is said of which only an open one bears.

@@ -57,7 +57,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ("day.shift_open", "day: close with an open shift refused"),
     ("shift.open", "shift: amendment of an open shift refused"),
     ("refund.of_refund", "refund: of a refund refused"),
-    ("refund.nothing", "refund: nothing left"),
+    ("refund.nothing_left", "refund: nothing left"),
     ("refund.too_many", "refund: too many units refused"),
     ("refund.returned_before", "refund: unit returned before refused"),
     ("refund.sale_trimmed", "refund: sale let go long ago"),
@@ -65,7 +65,8 @@ const REFUSALS: [(&str, &str); 15] = [
     ("void.partly_refunded", "refund: void of a partly refunded sale refused"),
     ("void.too_late", "refund: void too late refused"),
     ("void.other_till", "refund: void at another till refused"),
-    ("shift.closed", "shift: closed till refused"),
+    ("till.closed", "shift: closed till refused"),
+    ("shift.more_than_drawer", "shift: more cash than is in the drawer refused"),
     ("stock.item_counted_since", "count: overtaken by another one"),
     ("stock.count_item_not_begun", "count: item not begun refused"),
 ];
