@@ -15,8 +15,8 @@ use serde_json::json;
 use crate::backtest::Backtest;
 use crate::broker::{self, password_file};
 use crate::cli::{
-    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output, ParkedCommand,
-    PriceArgs, PriceBookCommand, Settings, StoreCommand, TotalsArgs,
+    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output,
+    ParkedCommand, PriceArgs, PriceBookCommand, Settings, StoreCommand, TotalsArgs,
 };
 use crate::config::{self, Config, ConfigError, Flags};
 use crate::credentials::Credentials;

@@ -72,7 +72,8 @@ async fn start(limits: ServerLimits) -> Running {
         limits,
         server_epoch: 7,
         credentials,
-        prices: PriceWatch::start(Box::new(SqliteLedger::in_memory().expect("opens")), Arc::clone(&metrics)).expect("starts"),
+        prices: PriceWatch::start(Box::new(SqliteLedger::in_memory().expect("opens")), Arc::clone(&metrics))
+            .expect("starts"),
         metrics,
         router: listener.router(),
     });

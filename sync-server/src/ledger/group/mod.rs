@@ -26,8 +26,8 @@ use super::{Job, LedgerError, Message};
 pub(super) use self::counter::direction;
 pub(super) use self::parked::Step;
 pub(super) use self::tables::{
-    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals, Refunded,
-    SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
+    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
+    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
 };
 
 /// What one transaction works with.

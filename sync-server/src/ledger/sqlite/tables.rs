@@ -18,8 +18,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::database::Cell;
 use crate::ledger::fault::Fault;
 use crate::ledger::group::{
-    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals, Refunded,
-    SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
+    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
+    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
 };
 use crate::ledger::read::frames::{self, HeldBatch};
 use crate::ledger::text::{adjustment_sum_minor, options_as_json, tenders_as_json};

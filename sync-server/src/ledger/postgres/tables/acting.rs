@@ -11,8 +11,8 @@ use crate::ledger::LedgerError;
 use crate::ledger::database::Cell;
 use crate::ledger::fault::Fault;
 use crate::ledger::group::{
-    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals, Refunded,
-    SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
+    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
+    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
 };
 use crate::ledger::postgres::database::Access;
 use crate::ledger::postgres::months::Month;

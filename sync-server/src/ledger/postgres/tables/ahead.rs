@@ -92,7 +92,8 @@ impl PostgresTables<'_, '_> {
         let statement = |sql: &str| session.statement(DOING, sql);
         let (add_stores, add_states) = (statement(ADD_STORES)?, statement(ADD_STATES)?);
         let (lock, streams, losses) = (statement(&lock_stores())?, statement(&streams())?, statement(LOSSES)?);
-        let (numbers, receipts, facts) = (statement(NUMBERS)?, statement(&known_receipts("stores.store_id = ANY (?1::text[])"))?, statement(FACTS)?);
+        let (numbers, receipts, facts) =
+            (statement(NUMBERS)?, statement(&known_receipts("stores.store_id = ANY (?1::text[])"))?, statement(FACTS)?);
 
         let stores: Vec<&str> = asked.epochs.keys().copied().collect();
         let store_numbers: Vec<i64> = asked.store_numbers.iter().copied().collect();

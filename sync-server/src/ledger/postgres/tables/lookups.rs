@@ -7,8 +7,8 @@ use protocol::latest::Mark;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::{ahead, number_of};
 use super::state::{State, Stream};
+use super::{ahead, number_of};
 use crate::ledger::LedgerError;
 use crate::ledger::database::{AnyRow, Database, Row as _, cells};
 use crate::ledger::group::{FactKind, FactPlace, KnownHead, NumberKind, Refunded, WaitingRow};
