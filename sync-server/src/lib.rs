@@ -23,5 +23,6 @@ pub mod ledger;
 pub mod mqtt;
 pub mod price_books;
 pub mod price_watch;
+pub mod reconcile;
 pub mod run;
 pub mod telemetry;

@@ -26,6 +26,7 @@ use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts, utc_ms};
 use crate::ledger::{Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
 use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
+use crate::reconcile::Comparing;
 use crate::telemetry::{self, Metrics};
 
 /// How often the registry's version is looked at.
@@ -119,7 +120,8 @@ impl Service {
         let http_tls = load(config.http.tls.as_ref())?;
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
-        let Opened { ledger, registry, prices, readers, credentials } = open_ledger(config.ledger.clone()).await?;
+        let Opened { ledger, registry, prices, comparing, readers, credentials } =
+            open_ledger(config.ledger.clone()).await?;
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
         let metrics = Arc::new(Metrics::new(&mut metrics_registry));
@@ -162,6 +164,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             prices,
             router: commons.router.clone(),
+            comparing: Some(Comparing { books: comparing, every: config.reconcile_every }),
         })
         .map_err(|source| RunError::System("start the threads of the ingest", source))?;
         let registry = SharedRegistry::new(registry);
@@ -277,6 +280,7 @@ struct Opened {
     ledger: Box<dyn Ledger>,
     registry: Box<dyn Reader + Send>,
     prices: Box<dyn PriceBooks + Send>,
+    comparing: Box<dyn Reader + Send>,
     readers: Readers,
     credentials: Arc<Credentials>,
 }
@@ -304,7 +308,8 @@ async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
         let registry = home.registry()?;
         let credentials = Arc::new(Credentials::default());
         credentials.refresh(&*registry)?;
-        Ok(Opened { ledger, registry, prices: home.registry()?, readers: Readers::open(&home)?, credentials })
+        let (prices, comparing) = (home.registry()?, home.registry()?);
+        Ok(Opened { ledger, registry, prices, comparing, readers: Readers::open(&home)?, credentials })
     });
     opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }

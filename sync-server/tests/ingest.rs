@@ -67,6 +67,7 @@ async fn start(limits: ServerLimits) -> Running {
     let ledger = SqliteLedger::in_memory().expect("opens");
     let metrics = Arc::new(Metrics::new(&mut prometheus_client::registry::Registry::default()));
     let ingest = Ingest::start(IngestParts {
+        comparing: None,
         messages,
         ledger: Box::new(Flaky { ledger, failures_left: Arc::clone(&failures_left) }),
         limits,

@@ -44,6 +44,8 @@ pub struct Config {
     pub ledger: LedgerHome,
     /// How long a claim code holds.
     pub claim_code_lifetime: Duration,
+    /// How often each business date of a store is compared with what the store holds.
+    pub reconcile_every: Duration,
 }
 
 /// How to log.
@@ -127,6 +129,7 @@ struct Raw {
     ingest: RawIngest,
     ledger: RawLedger,
     enrolment: RawEnrolment,
+    reconcile: RawReconcile,
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,6 +191,11 @@ struct RawLedger {
 #[derive(Debug, Deserialize)]
 struct RawEnrolment {
     claim_code_lifetime: Span,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawReconcile {
+    every: Span,
 }
 
 impl Config {
@@ -262,6 +270,7 @@ impl Config {
         let ledger = database(&raw.ledger.url, some_path(raw.ledger.url_file), &mut problems).unwrap_or(in_folder);
         let claim_code_lifetime =
             problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
+        let reconcile_every = problems.keep("reconcile.every", raw.reconcile.every.positive());
         problems.finish()?;
         Ok(Self {
             data_dir: raw.data_dir,
@@ -278,6 +287,7 @@ impl Config {
             ingest,
             ledger,
             claim_code_lifetime,
+            reconcile_every,
         })
     }
 }

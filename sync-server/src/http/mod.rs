@@ -17,6 +17,8 @@ mod live;
 mod patience;
 mod problem;
 mod readers;
+mod reconcile;
+mod reconcile_wire;
 mod state;
 mod to_wire;
 pub mod wire;
@@ -64,6 +66,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         api::totals,
         api::parked,
         api::parked_event,
+        reconcile::reconciliation,
         credit::credit,
         credit::set_limit,
         enroll::enroll,
@@ -90,6 +93,7 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/totals", get(api::totals))
         .route("/api/v1/parked", get(api::parked))
         .route("/api/v1/parked/{parked_no}", get(api::parked_event))
+        .route("/api/v1/reconciliation", get(reconcile::reconciliation))
         .route("/api/v1/credit", get(credit::credit))
         .route("/api/v1/credit/limit", put(credit::set_limit))
         .route("/api/v1/live", get(live::live))

@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Books, CounterBooks, Ledger, LedgerError, PostgresLedger, PostgresReader, PostgresSettings, PriceBooks, Registry,
-    SqliteLedger, SqliteReader, SqliteSettings,
+    Books, CounterBooks, Ledger, LedgerError, PostgresLedger, PostgresReader, PostgresSettings, PriceBooks,
+    Reconciliations, Registry, SqliteLedger, SqliteReader, SqliteSettings,
 };
 
 /// All that is read, and changed beside the writer.
-pub trait Reader: Books + CounterBooks + PriceBooks + Registry + fmt::Debug {}
+pub trait Reader: Books + CounterBooks + PriceBooks + Reconciliations + Registry + fmt::Debug {}
 
-impl<T: Books + CounterBooks + PriceBooks + Registry + fmt::Debug> Reader for T {}
+impl<T: Books + CounterBooks + PriceBooks + Reconciliations + Registry + fmt::Debug> Reader for T {}
 
 /// Where the ledger is at home.
 #[derive(Debug, Clone)]

@@ -24,6 +24,7 @@ mod job;
 mod postgres;
 mod prices;
 mod read;
+mod reconcile;
 mod registry;
 mod sqlite;
 mod text;
@@ -39,6 +40,10 @@ pub use home::{LedgerHome, Reader};
 pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
 pub use postgres::{DroppedMonth, MonthRow, PostgresLedger, PostgresReader, PostgresSettings, UrlError};
 pub use prices::{PriceBookRow, PriceBooks, PriceDifference};
+pub use reconcile::{
+    Examined, Finding, Gap, ReconciliationFilter, ReconciliationRow, Reconciliations, Repair, RestoreRefused, Restored,
+    Standing,
+};
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
 pub use sqlite::{SqliteLedger, SqliteReader, SqliteSettings};
 
@@ -52,6 +57,13 @@ pub trait Ledger: Send {
     /// bounded number, and applies in one database transaction those that this program can. Those that it cannot stay
     /// parked, with the reason that it has. `now_ms` is when.
     fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError>;
+
+    /// Puts right what a look at a business date has found, in one database transaction. `now_ms` is when.
+    fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError>;
+
+    /// Takes events in that were held before and that a store has sent again, in one database transaction: all, or none if
+    /// they are not the ones that were held.
+    fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError>;
 
     /// Does the housekeeping that is due, outside any group: short when little is due.
     fn tidy(&mut self) -> Result<(), LedgerError>;

@@ -222,6 +222,8 @@ impl Store {
             Uplink::Hello(_) => UplinkKind::Hello,
             Uplink::Batch(_) => UplinkKind::Batch,
             Uplink::Heartbeat(_) => UplinkKind::Heartbeat,
+            Uplink::Digests(_) => UplinkKind::Digests,
+            Uplink::Recalled(_) => UplinkKind::Recalled,
         };
         let bytes = seal_uplink(&self.id, message).expect("seals");
         self.publish(kind, bytes).await

@@ -229,7 +229,7 @@ impl LoadStore {
         let topic = match message {
             Uplink::Hello(_) => &self.topics.hello,
             Uplink::Batch(_) => &self.topics.batch,
-            Uplink::Heartbeat(_) => &self.topics.heartbeat,
+            Uplink::Heartbeat(_) | Uplink::Digests(_) | Uplink::Recalled(_) => &self.topics.heartbeat,
         };
         let Ok(mut sealed) = seal_uplink(&self.store, message) else { return };
         if let Some(key) = &self.proof {

@@ -12,6 +12,7 @@ mod hello;
 mod numbers;
 mod parked;
 mod record;
+mod repair;
 mod tables;
 
 use std::collections::{HashMap, HashSet};
@@ -25,6 +26,8 @@ use super::{Job, LedgerError, Message};
 
 pub(super) use self::counter::direction;
 pub(super) use self::parked::Step;
+pub use self::repair::{Repair, RestoreRefused, Restored};
+pub(super) use self::repair::{repair, restore};
 pub(super) use self::tables::{
     BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
     Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,

@@ -3,7 +3,8 @@
 use super::session::Session;
 use crate::ledger::LedgerError;
 
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_ledger.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0002_reconciliation.sql")];
 
 const DOING: &str = "bring the schema up to date";
 

@@ -7,5 +7,6 @@ mod fleet;
 pub(super) mod frames;
 mod history;
 mod prices;
+mod reconcile;
 mod registry;
 mod verify;

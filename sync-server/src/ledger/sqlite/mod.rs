@@ -17,8 +17,8 @@ use self::database::Access;
 pub(in crate::ledger) use self::database::cell;
 use self::log::LogBound;
 use self::tables::SqliteTables;
-use super::fault::Fault;
-use super::group::{self, Step};
+use super::fault::{Fault, as_error};
+use super::group::{self, Repair, RestoreRefused, Restored, Step};
 use super::{Job, Ledger, LedgerError, ParkedStep};
 
 /// Says what was being done when a statement failed.
@@ -139,6 +139,14 @@ impl Ledger for SqliteLedger {
                 step.apply(tables, now_ms, care)
             })
         })
+    }
+
+    fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {
+        in_transaction(&mut self.connection, |tables| group::repair(tables, repair, now_ms)).map_err(as_error)
+    }
+
+    fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError> {
+        in_transaction(&mut self.connection, |tables| group::restore(tables, restored, now_ms)).map_err(as_error)
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {

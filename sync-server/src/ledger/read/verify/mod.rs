@@ -12,7 +12,9 @@ use pos_model::{BusinessDate, ChainHash, Epoch};
 use protocol::latest::{EventBody, SaleCompleted, decode_event};
 
 use self::counter::Counter;
-use self::page::{BatchHead, Page, Parked};
+pub(super) use self::counter::CounterRows;
+pub(super) use self::page::Parked;
+use self::page::{BatchHead, Page};
 use crate::ledger::LedgerError;
 use crate::ledger::books::{DIFFERENCES_MAX, Difference, VerifyReport};
 use crate::ledger::database::{Database, KeptHashes, Row};
@@ -102,7 +104,11 @@ impl Computed {
                 self.counter.add(store_no, stream_no, &event.body, &mut self.used);
             }
         }
-        self.ends.insert(stream_no, (first_seq + count - 1, hash));
+        // A message that a store has sent again lies behind later ones.
+        let end = (first_seq + count - 1, hash);
+        if self.ends.get(&stream_no).is_none_or(|(seq, _)| *seq < end.0) {
+            self.ends.insert(stream_no, end);
+        }
     }
 
     fn add(&mut self, store_no: i64, stream_no: i64, sale: &SaleCompleted) {
