@@ -14,7 +14,10 @@ use sync_core::ServerLimits;
 use sync_core::server::Outcome;
 use sync_server::credentials::Credentials;
 use sync_server::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
-use sync_server::ledger::{Credential, Job, Ledger, LedgerError, ParkedStep, SecretHash, SqliteLedger, StoreStatus};
+use sync_server::ledger::{
+    Credential, Job, Ledger, LedgerError, ParkedStep, Repair, RestoreRefused, Restored, SecretHash, SqliteLedger,
+    StoreStatus,
+};
 use sync_server::mqtt::{Limits, Listener, ListenerConfig};
 use sync_server::price_watch::PriceWatch;
 use sync_server::telemetry::Metrics;
@@ -37,6 +40,14 @@ impl Ledger for Flaky {
 
     fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
         self.ledger.apply_parked(after, now_ms)
+    }
+
+    fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {
+        self.ledger.repair(repair, now_ms)
+    }
+
+    fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError> {
+        self.ledger.restore(restored, now_ms)
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {
