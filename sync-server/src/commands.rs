@@ -1,5 +1,8 @@
 //! What the commands do. Data goes to standard output, everything else to standard error.
 
+mod rollups;
+mod store_add;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -24,11 +27,10 @@ use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
 use crate::ledger::{
-    Claim, CodeHash, LedgerError, LedgerHome, ParkedFilter, PostgresLedger, Reader, ReconciliationFilter, TotalsFilter,
-    apply_all_parked,
+    LedgerError, LedgerHome, ParkedFilter, PostgresLedger, Reader, ReconciliationFilter, TotalsFilter, apply_all_parked,
 };
 use crate::run::{self, RunError, Service};
-use crate::{claim, price_books, telemetry};
+use crate::{price_books, telemetry};
 
 /// How often long work says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -93,6 +95,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Store(command) => store(&config, command)?,
         Command::Parked(command) => parked(&config, command)?,
         Command::Months(command) => months(&config, command)?,
+        Command::Rollups(command) => return rollups::execute(&config, command),
         Command::Broker(BrokerCommand::Passwords(args)) => broker_passwords(&config, args)?,
         Command::Totals(args) => totals(&config, args)?,
         Command::Backtest(args) => backtest(&config, args)?,
@@ -280,37 +283,7 @@ fn broker_passwords(config: &Config, args: &BrokerPasswordsArgs) -> anyhow::Resu
 
 fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
     match command {
-        StoreCommand::Add(args) => {
-            let code = claim::new_code().context("get random numbers from the system")?;
-            let lifetime_ms = i64::try_from(config.claim_code_lifetime.as_millis()).unwrap_or(i64::MAX);
-            let now_ms = utc_ms();
-            let claim = Claim {
-                code: CodeHash::of(claim::normalize(&code).as_bytes()),
-                expires_at_ms: now_ms.saturating_add(lifetime_ms),
-            };
-            let is_first = config.ledger.file().is_some_and(|file| !file.exists());
-            let new = registry(config)?.add_store(&args.store_id, args.name.as_deref(), claim, now_ms)?;
-            if args.output.json {
-                return print(
-                    &json!({
-                        "store_id": args.store_id.as_str(), "claim_code": code,
-                        "expires_at_ms": claim.expires_at_ms, "new": new, "ledger": config.ledger.to_string(),
-                    })
-                    .to_string(),
-                );
-            }
-            let hours = lifetime_ms / 3_600_000;
-            let what = if new { "added" } else { "has a new claim code" };
-            print(&format!("store {} {what}\nclaim code: {code}   (once, within {hours} h)", args.store_id))?;
-            if is_first {
-                let path = &config.ledger;
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "note: there was no ledger yet, {path} is new. A service in another folder knows nothing of this store."
-                );
-            }
-            Ok(())
-        }
+        StoreCommand::Add(args) => store_add::run(config, args),
         StoreCommand::List(output) => {
             let (rows, now_ms) = (books(config)?.stores()?, utc_ms());
             // Who is connected only the running service knows: a store that was heard lately counts here.
@@ -430,6 +403,8 @@ fn months(config: &Config, command: &MonthsCommand) -> anyhow::Result<()> {
             table.print()
         }
         MonthsCommand::Drop(args) => {
+            // The roll-ups stay, so what is dropped has to be in them.
+            rollups::catch_up(&*config.ledger.roll_ups()?)?;
             let dropped = ledger.drop_months_before(&args.before)?;
             if args.output.json {
                 let tables: Vec<_> = dropped.iter().map(|one| &one.table).collect();

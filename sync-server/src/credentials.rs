@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::ledger::{Credential, LedgerError, Registry, SecretHash, StoreStatus};
 use crate::mqtt::{Authenticator, LoginRefused, Trust, Verified};
+use crate::partitions::PartitionSet;
 
 /// The copy in memory.
 #[derive(Debug, Default)]
@@ -66,6 +67,15 @@ impl Credentials {
         Ok(changed)
     }
 
+    /// Takes in that a store enrolled. What else changed waits for the next look at the registry: reading all of it for
+    /// each store would make the enrolment of a whole chain cost the square of its stores.
+    pub fn learn(&self, store: &StoreId, secret: SecretHash) -> Changed {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.stores.insert(store.clone(), (StoreStatus::Active, Some(secret)));
+        let renewed = matches!(before, Some((StoreStatus::Active, Some(old))) if old != secret);
+        Changed { revoked: Vec::new(), renewed: if renewed { vec![store.clone()] } else { Vec::new() } }
+    }
+
     /// The version of the registry that was read last.
     pub fn version(&self) -> Option<i64> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).version
@@ -89,6 +99,17 @@ impl Credentials {
             Some((StoreStatus::Active, Some(secret))) => Some(secret.keys()),
             _ => None,
         }
+    }
+
+    /// The stores of some partitions that may log in, in order.
+    pub fn enrolled_in(&self, partitions: PartitionSet) -> Vec<StoreId> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let enrolled = known.stores.iter().filter(|(store, login)| {
+            partitions.contains(store.partition()) && matches!(login, (StoreStatus::Active, Some(_)))
+        });
+        let mut stores: Vec<_> = enrolled.map(|(store, _)| store.clone()).collect();
+        stores.sort();
+        stores
     }
 
     /// The stores that may log in, in order, each with its password. What a broker has to know.
@@ -148,6 +169,23 @@ mod tests {
         registry.add_store(&store(name), None, Claim { code, expires_at_ms: 10 }, 0).expect("added");
         let enrolled = registry.enroll(&store(name), code, SecretHash::of(secret.as_bytes()), 1).expect("readable");
         enrolled.expect("the code holds");
+    }
+
+    #[test]
+    fn who_enrols_may_log_in_at_once() {
+        let (registry, credentials) = (SqliteLedger::in_memory().expect("opens"), Credentials::default());
+        credentials.refresh(&registry).expect("readable");
+        let learn = |secret: &str| credentials.learn(&store("a"), SecretHash::of(secret.as_bytes()));
+        let login =
+            |name: &str, secret: &str| credentials.verify(name, secret.as_bytes()).map(|verified| verified.store);
+        assert_eq!(learn("one"), Changed::default());
+        assert_eq!(login("a", "one"), Ok(store("a")));
+        assert_eq!(learn("two").renewed, [store("a")], "whoever came in with the old secret is cut");
+        assert!(login("a", "one").is_err());
+        // The registry has the last word: here the store was taken out of it.
+        enroll(&registry, "b", "three");
+        assert_eq!(credentials.refresh(&registry).expect("readable").revoked, [store("a")]);
+        assert_eq!(login("b", "three"), Ok(store("b")));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 pub const CONFIG: &str = "BREAKWATER_CONFIG";
 
 /// Variables and the paths of their settings in `default.toml`. A test keeps the two alike.
-pub const SETTINGS: [(&str, &str); 39] = [
+pub const SETTINGS: [(&str, &str); 42] = [
     ("BREAKWATER_DATA_DIR", "data_dir"),
     ("BREAKWATER_LOG_FILTER", "log.filter"),
     ("BREAKWATER_LOG_FORMAT", "log.format"),
@@ -32,6 +32,8 @@ pub const SETTINGS: [(&str, &str); 39] = [
     ("BREAKWATER_BROKER_CONNECTIONS", "broker.connections"),
     ("BREAKWATER_BROKER_ALLOW_PLAINTEXT", "broker.allow_plaintext"),
     ("BREAKWATER_BROKER_STORE_PASSWORDS_FILE", "broker.store_passwords_file"),
+    ("BREAKWATER_INSTANCES_NAME", "instances.name"),
+    ("BREAKWATER_INSTANCES_LEASE", "instances.lease"),
     ("BREAKWATER_INGEST_QUEUE_BYTES_MAX", "ingest.queue_bytes_max"),
     ("BREAKWATER_INGEST_BATCH_EVENTS_MAX", "ingest.batch_events_max"),
     ("BREAKWATER_INGEST_GROUP_EVENTS_MAX", "ingest.group_events_max"),
@@ -41,6 +43,7 @@ pub const SETTINGS: [(&str, &str); 39] = [
     ("BREAKWATER_INGEST_RECONNECT_SPREAD", "ingest.reconnect_spread"),
     ("BREAKWATER_LEDGER_URL", "ledger.url"),
     ("BREAKWATER_LEDGER_URL_FILE", "ledger.url_file"),
+    ("BREAKWATER_LEDGER_KEEP_MONTHS", "ledger.keep_months"),
     ("BREAKWATER_LEDGER_CACHE", "ledger.cache"),
     ("BREAKWATER_LEDGER_WAL_MAX", "ledger.wal_max"),
     ("BREAKWATER_ENROLMENT_CLAIM_CODE_LIFETIME", "enrolment.claim_code_lifetime"),

@@ -32,6 +32,7 @@ use tokio::sync::mpsc;
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger, Message};
 use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Router, Trust, Uplinked, WayBack};
+use crate::partitions::PartitionSet;
 use crate::price_watch::{Committed, PriceWatch};
 use crate::reconcile::{self, Awaited, Centre, Comparing, Done, Reconciler, SAID_WAITING_MAX, Said, Work};
 use crate::telemetry::{Metrics, chain};
@@ -234,6 +235,30 @@ impl IngestState {
     pub fn set_events_per_s_max(&self, per_s: Option<u64>) {
         self.shared.lock().sync.set_events_per_s_max(per_s);
         self.shared.queued.notify_one();
+    }
+
+    /// The database was found to lack what had been committed in it: every store is to ask anew where it may go on.
+    pub fn begin_anew(&self) {
+        self.shared.lock().sync.begin_anew();
+    }
+
+    /// Another server consumes these partitions: their stores, as far as they came by the broker, wait here for nothing.
+    pub fn forget(&self, partitions: PartitionSet) {
+        let mut queue = self.shared.lock();
+        let gone =
+            queue.ways.iter().filter(|(store, way)| way.is_by_broker() && partitions.contains(store.partition()));
+        let gone: Vec<StoreId> = gone.map(|(store, _)| store.clone()).collect();
+        for store in gone {
+            queue.ways.remove(&store);
+            queue.sync.forget_store(&store);
+        }
+    }
+
+    /// A message to a store, sealed, that says which server answers it; none if it cannot be built.
+    pub fn pulse(&self, store: &StoreId) -> Option<Vec<u8>> {
+        let pulse = self.shared.lock().sync.pulse(utc_ms());
+        let sealed = seal_downlink(store, &pulse);
+        sealed.inspect_err(|error| self.shared.metrics.answer_failed(store, error)).ok()
     }
 
     /// Resolves when a thread died: a bug, after which the service must be started again.

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 /// Reads a book.
 pub fn read_book(path: &Path) -> anyhow::Result<PriceBook> {
-    let json = read(path)?;
+    let json = read_file(path)?;
     PriceBook::from_json(&json).with_context(|| format!("{}", path.display()))
 }
 
 /// Reads a basket with its circumstances and prices it.
 pub fn price_file(book: PriceBook, basket: &Path) -> anyhow::Result<(PricedBasket, Rules)> {
-    let json = read(basket)?;
+    let json = read_file(basket)?;
     let order = wire::read_order(&json).with_context(|| format!("read the basket {}", basket.display()))?;
     let (basket, context) = order.into_basket()?;
     let rules = Rules::new(book);
@@ -73,7 +73,7 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 /// Reads a file; "-" is standard input.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     if path == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).context("read standard input")?;

@@ -1,7 +1,8 @@
 //! The running service: what is started, in which order, and how it ends.
 //!
 //! Order at the start: data folder, ledger (with what an older program had parked), listener (which refuses nobody before the ingest takes messages, because the
-//! channel between them has room), ingest, HTTP. At the end the stores are told first, then the ingest commits and
+//! channel between them has room), ingest, HTTP. At the end the
+//! leases are given back and the stores are told first, then the ingest commits and
 //! answers what it was handed, then the broker is left and HTTP stops.
 
 use std::io::IsTerminal;
@@ -23,10 +24,12 @@ use crate::http::{
     self, Api, ApiParts, ApiToken, Exporter, HttpLimits, ListenerUp, MqttAddress, Readers, SharedRegistry,
 };
 use crate::ingest::{HANDED_OVER_MAX, Ingest, IngestParts, utc_ms};
-use crate::ledger::{Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
+use crate::instances::{self, InstancesHandle, Keeper, KeeperParts, RunningKeeper};
+use crate::ledger::{Instances, Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
 use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
 use crate::reconcile::Comparing;
+use crate::roll_up::{RollUpParts, RollUpWatch};
 use crate::telemetry::{self, Metrics};
 
 /// How often the registry's version is looked at.
@@ -40,6 +43,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long requests may take to end at shutdown; a console's stream never does by itself.
 const HTTP_SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// How long a step of the roll-ups may take to end.
+const ROLL_UPS_SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// How long the ingest may take to commit what it was handed.
 const INGEST_SHUTDOWN: Duration = Duration::from_secs(20);
@@ -91,10 +97,12 @@ pub struct Service {
     addresses: Addresses,
     listener: Option<Listener>,
     broker: Option<Broker>,
+    keeper: Option<Keeper>,
     passwords: Option<PasswordKeeper>,
     router: Router,
     listener_up: ListenerUp,
     ingest: Ingest,
+    roll_ups: RollUpParts,
     http_socket: TcpListener,
     http_tls: Option<Arc<rustls::ServerConfig>>,
     api: Api,
@@ -120,7 +128,7 @@ impl Service {
         let http_tls = load(config.http.tls.as_ref())?;
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
-        let Opened { ledger, registry, prices, comparing, readers, credentials } =
+        let Opened { ledger, registry, prices, instances, comparing, roll_ups, readers, credentials } =
             open_ledger(config.ledger.clone()).await?;
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
@@ -155,6 +163,13 @@ impl Service {
         getrandom::fill(&mut random).map_err(RunError::Random)?;
         let prices = PriceWatch::start(prices, Arc::clone(&metrics))
             .map_err(|source| RunError::System("start the thread that prices again", source))?;
+        let roll_ups = RollUpParts {
+            books: roll_ups,
+            home: config.ledger.clone(),
+            keep_months: config.keep_months,
+            worker: i64::from_le_bytes(random),
+            metrics: Arc::clone(&metrics),
+        };
         let ingest = Ingest::start(IngestParts {
             messages,
             ledger,
@@ -171,6 +186,19 @@ impl Service {
         let listener_up = ListenerUp::new(listener.is_some());
         let router = commons.router.clone();
         let broker_handle = broker.as_ref().map(Broker::handle);
+        let id = instances::new_id().map_err(RunError::Random)?;
+        let lease = instances.is_some().then_some(config.instances.lease);
+        let instances_handle = InstancesHandle::new(id, config.instances.name(), lease, utc_ms());
+        let keeper = instances.map(|tables| {
+            Keeper::new(KeeperParts {
+                tables,
+                lease: config.instances.lease,
+                broker: broker_handle.clone(),
+                ingest: ingest.state(),
+                credentials: Arc::clone(&credentials),
+                handle: instances_handle.clone(),
+            })
+        });
         let api = Api::new(ApiParts {
             readers,
             registry: registry.clone(),
@@ -178,8 +206,9 @@ impl Service {
             router: router.clone(),
             broker: broker_handle.clone(),
             ingest: ingest.state(),
+            instances: instances_handle.clone(),
             metrics,
-            exporter: Exporter::new(metrics_registry, Arc::clone(&commons.stats), broker_handle),
+            exporter: Exporter::new(metrics_registry, Arc::clone(&commons.stats), broker_handle, instances_handle),
             mqtt_address: MqttAddress {
                 public_url: config.mqtt.public_url,
                 broker: config.broker.url,
@@ -192,10 +221,12 @@ impl Service {
             addresses,
             listener,
             broker,
+            keeper,
             passwords,
             router,
             listener_up,
             ingest,
+            roll_ups,
             http_socket,
             http_tls,
             api,
@@ -214,7 +245,19 @@ impl Service {
     /// Serves until `shutdown` resolves, then ends in order.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self {
-            listener, broker, router, listener_up, ingest, http_socket, http_tls, api, token, addresses, ..
+            listener,
+            broker,
+            keeper,
+            router,
+            listener_up,
+            ingest,
+            roll_ups,
+            http_socket,
+            http_tls,
+            api,
+            token,
+            addresses,
+            ..
         } = self;
         let (stop_listener, mut listener_stopped) = watch::channel(());
         let (stop_http, mut http_stopped) = watch::channel(());
@@ -226,7 +269,10 @@ impl Service {
         helpers.spawn(tick(api.clone()));
         let state = ingest.state();
 
+        let roll_ups = RollUpWatch::start(roll_ups)
+            .map_err(|source| RunError::System("start the thread that makes roll-ups", source))?;
         let mut broker = broker.map(Broker::start);
+        let mut keeper = keeper.map(Keeper::start);
         listener_up.set(true);
         let mut listening = tokio::spawn(async move {
             // An error means that the sender is gone, which is a stop as well.
@@ -247,11 +293,21 @@ impl Service {
             _ = &mut listening => Some("the MQTT listener"),
             _ = &mut serving => Some("the HTTP server"),
             () = broken(&mut broker) => Some("the link to the broker"),
+            () = lost(&mut keeper) => Some("the keeper of the leases"),
             _ = helpers.join_next() => Some("a helper task"),
         };
         listener_up.set(false);
         tracing::info!("stopping");
+        // Before the ledger ends, which it does as soon as nothing can come in: what they write behind it would stay in its log.
+        let stopping_roll_ups = tokio::task::spawn_blocking(move || roll_ups.stop());
+        if timeout(ROLL_UPS_SHUTDOWN, stopping_roll_ups).await.is_err() {
+            tracing::info!("a step of the roll-ups is given up; it is done anew after the next start");
+        }
         drop(stop_listener);
+        // Others take over from here on; what is on its way here is committed all the same.
+        if let Some(keeper) = keeper {
+            keeper.leave().await;
+        }
         if let Some(broker) = &broker {
             broker.close_intake();
         }
@@ -281,6 +337,8 @@ struct Opened {
     registry: Box<dyn Reader + Send>,
     prices: Box<dyn PriceBooks + Send>,
     comparing: Box<dyn Reader + Send>,
+    instances: Option<Box<dyn Instances + Send>>,
+    roll_ups: Box<dyn Reader + Send>,
     readers: Readers,
     credentials: Arc<Credentials>,
 }
@@ -288,6 +346,13 @@ struct Opened {
 async fn broken(broker: &mut Option<RunningBroker>) {
     match broker {
         Some(broker) => broker.broken().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn lost(keeper: &mut Option<RunningKeeper>) {
+    match keeper {
+        Some(keeper) => keeper.broken().await,
         None => std::future::pending().await,
     }
 }
@@ -308,8 +373,10 @@ async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
         let registry = home.registry()?;
         let credentials = Arc::new(Credentials::default());
         credentials.refresh(&*registry)?;
-        let (prices, comparing) = (home.registry()?, home.registry()?);
-        Ok(Opened { ledger, registry, prices, comparing, readers: Readers::open(&home)?, credentials })
+        let (prices, comparing, roll_ups) = (home.registry()?, home.registry()?, home.roll_ups()?);
+        let instances = home.instances()?;
+        let readers = Readers::open(&home)?;
+        Ok(Opened { ledger, registry, prices, instances, comparing, roll_ups, readers, credentials })
     });
     opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sync_core::server::{Outcome, Overload};
 
-use crate::ledger::{EnrollRefused, Finding, ParkedProgress, PriceDifference};
+use crate::ledger::{EnrollRefused, Finding, LedgerError, ParkedProgress, PriceDifference, RollUpStep};
 
 /// The counters of the ingest. Labels come from small sets; never a store, a sale or a SKU.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ pub struct Metrics {
     price_checks: Family<ResultLabels, Counter>,
     dates_compared: Family<ResultLabels, Counter>,
     recalled: Counter,
+    rolled_up_events: Counter,
+    rolled_up_days: Counter,
+    roll_up_failures: Counter,
 }
 
 /// What came of pricing a sale again.
@@ -101,6 +104,9 @@ impl Metrics {
             price_checks: Family::default(),
             dates_compared: Family::default(),
             recalled: Counter::default(),
+            rolled_up_events: Counter::default(),
+            rolled_up_days: Counter::default(),
+            roll_up_failures: Counter::default(),
         };
         let Self { messages, refused, applied, parked, rewinds, forks, .. } = &metrics;
         registry.register("ingest_messages", "Messages of stores that were answered", messages.clone());
@@ -120,6 +126,13 @@ impl Metrics {
         registry.register("reconciliation_dates", help, compared);
         let help = "Events that stores were asked for again, because the ledger had lost them";
         registry.register("reconciliation_recalled_events", help, metrics.recalled.clone());
+        for (name, help, counter) in [
+            ("rolled_up_events", "Events added to the roll-ups by this server", &metrics.rolled_up_events),
+            ("rolled_up_days", "Dates of stores summed up anew by this server", &metrics.rolled_up_days),
+            ("failed_roll_ups", "Steps of the roll-ups that failed", &metrics.roll_up_failures),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         registry.register("enrolments", "Enrolments by their result", metrics.enrolments.clone());
         metrics
     }
@@ -261,6 +274,26 @@ impl Metrics {
     /// What people want to be compared could not be read or noted.
     pub fn wishes_failed(&self, error: &dyn Error) {
         tracing::error!(error = chain(error), "what is to be compared could not be looked up");
+    }
+
+    /// A step of the roll-ups is durable.
+    pub fn rolled_up(&self, step: RollUpStep) {
+        self.rolled_up_events.inc_by(step.events);
+        self.rolled_up_days.inc_by(step.days);
+        if step.days_left > 0 {
+            let days = step.days_left;
+            tracing::warn!(days, "roll-ups of dates of stores stay as they are: messages of these dates were dropped");
+        }
+    }
+
+    /// A step of the roll-ups failed; it is tried again.
+    pub fn roll_up_failed(&self, error: &LedgerError) {
+        self.roll_up_failures.inc();
+        if error.is_busy() {
+            tracing::warn!(error = chain(error), "the roll-ups have to wait for the database");
+        } else {
+            tracing::error!(error = chain(error), "the roll-ups could not be carried on; it is tried again");
+        }
     }
 
     /// A store has enrolled.

@@ -134,7 +134,7 @@ fn the_longer_history_of_a_fork_is_parked_batch_by_batch() {
 }
 
 #[test]
-fn poison_is_parked_and_the_rest_flows() {
+fn t12_poison_is_parked_and_the_rest_flows() {
     each_home(|ledger| {
         let mut a = History::open("a", 1, None);
         a.sell_many(1, 2);
@@ -447,7 +447,7 @@ fn a_folder_put_back_is_seen() {
 }
 
 #[test]
-fn a_copied_folder_is_seen_and_both_boxes_keep_their_sales() {
+fn t16_a_copied_folder_is_seen_and_both_boxes_keep_their_sales() {
     each_home(|ledger| {
         let mut a = History::open("a", 1, None);
         a.sell_many(1, 3);
@@ -480,7 +480,7 @@ fn an_epoch_may_arrive_before_the_one_before_it() {
 }
 
 #[test]
-fn receipt_numbers_make_runs() {
+fn t06_receipt_numbers_make_runs_and_one_given_twice_is_told() {
     #[track_caller]
     fn check(batches: &[&[u64]], gaps: &[(i64, i64)], twice: &[i64]) {
         each_home(|ledger| {

@@ -75,6 +75,45 @@ async fn a_store_enrols_sells_and_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn roll_ups_follow_the_sales() {
+    let folder = folder();
+    let centre = Centre::start(folder.path()).await;
+    let mut store = centre.store("S1").await;
+    let mut a = History::open("S1", 1, None);
+    a.sell(&SaleSpec { id: 1, gross: 250, lines: 2, ..SaleSpec::default() });
+    store.send(&a.batch_message(1, 2)).await;
+    let path = "/api/v1/rollups/hours?store=S1&from=2026-03-01&to=2026-03-01";
+    let row = json!({ "store_id": "S1", "business_date": "2026-03-01", "hour": 4, "currency": "CNY", "sales": 1,
+        "lines": 2, "units": 4, "gross_minor": 250, "tax_minor": 3, "net_minor": 247, "refunds": 0,
+        "refund_gross_minor": 0, "refund_tax_minor": 0, "turnover_minor": 250 });
+    let rows = eventually("the sale is in the roll-ups", || async {
+        let rows = centre.get(path).await["rows"].clone();
+        (rows != json!([])).then_some(rows)
+    });
+    assert_eq!(rows.await, json!([row]));
+    let state = centre.get("/api/v1/rollups").await;
+    assert_eq!(state, json!({ "lag_ms": 0, "days_waiting": 0, "facts_from": null }));
+    let table = centre.try_get("/api/v1/rollups/items?by=all", &["accept: text/csv"]).await;
+    assert!(table.head.contains("text/csv"), "{}", table.head);
+    let lines: Vec<&str> = table.body.split("\r\n").collect();
+    assert!(lines[0].starts_with("store_id,business_date,hour,sku,currency,lines,units,gross_minor"), "{lines:?}");
+    assert_eq!(
+        lines[1..3],
+        [",2026-03-01,4,tea-0,CNY,1,2,125,-50,3,0,0,0,0", ",2026-03-01,4,tea-1,CNY,1,2,125,-50,3,0,0,0,0"]
+    );
+    assert_eq!(centre.get("/api/v1/rollups/promotions").await, json!({ "rows": [] }));
+    for (path, status) in
+        [("hours?by=hour", 400), ("items?format=xml", 400), ("hours?stores=a", 400), ("hours?store=no", 404)]
+    {
+        assert_eq!(centre.try_get(&format!("/api/v1/rollups/{path}"), &[]).await.status, status, "{path}");
+    }
+    let metrics = centre.try_get("/metrics", &[]).await.body;
+    assert!(metrics.contains("breakwater_rolled_up_events_total 2"), "{metrics}");
+    assert!(metrics.contains("breakwater_rollup_lag_seconds 0"), "{metrics}");
+    centre.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happens_at_the_counter_is_told() {
     let folder = folder();
     let centre = Centre::start(folder.path()).await;
@@ -471,10 +510,15 @@ async fn the_service_describes_itself() {
             "/api/v1/credit",
             "/api/v1/credit/limit",
             "/api/v1/enroll",
+            "/api/v1/instances",
             "/api/v1/live",
             "/api/v1/openapi.json",
             "/api/v1/parked",
             "/api/v1/parked/{parked_no}",
+            "/api/v1/rollups",
+            "/api/v1/rollups/hours",
+            "/api/v1/rollups/items",
+            "/api/v1/rollups/promotions",
             "/api/v1/sales/{sale_id}",
             "/api/v1/stores",
             "/api/v1/stores/{store_id}",
@@ -489,6 +533,9 @@ async fn the_service_describes_itself() {
         ]
     );
     assert_eq!(centre.get("/readyz").await, json!({ "ready": true, "broker": null, "ledger": true, "listener": true }));
+    let said = centre.get("/api/v1/instances").await;
+    assert_eq!((&said["lease_ms"], &said["free"], &said["unheld"]), (&json!(null), &json!([]), &json!([])), "{said}");
+    assert_eq!((&said["instances"][0]["alive"], &said["instances"][1]), (&json!(true), &json!(null)), "{said}");
     let page = centre.try_get("/", &[]).await;
     assert!(page.head.contains("content-security-policy: default-src 'none'"), "{}", page.head);
     let body = page.body.replace("http://www.w3.org/2000/svg", "the name of SVG, which nobody fetches");

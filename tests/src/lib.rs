@@ -7,6 +7,7 @@ pub mod checks;
 pub mod demo;
 pub mod load;
 pub mod mosquitto;
+pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod reference;

@@ -101,14 +101,18 @@ impl Running {
         self.child.id()
     }
 
-    /// Asks it to stop and waits until it has.
-    fn stop(&mut self, patience: Duration) -> anyhow::Result<()> {
+    fn signal(&self, signal: libc::c_int) -> anyhow::Result<()> {
         let pid = libc::pid_t::try_from(self.child.id()).context("a process id")?;
         #[expect(unsafe_code, reason = "the standard library sends no other signal than SIGKILL")]
         // SAFETY: the child has not been waited for, so the id is still its own.
-        unsafe {
-            libc::kill(pid, libc::SIGTERM);
-        }
+        let sent = unsafe { libc::kill(pid, signal) };
+        anyhow::ensure!(sent == 0, "the program could not be sent signal {signal}");
+        Ok(())
+    }
+
+    /// Asks it to stop and waits until it has.
+    fn stop(&mut self, patience: Duration) -> anyhow::Result<()> {
+        self.signal(libc::SIGTERM)?;
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().context("wait for the program")? {
@@ -209,6 +213,16 @@ impl Server {
         self.running.take().map_or(Ok(()), |mut running| running.stop(Duration::from_secs(30)))
     }
 
+    /// Stops it without its noticing: connections stay open, and nothing moves.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.running.as_ref().context("the server runs")?.signal(libc::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.running.as_ref().context("the server runs")?.signal(libc::SIGCONT)
+    }
+
     /// Whether it runs.
     pub fn is_alive(&mut self) -> bool {
         self.running.as_mut().is_some_and(Running::is_alive)
@@ -234,14 +248,21 @@ impl Server {
         self.dir.join("data")
     }
 
+    /// A command of the program with this server's settings, on its ledger.
+    pub fn command(&self, words: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(program("breakwater-server")?);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.args(words).arg("--data-dir").arg(self.data_dir());
+        Ok(command)
+    }
+
     /// Adds a store and returns its claim code.
     pub fn add_store(&self, store_id: &str) -> anyhow::Result<String> {
         #[derive(Deserialize)]
         struct Added {
             claim_code: String,
         }
-        let mut command = Command::new(program("breakwater-server")?);
-        command.args(["store", "add", store_id, "--json", "--data-dir"]).arg(self.data_dir());
+        let mut command = self.command(&["store", "add", store_id, "--json"])?;
         let output = command.output().context("run breakwater-server store add")?;
         anyhow::ensure!(output.status.success(), "store add failed: {}", String::from_utf8_lossy(&output.stderr));
         let added: Added = serde_json::from_slice(&output.stdout).context("understand what store add printed")?;
@@ -390,5 +411,35 @@ impl Agent {
     /// What it said on standard error.
     pub fn log(&self) -> PathBuf {
         self.dir.join("agent.log")
+    }
+}
+
+/// The server of the peer, which is measured beside ours.
+#[derive(Debug)]
+pub struct Peer {
+    ready: crate::peer::PeerReady,
+    running: Running,
+}
+
+impl Peer {
+    /// Starts it on a fresh folder.
+    pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(dir).context("make the peer's folder")?;
+        let mut command = Command::new(program("peer")?);
+        command.arg("--data-dir").arg(dir.join("data"));
+        let log = dir.join("peer.log");
+        let (running, ready) =
+            Running::start(command, &log).with_context(|| format!("start the peer, see {}", log.display()))?;
+        Ok(Self { ready, running })
+    }
+
+    /// A URL of it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.ready.http)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
     }
 }

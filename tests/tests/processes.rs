@@ -18,7 +18,9 @@ mod processes {
     mod duplicates;
     mod fuzz;
     mod hostile;
+    mod instances;
     mod kill_loop;
+    mod load;
     mod mqtt;
     mod prices;
     mod put_back;

@@ -28,10 +28,10 @@ use super::limits::{
     ANSWER_EXPIRY_S, CONNECT_TIMEOUT_S, FILTERS_PER_SUBSCRIBE, KEEP_ALIVE, PACKET_BYTES_MAX, POLL_TIMEOUT,
     RECEIVE_MAXIMUM, REPLIES_MAX, REQUESTS_MAX, SUBSCRIBE_TIMEOUT,
 };
-use super::partitions::PartitionSet;
-use super::window::{Outgoing, Room, Seat, Window};
+use super::window::{Outgoing, Room, Seat, Voice, Window};
 use super::{Phase, Shared, telemetry};
 use crate::mqtt::{Kind, Receipt, Trust, Uplinked};
+use crate::partitions::PartitionSet;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -101,13 +101,16 @@ impl Connection<'_> {
             window: &window,
             heard,
             is_connected: false,
+            is_complete: false,
             subscribed: PartitionSet::NONE,
             asked: None,
         };
+        shared.note_voice(index, Some(Voice::of(&window)));
         let end = tokio::select! {
             end = &mut poller.0 => end.unwrap_or(End::Died),
             end = talker.talk() => end,
         };
+        shared.note_voice(index, None);
         window.close();
         end
     }
@@ -240,6 +243,8 @@ struct Talker<'c> {
     window: &'c Window,
     heard: mpsc::Receiver<Reply>,
     is_connected: bool,
+    /// All that is wanted is subscribed to, and that was noted.
+    is_complete: bool,
     subscribed: PartitionSet,
     asked: Option<(Asked, Instant)>,
 }
@@ -323,6 +328,11 @@ impl Talker<'_> {
             self.client.subscribe_many(filters).await.map_err(|_| End::Died)?;
             Asked::Subscribe(next)
         } else {
+            if !self.is_complete {
+                // What is wanted was changed while the last answer came, and back.
+                self.is_complete = true;
+                self.shared.stats.note_subscribed(self.index, self.subscribed, true);
+            }
             return Ok(());
         };
         self.asked = Some((asked, Instant::now() + SUBSCRIBE_TIMEOUT));
@@ -350,6 +360,7 @@ impl Talker<'_> {
             (_, open) => self.asked = open,
         }
         let complete = self.is_connected && self.subscribed == self.wanted.borrow().both(self.share);
+        self.is_complete = complete;
         self.shared.stats.note_subscribed(self.index, self.subscribed, complete);
         if complete {
             telemetry::subscribed(self.index, self.subscribed);

@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use super::connection::{Connection, End};
 use super::limits::{BACKOFF, ROOM_PATIENCE, STOOD_WELL};
-use super::partitions::PartitionSet;
 use super::window::Room;
 use super::{Phase, Shared, telemetry};
+use crate::partitions::PartitionSet;
 
 /// One of the connections, over all its generations.
 #[derive(Debug)]

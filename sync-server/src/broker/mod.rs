@@ -25,7 +25,7 @@
 mod connection;
 mod consumer;
 pub mod limits;
-mod partitions;
+
 pub mod password_file;
 mod password_keeper;
 mod presence;
@@ -35,17 +35,20 @@ mod telemetry;
 mod trust;
 mod window;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use pos_model::StoreId;
+use protocol::topic;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::mqtt::budget::{Budget, Permit};
-use crate::mqtt::{Commons, Router, Uplinked};
+use crate::mqtt::{Commons, Downlink, DownlinkQos, Router, Uplinked};
 
-pub use partitions::PartitionSet;
+pub use crate::partitions::PartitionSet;
 pub use password_keeper::PasswordKeeper;
 pub use presence::Presence;
 pub use settings::{BrokerSettings, Credentials, SettingsError};
@@ -85,6 +88,8 @@ pub(crate) enum Phase {
 pub(crate) struct Shared {
     /// Where messages go; none once no more are to be taken.
     ingress: RwLock<Option<mpsc::Sender<Uplinked>>>,
+    /// The connections that are being kept, by their number; none between two.
+    voices: Mutex<Vec<Option<Voice>>>,
     router: Router,
     downlink_budget: Arc<Budget>,
     presence: Arc<Presence>,
@@ -117,6 +122,7 @@ impl Broker {
         let connections = settings.connections;
         let shared = Arc::new(Shared {
             ingress: RwLock::new(Some(ingress)),
+            voices: Mutex::new(vec![None; connections]),
             router: commons.router.clone(),
             downlink_budget: commons.router.downlink_budget(),
             presence: Arc::default(),
@@ -188,6 +194,21 @@ impl BrokerHandle {
         self.wanted.send_modify(|wanted| *wanted = wanted.without(partitions));
     }
 
+    /// Takes these partitions and gives all others up.
+    pub fn hold(&self, partitions: PartitionSet) {
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, partitions) != partitions);
+    }
+
+    /// Tells a store something that it has not asked for, sealed and proven. Whether it arrives nobody knows.
+    pub(crate) fn tell(&self, store: &StoreId, payload: &Bytes) {
+        let voices = self.shared.voices.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = usize::from(store.partition()) % voices.len().max(1);
+        let mut voices = voices.iter().cycle().skip(start).take(voices.len()).flatten();
+        if let Some(voice) = voices.next() {
+            voice.say(Downlink { topic: &topic::downlink(store), payload, qos: DownlinkQos::AtMostOnce });
+        }
+    }
+
     /// The partitions that are to be held.
     pub fn wanted(&self) -> PartitionSet {
         *self.wanted.borrow()
@@ -220,6 +241,14 @@ impl BrokerHandle {
 }
 
 impl Shared {
+    /// By which connection of this number stores can be told something.
+    fn note_voice(&self, index: usize, voice: Option<Voice>) {
+        let mut voices = self.voices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = voices.get_mut(index) {
+            *slot = voice;
+        }
+    }
+
     fn ingress(&self) -> Option<mpsc::Sender<Uplinked>> {
         self.ingress.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

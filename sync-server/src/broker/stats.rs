@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::partitions::PartitionSet;
 use crate::mqtt::Counter;
+use crate::partitions::PartitionSet;
 
 /// What the link has seen since it started.
 #[derive(Debug)]
@@ -47,12 +47,6 @@ impl BrokerStatus {
     /// Whether everything that is to be consumed can be.
     pub fn is_well(&self) -> bool {
         self.connected == self.connections
-    }
-}
-
-impl Default for PartitionSet {
-    fn default() -> Self {
-        Self::NONE
     }
 }
 

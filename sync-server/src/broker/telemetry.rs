@@ -1,8 +1,8 @@
 //! The link's noteworthy events: each writes its log line and moves its counter.
 
 use super::connection::End;
-use super::partitions::PartitionSet;
 use super::stats::BrokerStats;
+use crate::partitions::PartitionSet;
 
 pub(super) fn connected(stats: &BrokerStats, index: usize) {
     stats.connects.one();

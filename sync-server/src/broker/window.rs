@@ -192,6 +192,10 @@ impl Window {
 pub(crate) struct Voice(Arc<Window>);
 
 impl Voice {
+    pub(super) fn of(window: &Arc<Window>) -> Self {
+        Self(Arc::clone(window))
+    }
+
     pub(crate) fn say(&self, message: Downlink<'_>) {
         self.0.say(message);
     }
@@ -239,7 +243,7 @@ impl Seat {
 
     /// By which its store is told something later.
     pub(crate) fn voice(&self) -> Voice {
-        Voice(Arc::clone(&self.window))
+        Voice::of(&self.window)
     }
 
     /// Settles it; `accepted` if the store may be said to have been heard.

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use sync_core::ServerLimits;
 use tracing_subscriber::EnvFilter;
 
-use crate::ledger::{LedgerHome, SqliteSettings};
+use crate::instances::InstancesConfig;
+use crate::ledger::{LEASE_AHEAD_MS_MAX, LedgerHome, SqliteSettings};
 use crate::mqtt::Limits;
 
 pub use broker::BrokerConfig;
@@ -38,10 +39,14 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// The link to a broker.
     pub broker: BrokerConfig,
+    /// How the work is shared with other servers.
+    pub instances: InstancesConfig,
     /// The bounds of the ingest.
     pub ingest: ServerLimits,
     /// Where the ledger is, and how it is treated.
     pub ledger: LedgerHome,
+    /// How many months of sales are kept behind the present one; 0 keeps all.
+    pub keep_months: u32,
     /// How long a claim code holds.
     pub claim_code_lifetime: Duration,
     /// How often each business date of a store is compared with what the store holds.
@@ -126,6 +131,7 @@ struct Raw {
     http: RawHttp,
     mqtt: RawMqtt,
     broker: RawBroker,
+    instances: RawInstances,
     ingest: RawIngest,
     ledger: RawLedger,
     enrolment: RawEnrolment,
@@ -170,6 +176,12 @@ struct RawMqtt {
 }
 
 #[derive(Debug, Deserialize)]
+struct RawInstances {
+    name: String,
+    lease: Span,
+}
+
+#[derive(Debug, Deserialize)]
 struct RawIngest {
     queue_bytes_max: ByteSize,
     batch_events_max: u32,
@@ -186,6 +198,7 @@ struct RawLedger {
     url_file: PathBuf,
     cache: ByteSize,
     wal_max: ByteSize,
+    keep_months: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -259,6 +272,7 @@ impl Config {
             ..Limits::standard()
         };
         let broker = raw.broker.check(limits.uplink_bytes_max, &mut problems);
+        let instances = raw.instances.check(&mut problems);
         if !raw.mqtt.enabled && broker.url.is_none() && problems.is_clear("mqtt") && problems.is_clear("broker") {
             problems.note("mqtt.enabled", "no store could send: listen, or set broker.url");
         }
@@ -268,6 +282,9 @@ impl Config {
         };
         let in_folder = LedgerHome::Sqlite { path: ledger_path(&raw.data_dir), settings };
         let ledger = database(&raw.ledger.url, some_path(raw.ledger.url_file), &mut problems).unwrap_or(in_folder);
+        if raw.ledger.keep_months > 0 && matches!(ledger, LedgerHome::Sqlite { .. }) {
+            problems.note("ledger.keep_months", "a ledger in a file keeps all months: set ledger.url, or 0");
+        }
         let claim_code_lifetime =
             problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
         let reconcile_every = problems.keep("reconcile.every", raw.reconcile.every.positive());
@@ -284,11 +301,31 @@ impl Config {
                 limits,
             },
             broker,
+            instances,
             ingest,
             ledger,
+            keep_months: raw.ledger.keep_months,
             claim_code_lifetime,
             reconcile_every,
         })
+    }
+}
+
+/// The lengths that a lease may have: less than the first would be lost in the pauses of a busy machine, and at the other end
+/// a database's clock that was set back must still be told from a lease.
+const LEASE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+const _: () = assert!(2 * LEASE.1.as_millis() == LEASE_AHEAD_MS_MAX.unsigned_abs() as u128);
+
+/// A name is for a screen.
+const INSTANCE_NAME_CHARS_MAX: usize = 64;
+
+impl RawInstances {
+    fn check(self, problems: &mut Problems) -> InstancesConfig {
+        let lease = problems.keep("instances.lease", self.lease.between(LEASE.0, LEASE.1));
+        if self.name.chars().count() > INSTANCE_NAME_CHARS_MAX || self.name.chars().any(char::is_control) {
+            problems.note("instances.name", "is longer than 64 characters, or has control characters");
+        }
+        InstancesConfig { name: Some(self.name).filter(|name| !name.is_empty()), lease }
     }
 }
 
@@ -316,7 +353,7 @@ fn database(url: &str, file: Option<PathBuf>, problems: &mut Problems) -> Option
         }
     };
     match url.parse() {
-        Ok(settings) => Some(LedgerHome::Postgres(settings)),
+        Ok(settings) => Some(LedgerHome::Postgres(Box::new(settings))),
         Err(error) => {
             problems.note_secret(setting, &crate::telemetry::chain(&error));
             None
@@ -418,6 +455,9 @@ mod tests {
             "[ingest]\nqueue_bytes_max = \"1MiB\"",
             "ingest.queue_bytes_max = \"1MiB\" (from test.toml): is below 8388608 bytes",
         );
+        check("[instances]\nlease = \"1s\"", "instances.lease = \"1s\" (from test.toml): is not between 2s and 60s");
+        check("[instances]\nlease = \"61s\"", "is not between 2s and 60s");
+        check("[instances]\nname = \"a\\nb\"", "control characters");
         check("[ingest]\nhold_max = \"soon\"", "\"soon\" is not a duration");
         check("[ledger]\ncache = \"64MB\"", "is not a size");
         check("[ledger]\nurl = \"mysql://db/x\"", "it does not begin with postgres://");
@@ -427,6 +467,10 @@ mod tests {
         );
         check("[ledger]\nurl_file = \"/no/such/file\"", "ledger.url_file");
         check("[ledger]\nurl = \"postgres://a@db/x\"\nurl_file = \"/f\"", "set one of both");
+        check(
+            "[ledger]\nkeep_months = 24",
+            "ledger.keep_months = 24 (from test.toml): a ledger in a file keeps all months",
+        );
         check("[log]\nformat = \"xml\"", "unknown variant");
         check("[enrolment]\nclaim_code_lifetime = \"0s\"", "claim_code_lifetime = \"0s\" (from test.toml): is zero");
         check("data_dir = 7", "data_dir = 7 (from test.toml)");

@@ -21,6 +21,14 @@ impl Span {
         u32::try_from(self.0.as_millis()).map_err(|_| "is too long".to_owned())
     }
 
+    /// Limits of whole seconds.
+    pub(super) fn between(self, least: Duration, most: Duration) -> Result<Duration, String> {
+        if self.0 < least || self.0 > most {
+            return Err(format!("is not between {}s and {}s", least.as_secs(), most.as_secs()));
+        }
+        Ok(self.0)
+    }
+
     /// Seconds that MQTT can say.
     pub(super) fn keep_alive(self) -> Result<u16, String> {
         let seconds = u16::try_from(self.0.as_secs()).ok().filter(|seconds| *seconds > 0);

@@ -43,7 +43,6 @@ pub(super) async fn stores(State(api): State<Api>) -> Result<Json<StoreList>, Ap
     responses((status = 200, body = StoreDetail), (status = 404, body = Problem)))]
 pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<StoreDetail>, ApiError> {
     let id = store_id(&id)?;
-    let connected = api.is_connected(&id);
     let name = id.clone();
     let found = api.readers.read(move |books| {
         let Some(row) = books.store(&id)? else { return Ok(None) };
@@ -53,7 +52,9 @@ pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Res
         Ok(Some((row, books.epochs(&id, EPOCHS_MAX)?, duplicates, differences, over_refunds)))
     });
     let (row, epochs, duplicates, differences, over_refunds) = found.await?.ok_or_else(|| no_store(&name))?;
-    let store = to_wire::store(&row, connected, utc_ms());
+    let now_ms = utc_ms();
+    let connected = api.is_connected(&row.store, row.last_contact_ms, now_ms);
+    let store = to_wire::store(&row, connected, now_ms);
     let epochs = epochs.iter().map(|epoch| to_wire::epoch(epoch, store.epoch.as_deref())).collect();
     let duplicate_receipts = duplicates.into_iter().map(to_wire::duplicate_receipt).collect();
     let price_differences = differences.into_iter().map(to_wire::price_difference).collect();
@@ -120,7 +121,7 @@ pub(super) async fn totals(
     Ok(Json(to_wire::totals(&filter, days)))
 }
 
-fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
+pub(super) fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
     let date = |name: &str, text: Option<&String>| match text {
         None => Ok(None),
         Some(text) => text
@@ -139,7 +140,7 @@ fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiError> {
 
 /// From when on the totals of all stores are shown when no date is named. A date in the future, which a wrong clock may
 /// claim, must not push the others out.
-fn newest_days(books: &(impl Books + ?Sized)) -> Result<Option<BusinessDate>, LedgerError> {
+pub(super) fn newest_days(books: &(impl Books + ?Sized)) -> Result<Option<BusinessDate>, LedgerError> {
     let newest = books.newest_date(utc_ms())?;
     Ok(newest.map(|date| BusinessDate::from_days(i64::from(date.days() - (TOTALS_DAYS - 1)))))
 }
@@ -181,7 +182,7 @@ pub(super) fn store_id(text: &str) -> Result<StoreId, ApiError> {
 }
 
 /// A mistyped id is an error, and not a store of which there is nothing.
-async fn known_store(api: &Api, store: Option<&StoreId>) -> Result<(), ApiError> {
+pub(super) async fn known_store(api: &Api, store: Option<&StoreId>) -> Result<(), ApiError> {
     let Some(store) = store.cloned() else { return Ok(()) };
     let asked = store.clone();
     let found = api.readers.read(move |books| books.store(&asked)).await?;

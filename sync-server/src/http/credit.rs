@@ -86,7 +86,7 @@ pub(super) async fn credit(State(api): State<Api>) -> Json<CreditJson> {
     Json(api.ingest.credit().into())
 }
 
-/// Sets the operator's limit until the server ends; `ingest.events_per_second_max` in its configuration stays as it is.
+/// Sets the operator's limit of this server until it ends: several servers on a database have one each. `ingest.events_per_second_max` in its configuration stays as it is.
 #[utoipa::path(put, path = "/api/v1/credit/limit", tag = "credit", request_body = SetLimit,
     responses((status = 200, body = CreditJson), (status = 400, body = Problem)))]
 pub(super) async fn set_limit(

@@ -95,9 +95,8 @@ pub(super) async fn enroll(
     let asked = store.clone();
     let enrolled = registry.with(move |registry| {
         let enrolled = registry.enroll(&asked, code, hash, utc_ms())?;
-        // The store logs in a moment from now; what the old secret let in is cut by the next refresh at the latest.
-        let changed = if enrolled.is_ok() { credentials.refresh(registry)? } else { Default::default() };
-        Ok(enrolled.map(|()| changed))
+        // The store logs in a moment from now.
+        Ok(enrolled.map(|()| credentials.learn(&asked, hash)))
     });
     match enrolled.await? {
         Ok(changed) => {

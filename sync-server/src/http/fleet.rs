@@ -8,13 +8,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::credit::CreditJson;
+use super::instances::InstancesView;
 use super::problem::ApiError;
 use super::readers::Readers;
+use super::rollups_wire::RollupsState;
+use super::state::is_lately;
 use super::to_wire;
 use super::wire::{Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::ingest::{IngestState, utc_ms};
-use crate::ledger::LatestDay;
+use crate::instances::InstancesHandle;
+use crate::ledger::{LatestDay, Reader, RollUpState, StoreRow};
 use crate::mqtt::Router;
 
 /// How old a view may be.
@@ -36,6 +40,16 @@ const UNSYNCED_WARNING_MS: i64 = 120_000;
 /// A disk with less room than this (512 MiB) will stop a store.
 const DISK_FREE_MIN: i64 = 512 << 20;
 
+/// What views are made of.
+#[derive(Debug)]
+pub(crate) struct FleetParts {
+    pub(crate) readers: Readers,
+    pub(crate) router: Router,
+    pub(crate) broker: Option<BrokerHandle>,
+    pub(crate) ingest: IngestState,
+    pub(crate) instances: InstancesHandle,
+}
+
 /// Makes views.
 #[derive(Debug)]
 pub struct Fleet {
@@ -43,6 +57,7 @@ pub struct Fleet {
     router: Router,
     broker: Option<BrokerHandle>,
     ingest: IngestState,
+    instances: InstancesHandle,
     latest: tokio::sync::Mutex<Option<(Instant, Arc<FleetView>)>>,
     pace: Mutex<Pace>,
 }
@@ -124,6 +139,10 @@ pub(super) struct FleetTotals {
     pub(super) ledger_well: bool,
     /// The link to the broker; null where there is none.
     pub(super) broker: Option<BrokerView>,
+    /// The servers on this database; null where the ledger is a file.
+    pub(super) instances: Option<InstancesView>,
+    /// How far the roll-ups are.
+    pub(super) rollups: RollupsState,
     /// The newest business date, by currency.
     pub(super) latest_day: Vec<LatestDayJson>,
 }
@@ -186,9 +205,10 @@ enum Attention {
 }
 
 impl Fleet {
-    pub(crate) fn new(readers: Readers, router: Router, broker: Option<BrokerHandle>, ingest: IngestState) -> Self {
+    pub(crate) fn new(parts: FleetParts) -> Self {
+        let FleetParts { readers, router, broker, ingest, instances } = parts;
         let latest = tokio::sync::Mutex::default();
-        Self { readers, router, broker, ingest, latest, pace: Mutex::default() }
+        Self { readers, router, broker, ingest, instances, latest, pace: Mutex::default() }
     }
 
     /// Notes the pace. To be called once a second with the events applied since the start.
@@ -211,19 +231,22 @@ impl Fleet {
             return Ok(Arc::clone(view));
         }
         let now_ms = utc_ms();
-        let (rows, day) = self.readers.read(move |books| Ok((books.stores()?, books.latest_day(now_ms)?))).await?;
+        let read = move |books: &dyn Reader| Ok((books.stores()?, (books.latest_day(now_ms)?, books.roll_up_state()?)));
+        let (rows, day) = self.readers.read(read).await?;
         let mut connected: HashSet<_> = self.router.connected_stores().into_iter().collect();
         if let Some(broker) = &self.broker {
             connected.extend(broker.presence().heard_within(PRESENT_FOR, Instant::now()));
         }
-        let stores: Vec<_> =
-            rows.iter().map(|row| to_wire::store(row, connected.contains(&row.store), now_ms)).collect();
+        let others_live = self.instances.others_live();
+        let is_connected =
+            |row: &StoreRow| connected.contains(&row.store) || (others_live && is_lately(row.last_contact_ms, now_ms));
+        let stores: Vec<_> = rows.iter().map(|row| to_wire::store(row, is_connected(row), now_ms)).collect();
         let view = Arc::new(self.make(stores, day, now_ms));
         *latest = Some((Instant::now(), Arc::clone(&view)));
         Ok(view)
     }
 
-    fn make(&self, stores: Vec<StoreSummary>, day: Vec<LatestDay>, now_ms: i64) -> FleetView {
+    fn make(&self, stores: Vec<StoreSummary>, day: (Vec<LatestDay>, RollUpState), now_ms: i64) -> FleetView {
         let pace: Vec<u64> =
             self.pace.lock().unwrap_or_else(PoisonError::into_inner).per_second.iter().copied().collect();
         let mut live: Vec<_> = stores.iter().map(|store| live_store(store.clone(), now_ms)).collect();
@@ -246,7 +269,13 @@ impl Fleet {
         FleetView { at_ms: now_ms, stores, totals, live }
     }
 
-    fn totals(&self, live: &[LiveStore], day: Vec<LatestDay>, applied_per_second: u64, now_ms: i64) -> FleetTotals {
+    fn totals(
+        &self,
+        live: &[LiveStore],
+        (day, roll_ups): (Vec<LatestDay>, RollUpState),
+        applied_per_second: u64,
+        now_ms: i64,
+    ) -> FleetTotals {
         let active = || live.iter().filter(|one| one.store.status == "active");
         let count = |matches: fn(&LiveStore) -> bool| live.iter().filter(|one| matches(one)).count();
         // What one store reports must not stop the view of all, so a sum stays at the largest number.
@@ -279,6 +308,8 @@ impl Fleet {
             credit: self.ingest.credit().into(),
             ledger_well: self.ingest.ledger_well(),
             broker: self.broker.as_ref().map(BrokerView::of),
+            instances: InstancesView::of(&self.instances.status(), self.broker.is_some()),
+            rollups: RollupsState::of(&roll_ups, now_ms),
             latest_day: day.into_iter().map(latest_day).collect(),
         }
     }

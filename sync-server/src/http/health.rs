@@ -23,6 +23,7 @@ use super::fleet::FleetView;
 use super::problem::ApiError;
 use super::state::Api;
 use crate::broker::BrokerHandle;
+use crate::instances::InstancesHandle;
 use crate::ledger::AlertKind;
 use crate::mqtt::ListenerStats;
 
@@ -39,6 +40,8 @@ pub struct Exporter {
     queued_bytes: Gauge,
     queued_messages: Gauge,
     credit: CreditGauges,
+    rollup_lag: Gauge,
+    rollup_days: Gauge,
     ledger_well: Gauge,
 }
 
@@ -90,10 +93,16 @@ struct KindLabel {
 }
 
 impl Exporter {
-    /// Takes the registry, with the ingest's counters in it, and adds the listener's, the broker's where there is one, and
-    /// those of the fleet.
-    pub fn new(mut registry: Registry, listener: Arc<ListenerStats>, broker: Option<BrokerHandle>) -> Self {
+    /// Takes the registry, with the ingest's counters in it, and adds the listener's, the broker's where there is one, those
+    /// of the instances, and those of the fleet.
+    pub fn new(
+        mut registry: Registry,
+        listener: Arc<ListenerStats>,
+        broker: Option<BrokerHandle>,
+        instances: InstancesHandle,
+    ) -> Self {
         registry.register_collector(Box::new(ListenerCollector(listener)));
+        registry.register_collector(Box::new(InstancesCollector(instances)));
         if let Some(broker) = broker {
             registry.register_collector(Box::new(BrokerCollector(broker)));
         }
@@ -108,6 +117,8 @@ impl Exporter {
             queued_bytes: Gauge::default(),
             queued_messages: Gauge::default(),
             credit: CreditGauges::default(),
+            rollup_lag: Gauge::default(),
+            rollup_days: Gauge::default(),
             ledger_well: Gauge::default(),
         };
         let registry = &mut exporter.registry;
@@ -132,6 +143,12 @@ impl Exporter {
         registry.register("queue_bytes", "Memory of messages that wait for the ledger", exporter.queued_bytes.clone());
         registry.register("queue_messages", "Messages that wait for the ledger", exporter.queued_messages.clone());
         exporter.credit.register(registry);
+        for (name, help, gauge) in [
+            ("rollup_lag_seconds", "By how much the roll-ups are behind what has arrived", &exporter.rollup_lag),
+            ("rollup_waiting_days", "Dates of stores that are to be summed up anew", &exporter.rollup_days),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
         registry.register("ledger_well", "1 if the last commit succeeded", exporter.ledger_well.clone());
         exporter
     }
@@ -158,6 +175,8 @@ impl Exporter {
         self.queued_bytes.set(count(totals.queued_bytes));
         self.queued_messages.set(count(totals.queued_messages));
         self.credit.set(&totals.credit);
+        self.rollup_lag.set(totals.rollups.lag_ms() / 1000);
+        self.rollup_days.set(totals.rollups.days_waiting());
         self.ledger_well.set(i64::from(totals.ledger_well));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -232,6 +251,39 @@ impl Collector for BrokerCollector {
             ("broker_sent_messages", "Answers handed to the broker", &stats.messages_out),
             ("broker_misaddressed_messages", "Dropped: the topic is not that of a store", &stats.misaddressed),
             ("broker_overloaded_messages", "Dropped: no room in time", &stats.overload),
+        ] {
+            let value = ConstCounter::new(counter.get());
+            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The instances, where several servers may be on one ledger.
+#[derive(Debug)]
+struct InstancesCollector(InstancesHandle);
+
+impl Collector for InstancesCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (status, counters) = (self.0.status(), self.0.counters());
+        if status.lease.is_none() {
+            return Ok(());
+        }
+        for (name, help, number) in [
+            ("instances", "Servers on this database that live", status.living().count()),
+            ("lease_held_partitions", "Partitions that this server hears by the broker", status.held.len()),
+            ("lease_unheld_partitions", "Partitions without a holder for longer than a lease", status.unheld().len()),
+            ("lease_readable", "1 if the leases could be read lately", usize::from(status.is_readable())),
+        ] {
+            let value = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;
+        }
+        for (name, help, counter) in [
+            ("lease_claimed_partitions", "Partitions taken", &counters.claimed),
+            ("lease_taken_over_partitions", "Partitions taken that were not given back", &counters.taken_over),
+            ("lease_given_up_partitions", "Partitions given up, because others have fewer", &counters.given_up),
+            ("lease_lost_partitions", "Partitions taken over by another, or not renewed in time", &counters.lost),
+            ("lease_failed_renewals", "Renewals that failed", &counters.failures),
         ] {
             let value = ConstCounter::new(counter.get());
             value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)?;

@@ -12,6 +12,7 @@ mod credit;
 mod enroll;
 mod fleet;
 mod health;
+mod instances;
 mod listen;
 mod live;
 mod patience;
@@ -19,6 +20,8 @@ mod problem;
 mod readers;
 mod reconcile;
 mod reconcile_wire;
+mod rollups;
+mod rollups_wire;
 mod state;
 mod to_wire;
 pub mod wire;
@@ -64,12 +67,17 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         counter::missing_z,
         api::sale,
         api::totals,
+        rollups::state,
+        rollups::hours,
+        rollups::items,
+        rollups::promotions,
         api::parked,
         api::parked_event,
         reconcile::reconciliation,
         credit::credit,
         credit::set_limit,
         enroll::enroll,
+        instances::instances,
         live::live,
         openapi,
         health::healthz,
@@ -91,11 +99,16 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/stores/{store_id}/z-reports/missing", get(counter::missing_z))
         .route("/api/v1/sales/{sale_id}", get(api::sale))
         .route("/api/v1/totals", get(api::totals))
+        .route("/api/v1/rollups", get(rollups::state))
+        .route("/api/v1/rollups/hours", get(rollups::hours))
+        .route("/api/v1/rollups/items", get(rollups::items))
+        .route("/api/v1/rollups/promotions", get(rollups::promotions))
         .route("/api/v1/parked", get(api::parked))
         .route("/api/v1/parked/{parked_no}", get(api::parked_event))
         .route("/api/v1/reconciliation", get(reconcile::reconciliation))
         .route("/api/v1/credit", get(credit::credit))
         .route("/api/v1/credit/limit", put(credit::set_limit))
+        .route("/api/v1/instances", get(instances::instances))
         .route("/api/v1/live", get(live::live))
         .route("/api/v1/openapi.json", get(openapi))
         .route("/metrics", get(health::metrics))

@@ -8,57 +8,57 @@ use crate::ledger::ReconciliationRow;
 /// Which differences.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ReconciliationQuery {
+pub(super) struct ReconciliationQuery {
     /// Only of this store.
-    pub store: Option<String>,
+    pub(super) store: Option<String>,
     /// Only of this business date (YYYY-MM-DD).
-    pub date: Option<String>,
+    pub(super) date: Option<String>,
     /// Only those that last.
-    pub open: Option<bool>,
+    pub(super) open: Option<bool>,
     /// Go on before this number: `next_before` of the page before.
-    pub before: Option<i64>,
+    pub(super) before: Option<i64>,
     /// At most so many, up to 200; 50 without it.
-    pub limit: Option<u32>,
+    pub(super) limit: Option<u32>,
 }
 
 /// `GET /api/v1/reconciliation`
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReconciliationPage {
+pub(super) struct ReconciliationPage {
     /// The differences, the newest first.
-    pub differences: Vec<DifferenceJson>,
+    pub(super) differences: Vec<DifferenceJson>,
     /// `before` of the next page, if there may be one.
-    pub next_before: Option<i64>,
+    pub(super) next_before: Option<i64>,
 }
 
 /// A business date that was not in the ledger as the store holds it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DifferenceJson {
+pub(super) struct DifferenceJson {
     /// Its number.
-    pub reconciliation_no: i64,
+    pub(super) reconciliation_no: i64,
     /// The store.
-    pub store_id: String,
+    pub(super) store_id: String,
     /// The date.
-    pub business_date: String,
+    pub(super) business_date: String,
     /// When it was found, in milliseconds since 1970 (UTC).
-    pub found_at_ms: i64,
+    pub(super) found_at_ms: i64,
     /// What differed, in words.
-    pub what: String,
+    pub(super) what: String,
     /// Sales and refunds that the store counted.
-    pub store_facts: i64,
+    pub(super) store_facts: i64,
     /// Those that the ledger had.
-    pub ledger_facts: i64,
+    pub(super) ledger_facts: i64,
     /// Events that the store was asked for again.
-    pub asked_events: i64,
+    pub(super) asked_events: i64,
     /// Events that came again.
-    pub received_events: i64,
+    pub(super) received_events: i64,
     /// Events whose rows were written again.
-    pub restored_events: i64,
+    pub(super) restored_events: i64,
     /// When ledger and store agreed again; none as long as they do not.
-    pub repaired_at_ms: Option<i64>,
+    pub(super) repaired_at_ms: Option<i64>,
     /// What came of it: `repaired`; `open` and `asked` while it is being put right; `store_away`, `no_answer` and `failed`,
     /// after which it is tried again; `store_holds_less`, `store_does_not_hold`, `other_history` and `unexplained`, at which
     /// a person has to look.
-    pub outcome: String,
+    pub(super) outcome: String,
 }
 
 impl From<ReconciliationRow> for DifferenceJson {

@@ -6,13 +6,14 @@ use std::time::Instant;
 use pos_model::StoreId;
 
 use super::enroll::{MqttAddress, WrongCodes};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, FleetParts};
 use super::health::{Exporter, ListenerUp};
 use super::problem::ApiError;
 use super::readers::Readers;
 use crate::broker::{BrokerHandle, PRESENT_FOR};
 use crate::credentials::{Changed, Credentials};
 use crate::ingest::IngestState;
+use crate::instances::InstancesHandle;
 use crate::ledger::{LedgerError, Reader};
 use crate::mqtt::{Goodbye, Router};
 use crate::telemetry::Metrics;
@@ -26,6 +27,7 @@ pub struct Api {
     pub(super) router: Router,
     pub(super) broker: Option<BrokerHandle>,
     pub(super) ingest: IngestState,
+    pub(super) instances: InstancesHandle,
     pub(super) metrics: Arc<Metrics>,
     pub(super) exporter: Arc<Exporter>,
     pub(super) fleet: Arc<Fleet>,
@@ -72,6 +74,8 @@ pub struct ApiParts {
     pub broker: Option<BrokerHandle>,
     /// How the ingest is.
     pub ingest: IngestState,
+    /// Which other servers there are.
+    pub instances: InstancesHandle,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// What `/metrics` shows.
@@ -86,8 +90,14 @@ impl Api {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
         let ApiParts { readers, registry, credentials, router, broker, ingest, .. } = parts;
-        let ApiParts { metrics, exporter, mqtt_address, listener_up, .. } = parts;
-        let fleet = Arc::new(Fleet::new(readers.clone(), router.clone(), broker.clone(), ingest.clone()));
+        let ApiParts { instances, metrics, exporter, mqtt_address, listener_up, .. } = parts;
+        let fleet = Arc::new(Fleet::new(FleetParts {
+            readers: readers.clone(),
+            router: router.clone(),
+            broker: broker.clone(),
+            ingest: ingest.clone(),
+            instances: instances.clone(),
+        }));
         Self {
             readers,
             registry,
@@ -95,6 +105,7 @@ impl Api {
             router,
             broker,
             ingest,
+            instances,
             metrics,
             exporter: Arc::new(exporter),
             fleet,
@@ -109,16 +120,25 @@ impl Api {
         self.fleet.tick(self.metrics.applied_events());
     }
 
-    /// Whether a store has a connection here, or was heard by the broker lately.
-    pub(super) fn is_connected(&self, store: &StoreId) -> bool {
+    /// Whether a store has a connection here, was heard by the broker lately, or by another server that took `last_contact_ms`
+    /// down in the ledger.
+    pub(super) fn is_connected(&self, store: &StoreId, last_contact_ms: Option<i64>, now_ms: i64) -> bool {
         let heard = |broker: &BrokerHandle| broker.presence().is_heard_within(store, PRESENT_FOR, Instant::now());
-        self.router.connected(store) || self.broker.as_ref().is_some_and(heard)
+        self.router.connected(store)
+            || self.broker.as_ref().is_some_and(heard)
+            || (self.instances.others_live() && is_lately(last_contact_ms, now_ms))
     }
 
     /// Cuts connections that a change of the registry has overtaken.
     pub fn cut(&self, changed: &Changed) {
         cut(&self.router, changed);
     }
+}
+
+/// Whether a store that was heard then counts as connected, wherever that was.
+pub(super) fn is_lately(last_contact_ms: Option<i64>, now_ms: i64) -> bool {
+    let present_ms = i64::try_from(PRESENT_FOR.as_millis()).unwrap_or(i64::MAX);
+    last_contact_ms.is_some_and(|at| now_ms.saturating_sub(at) <= present_ms)
 }
 
 /// Cuts connections that a change of the registry has overtaken.

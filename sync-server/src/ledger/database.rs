@@ -156,6 +156,16 @@ pub(in crate::ledger) struct Dialect {
     pub(in crate::ledger) behind: &'static str,
     /// The applied sales by id: `sale_id`, `store_no` and `event_no`.
     pub(in crate::ledger) applied_sales: &'static str,
+    /// The query of the number up to which every event is there or will never come.
+    pub(in crate::ledger) settled: &'static str,
+    /// The rows of an array that is handed over as JSON in `?1`, each an array, as the column `value`.
+    pub(in crate::ledger) rows_of_json: &'static str,
+    /// The date of days since 1970-01-01 that stand at place 1 of such a row.
+    pub(in crate::ledger) date_of_json: &'static str,
+    /// The condition of a line that belongs to the sale.
+    pub(in crate::ledger) line_of_sale: &'static str,
+    /// The condition of a line that belongs to the refund.
+    pub(in crate::ledger) line_of_refund: &'static str,
 }
 
 /// Of which events the tables hold the hash beside the message.
@@ -194,6 +204,14 @@ pub(in crate::ledger) trait Database {
     /// Changes several things in one database transaction, or none of them if `work` fails. Others that change the
     /// registry wait.
     fn change<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Self) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError>;
+
+    /// Changes several things in one database transaction, or none of them if `work` fails. Nobody waits for it but whoever
+    /// changes the same rows.
+    fn write<T>(
         &self,
         doing: &'static str,
         work: impl FnOnce(&Self) -> Result<T, LedgerError>,

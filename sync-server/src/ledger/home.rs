@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Books, CounterBooks, Ledger, LedgerError, PostgresLedger, PostgresReader, PostgresSettings, PriceBooks,
-    Reconciliations, Registry, SqliteLedger, SqliteReader, SqliteSettings,
+    Books, CounterBooks, Instances, Ledger, LedgerError, PostgresInstances, PostgresLedger, PostgresReader,
+    PostgresSettings, PriceBooks, Reconciliations, Registry, RollUps, SqliteLedger, SqliteReader, SqliteSettings,
 };
 
 /// All that is read, and changed beside the writer.
-pub trait Reader: Books + CounterBooks + PriceBooks + Reconciliations + Registry + fmt::Debug {}
+pub trait Reader: Books + CounterBooks + PriceBooks + Reconciliations + Registry + RollUps + fmt::Debug {}
 
-impl<T: Books + CounterBooks + PriceBooks + Reconciliations + Registry + fmt::Debug> Reader for T {}
+impl<T: Books + CounterBooks + PriceBooks + Reconciliations + Registry + RollUps + fmt::Debug> Reader for T {}
 
 /// Where the ledger is at home.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub enum LedgerHome {
         settings: SqliteSettings,
     },
     /// A database server.
-    Postgres(PostgresSettings),
+    Postgres(Box<PostgresSettings>),
 }
 
 impl LedgerHome {
@@ -49,6 +49,23 @@ impl LedgerHome {
         Ok(match self {
             Self::Sqlite { path, .. } => Box::new(SqliteReader::open_registry(path)?),
             Self::Postgres(settings) => Box::new(PostgresReader::open_registry(settings)?),
+        })
+    }
+
+    /// Opens the tables by which several servers share a database; none where only one server can be. The ledger must be
+    /// there.
+    pub fn instances(&self) -> Result<Option<Box<dyn Instances + Send>>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { .. } => None,
+            Self::Postgres(settings) => Some(Box::new(PostgresInstances::open(settings)?)),
+        })
+    }
+
+    /// Opens a connection that makes roll-ups; the ledger must be there.
+    pub fn roll_ups(&self) -> Result<Box<dyn Reader + Send>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { path, .. } => Box::new(SqliteReader::open_registry(path)?),
+            Self::Postgres(settings) => Box::new(PostgresReader::open_roll_ups(settings)?),
         })
     }
 

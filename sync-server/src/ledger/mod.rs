@@ -11,7 +11,7 @@
 //! - Nothing on the path of a sale grows with history, but the depth of an index.
 //!
 //! Layout: [`Job`] is a message with its hashes computed and its events decoded. [`Ledger`] applies groups; [`Registry`]
-//! keeps stores, claim codes and secrets; [`Books`] and [`CounterBooks`] read. [`SqliteLedger`] and [`SqliteReader`] are their home in
+//! keeps stores, claim codes and secrets; [`Books`] and [`CounterBooks`] read; [`RollUps`] are derived behind it. [`SqliteLedger`] and [`SqliteReader`] are their home in
 //! SQLite. The module knows no network and no clock: time comes in as an argument.
 
 mod books;
@@ -20,12 +20,14 @@ mod database;
 mod fault;
 mod group;
 mod home;
+mod instances;
 mod job;
 mod postgres;
 mod prices;
 mod read;
 mod reconcile;
 mod registry;
+mod rollups;
 mod sqlite;
 mod text;
 
@@ -37,14 +39,23 @@ pub use books::{
 };
 pub use counter_books::{CounterBooks, OverRefund, RefundLineRow, RefundRow, ReportRow, ShiftRow, StorePage, ZNumbers};
 pub use home::{LedgerHome, Reader};
+pub use instances::{
+    BrokerLink, InstanceCard, InstanceId, InstanceRow, InstanceView, Instances, LEASE_AHEAD_MS_MAX, LeaseRow,
+};
 pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
-pub use postgres::{DroppedMonth, MonthRow, PostgresLedger, PostgresReader, PostgresSettings, UrlError};
+pub use postgres::{
+    DroppedMonth, MonthRow, PostgresInstances, PostgresLedger, PostgresReader, PostgresSettings, UrlError,
+};
 pub use prices::{PriceBookRow, PriceBooks, PriceDifference};
 pub use reconcile::{
     Examined, Finding, Gap, ReconciliationFilter, ReconciliationRow, Reconciliations, Repair, RestoreRefused, Restored,
     Standing,
 };
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
+pub use rollups::{
+    DateRange, HourRow, ItemRow, MARKS_COUNTED_MAX, PromotionRow, RollUpFilter, RollUpReport, RollUpState, RollUpStep,
+    RollUps,
+};
 pub use sqlite::{SqliteLedger, SqliteReader, SqliteSettings};
 
 /// The writer. There is one per database.
@@ -175,6 +186,12 @@ pub enum LedgerError {
     /// There is no ledger yet.
     #[error("there is no ledger in the database")]
     NoLedger,
+    /// Sales of months that are to be dropped are not in the roll-ups, which are to stay.
+    #[error("what lies before {month} is not in the roll-ups yet: let the service catch up, or run `rollups rebuild`")]
+    NotRolledUp {
+        /// The first month that is to be kept, as `YYYY-MM`.
+        month: String,
+    },
     /// A database of something else.
     #[error("{0} is not a ledger of Breakwater")]
     NotALedger(String),

@@ -150,6 +150,11 @@ pub(crate) struct WayBack {
 }
 
 impl WayBack {
+    /// Whether that was a broker.
+    pub(crate) fn is_by_broker(&self) -> bool {
+        self.by_broker.is_some()
+    }
+
     /// Sends a sealed message, with the proof that the store's own messages have. Whether it arrives nobody knows.
     pub(crate) fn tell(&self, router: &Router, store: &StoreId, mut sealed: Vec<u8>) {
         if let Some(key) = &self.key {

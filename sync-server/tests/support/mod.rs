@@ -14,13 +14,15 @@ use protocol::latest::{
     encode_event,
 };
 use sync_core::server::{BatchOutcome, HelloOutcome, Outcome};
-use sync_server::ledger::{Books, CounterBooks, Job, Ledger, PostgresLedger, Registry, SqliteLedger, SqliteSettings};
+use sync_server::ledger::{
+    Books, CounterBooks, Job, Ledger, PostgresLedger, Registry, RollUps, SqliteLedger, SqliteSettings,
+};
 use test_postgres::{Durability, TestServer};
 use uuid::Uuid;
 
 /// All that a home of the ledger offers.
-pub trait Home: Ledger + Books + CounterBooks + Registry {}
-impl<T: Ledger + Books + CounterBooks + Registry> Home for T {}
+pub trait Home: Ledger + Books + CounterBooks + Registry + RollUps {}
+impl<T: Ledger + Books + CounterBooks + Registry + RollUps> Home for T {}
 
 /// Runs a case against each home of the ledger.
 pub fn each_home(case: impl Fn(&mut dyn Home)) {

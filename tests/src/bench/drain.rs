@@ -84,9 +84,7 @@ pub fn run(settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<R
             "round {number}/{}: making a backlog of {total} sales in {} stores",
             settings.rounds, settings.stores
         );
-        let outboxes: Vec<_> = (0..settings.stores)
-            .map(|store| backlog::outbox(store, settings.sales_per_store, templates, settings.seed))
-            .collect();
+        let outboxes = backlog::outboxes(settings.stores, settings.sales_per_store, templates, settings.seed);
         let drained = drain(folder.path(), outboxes, settings)?;
         rss_kb = rss_kb.max(drained.rss_kb);
         let sales_per_s = per_second(total, drained.elapsed);
@@ -229,7 +227,7 @@ fn enroll(ledger: &Path, settings: &Settings) -> anyhow::Result<Vec<(StoreId, St
 }
 
 /// Inserts the rows that the server wrote into a fresh database of the same schema.
-fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64> {
+pub(super) fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64> {
     let sales = usize::try_from(total).unwrap_or(usize::MAX).min(BARE_SALES_MAX);
     let from = Connection::open(ledger).context("open the ledger")?;
     // Sales by the number of their event: the messages that brought them, their events, the sales, their lines.

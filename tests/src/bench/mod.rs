@@ -10,6 +10,7 @@ pub mod footprint;
 mod machine;
 pub mod price;
 pub mod sales;
+pub mod shapes;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +51,9 @@ pub struct Report {
     /// From the start of the process until it was ready, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_ms: Option<u64>,
+    /// What else a case measures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<serde_json::Value>,
     /// Every round, for whoever wants to see the spread.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rounds: Vec<Round>,

@@ -1,9 +1,10 @@
 //! The measurements of Breakwater. Every case prints progress on standard error and one JSON line on standard output.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tests::bench::{Report, counter, drain, edge, footprint, price, sales};
+use clap::{Args, Parser, Subcommand};
+use tests::bench::{Report, counter, drain, edge, footprint, price, sales, shapes};
 use tests::process::build_programs;
 
 /// Measures Breakwater against the bare limit of the same machine, in the same run.
@@ -76,6 +77,12 @@ enum Case {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Thousands of connected stores that sell at a steady rate
+    Steady(ShapeArgs),
+    /// Ten times as many sales within ten seconds
+    Surge(ShapeArgs),
+    /// Thousands of stores come back within a minute, each with a day of sales, beside bare prepared inserts of the rows
+    Return(ShapeArgs),
     /// Baskets priced by a price book, beside adding the same lines up without one
     Price {
         /// Lines of a basket in the closing figures; a table has 1, 5 and 20
@@ -103,6 +110,35 @@ enum Case {
         #[arg(long, hide = true)]
         seconds: Option<u64>,
     },
+}
+
+/// What the cases have in common that play a shape of `packaging/load-shapes/`.
+#[derive(Debug, Args)]
+struct ShapeArgs {
+    /// Stores [default: what the shape says]; each sells as much as the shape says
+    #[arg(long)]
+    stores: Option<u64>,
+    /// So many hundredths of the shape's rate
+    #[arg(long, value_name = "PERCENT", default_value_t = 100)]
+    rate: u64,
+    /// Seconds of selling [default: what the shape says]
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Rounds; the figures are medians
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// Threads for the stores
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seed of the sales
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Measure the peer too: a plain outbox over HTTP, on the same load
+    #[arg(long)]
+    peer: bool,
+    /// Write the last round's charts, as one HTML file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -134,6 +170,9 @@ fn run(case: Case) -> anyhow::Result<Report> {
             let settings = drain::Settings { via, stores, sales_per_store, batch, rounds, seed };
             drain::run(&settings, &sales::templates(seed)?)
         }
+        Case::Steady(args) => play(shapes::Case::Steady, args),
+        Case::Surge(args) => play(shapes::Case::Surge, args),
+        Case::Return(args) => play(shapes::Case::Return, args),
         Case::Price { lines, promotions, seconds, rounds } => {
             price::run(&price::Settings { lines, promotions, seconds, rounds })
         }
@@ -142,4 +181,11 @@ fn run(case: Case) -> anyhow::Result<Report> {
             footprint::run(&footprint::Settings { sales, rounds }, &sales::command)
         }
     }
+}
+
+fn play(case: shapes::Case, args: ShapeArgs) -> anyhow::Result<Report> {
+    build_programs()?;
+    let ShapeArgs { stores, rate, seconds, rounds, threads, peer, seed, report } = args;
+    let settings = shapes::Settings { stores, rate_percent: rate, seconds, rounds, threads, peer, seed, report };
+    shapes::run(case, &settings, &sales::templates(seed)?)
 }

@@ -1,10 +1,62 @@
-//! A store's outbox in memory.
+//! What a store has to send: a history of events with their chain, held in memory or made again when asked for.
 
-use pos_model::{ChainHash, Epoch, Seq};
-use protocol::latest::{Batch, EpochReport, Mark};
+use pos_model::{ChainHash, Epoch, Seq, Stamp};
+use protocol::latest::{Batch, EpochReport, Mark, StoreHealth};
 use serde_bytes::ByteBuf;
 
-/// One epoch of encoded events with their chain.
+/// One epoch of encoded events, as far as the link needs it.
+pub trait History {
+    /// The epoch.
+    fn epoch(&self) -> Epoch;
+
+    /// The newest event.
+    fn head(&self) -> Seq;
+
+    /// The newest confirmed event.
+    fn acked(&self) -> Seq;
+
+    /// A run of events; none if there is nothing from there on.
+    fn batch(&mut self, from: Seq, events_max: usize) -> Option<Batch>;
+
+    /// A batch was cut short: it ends here.
+    fn note_end(&mut self, _end: Mark) {}
+
+    /// The hash up to an event; none beyond the head.
+    fn hash_at(&self, seq: Seq) -> Option<ChainHash>;
+
+    /// Moves the confirmed watermark, if the mark is on this history.
+    fn confirm(&mut self, mark: Mark) -> bool;
+
+    /// Sets the confirmed watermark back.
+    fn rewind(&mut self, to: Seq);
+
+    /// What a `Hello` says of it.
+    fn report(&self) -> EpochReport {
+        EpochReport {
+            epoch: self.epoch(),
+            first_held: Seq::FIRST,
+            hash_before: ChainHash::GENESIS,
+            head: self.head(),
+            acked: self.acked(),
+        }
+    }
+
+    /// How the store is at a moment of the true time (milliseconds since 1970, UTC).
+    fn health(&self, utc_ms: i64) -> StoreHealth {
+        StoreHealth {
+            clock: Stamp { utc_ms, offset_s: 0 },
+            agent_version: "load".to_owned(),
+            epoch: self.epoch(),
+            head: self.head(),
+            outbox_events: self.head().since(self.acked()),
+            outbox_oldest_ms: None,
+            disk_free_bytes: None,
+            receipts: Vec::new(),
+        }
+    }
+}
+
+/// A history that is held in memory.
 #[derive(Debug)]
 pub struct Outbox {
     epoch: Epoch,
@@ -32,29 +84,26 @@ impl Outbox {
         Seq::new(self.events.len() as u64)
     }
 
-    /// The epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
     /// The newest confirmed event.
     pub fn acked(&self) -> Seq {
         self.acked
     }
+}
 
-    /// What a `Hello` says of it.
-    pub fn report(&self) -> EpochReport {
-        EpochReport {
-            epoch: self.epoch,
-            first_held: Seq::FIRST,
-            hash_before: ChainHash::GENESIS,
-            head: self.head(),
-            acked: self.acked,
-        }
+impl History for Outbox {
+    fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
-    /// A run of events; none if there is nothing from there on.
-    pub fn batch(&self, from: Seq, events_max: usize) -> Option<Batch> {
+    fn head(&self) -> Seq {
+        Self::head(self)
+    }
+
+    fn acked(&self) -> Seq {
+        Self::acked(self)
+    }
+
+    fn batch(&mut self, from: Seq, events_max: usize) -> Option<Batch> {
         let start = usize::try_from(from.get().checked_sub(1)?).ok()?;
         let prev_hash = self.hash_at(from.previous())?;
         let events = self.events.get(start..)?.iter().take(events_max).map(|event| ByteBuf::from(event.to_vec()));
@@ -62,8 +111,14 @@ impl Outbox {
         (!events.is_empty()).then_some(Batch { epoch: self.epoch, first_seq: from, prev_hash, events })
     }
 
-    /// Moves the confirmed watermark, if the mark is on this history.
-    pub fn confirm(&mut self, mark: Mark) -> bool {
+    fn hash_at(&self, seq: Seq) -> Option<ChainHash> {
+        match usize::try_from(seq.get()).ok()?.checked_sub(1) {
+            None => Some(ChainHash::GENESIS),
+            Some(index) => self.hashes.get(index).copied(),
+        }
+    }
+
+    fn confirm(&mut self, mark: Mark) -> bool {
         let agrees = self.hash_at(mark.seq) == Some(mark.hash);
         if agrees {
             self.acked = self.acked.max(mark.seq);
@@ -71,16 +126,7 @@ impl Outbox {
         agrees
     }
 
-    /// Sets the confirmed watermark back.
-    pub fn rewind(&mut self, to: Seq) {
+    fn rewind(&mut self, to: Seq) {
         self.acked = to;
-    }
-
-    /// The hash up to an event.
-    pub fn hash_at(&self, seq: Seq) -> Option<ChainHash> {
-        match usize::try_from(seq.get()).ok()?.checked_sub(1) {
-            None => Some(ChainHash::GENESIS),
-            Some(index) => self.hashes.get(index).copied(),
-        }
     }
 }

@@ -1,20 +1,20 @@
-//! One store of a load: `StoreSync`, its outbox and its connection.
+//! One store of a load: `StoreSync`, its history and its connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Clock};
 
-use pos_model::{Stamp, StoreId};
+use pos_model::{Seq, StoreId};
 use protocol::envelope::{WIRE_BYTES_TARGET, open_downlink, seal_uplink};
-use protocol::latest::{Heartbeat, Hello, Mark, StoreHealth, Uplink, VERSION};
-use protocol::proof::{ProofKey, StoreKeys};
+use protocol::latest::{Credit, Downlink, Heartbeat, Hello, Mark, Uplink, VERSION};
+use protocol::proof::StoreKeys;
 use protocol::topic::{self, UplinkKind};
 use rumqttc::v5::mqttbytes::QoS;
 use sync_core::store::{Confirmed, Effect, Loss, Refusal, SendFailure, Sent, StoreSync};
 use sync_core::{Instant, StoreLimits};
 
-use super::outbox::Outbox;
+use super::outbox::History;
 use super::socket::{Incoming, Socket};
 
 /// Where the centre is.
@@ -24,6 +24,33 @@ pub struct Target {
     pub mqtt: SocketAddr,
     /// When the run began; the monotonic clock of every store counts from there.
     pub started: Clock,
+}
+
+/// Somebody who counts what a store does.
+pub trait Watch<H> {
+    /// A connection stands.
+    fn connected(&mut self) {}
+
+    /// A connection that stood is gone.
+    fn lost(&mut self) {}
+
+    /// A connection could not be made although the line is up.
+    fn turned_away(&mut self) {}
+
+    /// A batch of so many events and bytes left.
+    fn sent(&mut self, _events: u64, _bytes: u64) {}
+
+    /// The centre confirmed what lies behind `before` up to the history's watermark.
+    fn confirmed(&mut self, _history: &H, _before: Seq) {}
+
+    /// The centre parked so many events of a batch.
+    fn parked(&mut self, _events: u64) {}
+
+    /// The centre refused a message for overload.
+    fn refused(&mut self) {}
+
+    /// The centre granted credit.
+    fn credited(&mut self, _credit: Credit) {}
 }
 
 /// What all stores of a load have done.
@@ -41,48 +68,55 @@ pub struct Progress {
     pub refused: AtomicU64,
 }
 
+impl<H: History> Watch<H> for Arc<Progress> {
+    fn connected(&mut self) {
+        self.connects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sent(&mut self, _events: u64, bytes: u64) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.batch_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn confirmed(&mut self, history: &H, before: Seq) {
+        self.confirmed_events.fetch_add(history.acked().since(before), Ordering::Relaxed);
+    }
+
+    fn refused(&mut self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// One store of a load.
 #[derive(Debug)]
-pub struct LoadStore {
+pub struct LoadStore<H, W> {
     store: StoreId,
     secret: String,
-    proof: Option<ProofKey>,
-    outbox: Outbox,
-    sync: StoreSync,
+    /// What proves messages, for a store that proves its own and asks the same of the centre.
+    proofs: Option<StoreKeys>,
+    pub(super) history: H,
+    pub(super) sync: StoreSync,
     target: Target,
-    progress: Arc<Progress>,
-    socket: Option<Socket>,
-    topics: Topics,
+    pub(super) watch: W,
+    pub(super) socket: Option<Socket>,
+    /// Without a line no connection comes about.
+    pub(super) line_is_up: bool,
+    /// How often each batch is sent at once; a store that floods sends more than one.
+    pub(super) copies: u32,
 }
 
-#[derive(Debug)]
-struct Topics {
-    hello: String,
-    batch: String,
-    heartbeat: String,
-    downlink: String,
-}
-
-impl LoadStore {
-    /// Prepares a store with its outbox.
+impl<H: History, W: Watch<H>> LoadStore<H, W> {
+    /// Prepares a store with its history.
     pub fn new(
         store: StoreId,
         secret: String,
-        outbox: Outbox,
+        history: H,
         limits: StoreLimits,
         target: Target,
         seed: u64,
-        progress: Arc<Progress>,
+        watch: W,
     ) -> Self {
-        let now = Instant::from_ms(0);
-        let sync = StoreSync::new(&[outbox.report()], limits, seed, now);
-        let topics = Topics {
-            hello: topic::uplink(&store, UplinkKind::Hello),
-            batch: topic::uplink(&store, UplinkKind::Batch),
-            heartbeat: topic::uplink(&store, UplinkKind::Heartbeat),
-            downlink: topic::downlink(&store),
-        };
-        Self { store, secret, proof: None, outbox, sync, target, progress, socket: None, topics }
+        Self::starting(store, secret, history, limits, target, seed, watch, Instant::from_ms(0))
     }
 
     /// Has it log in and prove its messages as a store does that enrolled at a centre which knows proofs.
@@ -90,28 +124,46 @@ impl LoadStore {
     pub fn proving(mut self) -> Self {
         let keys = StoreKeys::of_secret(self.secret.as_bytes());
         self.secret = keys.password();
-        self.proof = Some(keys.uplink);
+        self.proofs = Some(keys);
         self
     }
 
-    /// Runs until every event of the outbox is confirmed. Returns the outbox.
-    pub async fn drain(mut self) -> Outbox {
+    /// The same, with its first try at a moment.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own; a struct would only repeat the fields")]
+    pub(super) fn starting(
+        store: StoreId,
+        secret: String,
+        history: H,
+        limits: StoreLimits,
+        target: Target,
+        seed: u64,
+        watch: W,
+        first_try: Instant,
+    ) -> Self {
+        let sync = StoreSync::new(&[history.report()], limits, seed, first_try);
+        Self { store, secret, proofs: None, history, sync, target, watch, socket: None, line_is_up: true, copies: 1 }
+    }
+
+    /// Runs until every event of the history is confirmed. Returns the history.
+    pub async fn drain(mut self) -> H {
         loop {
             self.perform().await;
-            if self.outbox.acked() == self.outbox.head() {
-                return self.outbox;
+            if self.history.acked() == self.history.head() {
+                return self.history;
             }
-            self.wait().await;
+            self.wait(None).await;
         }
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         Instant::from_ms(u64::try_from(self.target.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Waits for the next message or deadline.
-    async fn wait(&mut self) {
-        let until = self.sync.poll_timeout().map(|(at, _)| self.target.started + Duration::from_millis(at.ms()));
+    /// Waits for the next message or deadline of the machine, or until a moment.
+    pub(super) async fn wait(&mut self, until: Option<Instant>) {
+        let due = self.sync.poll_timeout().map(|(at, _)| at);
+        let until = [due, until].into_iter().flatten().min();
+        let until = until.map(|at| self.target.started + Duration::from_millis(at.ms()));
         let deadline = async move {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
@@ -132,36 +184,59 @@ impl LoadStore {
         match event {
             None => self.sync.handle_timeout(now),
             Some(Ok(Incoming::Message(bytes))) => {
-                if let Ok((_, message)) = open_downlink(&bytes) {
+                let is_believed = self.proofs.as_ref().is_none_or(|keys| keys.downlink.is_proven(&bytes));
+                if is_believed && let Ok((_, message)) = open_downlink(&bytes) {
+                    self.look_at(&message);
                     self.sync.handle_downlink(message, now);
                 }
             }
             Some(Ok(Incoming::Refused)) => {
-                self.progress.refused.fetch_add(1, Ordering::Relaxed);
+                self.watch.refused();
                 self.sync.handle_refused(Refusal::Overloaded, now);
             }
             Some(Err(_)) => self.lose(now),
         }
     }
 
-    fn lose(&mut self, now: Instant) {
-        self.socket = None;
+    fn look_at(&mut self, message: &Downlink) {
+        match message {
+            Downlink::Welcome(welcome) => self.watch.credited(welcome.credit),
+            Downlink::Ack(ack) => {
+                self.watch.credited(ack.credit);
+                self.watch.parked(ack.parked.len() as u64);
+            }
+            Downlink::Turn(turn) => self.watch.credited(turn.credit),
+            Downlink::Pulse(_) => {}
+        }
+    }
+
+    /// Drops the connection.
+    pub(super) fn lose(&mut self, now: Instant) {
+        self.drop_socket();
         self.sync.handle_connection_lost(Loss::Network, now);
     }
 
-    async fn perform(&mut self) {
+    fn drop_socket(&mut self) {
+        if self.socket.take().is_some() {
+            self.watch.lost();
+        }
+    }
+
+    /// Does all that the machine asks for.
+    pub(super) async fn perform(&mut self) {
         while let Some(effect) = self.sync.poll_effect() {
             match effect {
                 Effect::Connect => self.connect().await,
-                Effect::Disconnect => self.socket = None,
+                Effect::Disconnect => self.drop_socket(),
                 Effect::SayHello { session, .. } => {
-                    let epochs = vec![self.outbox.report()];
-                    let hello = Hello { session, version: VERSION, epochs, health: self.health() };
-                    self.send(&Uplink::Hello(hello), QoS::AtLeastOnce).await;
+                    let epochs = vec![self.history.report()];
+                    let health = self.history.health(utc_ms());
+                    let hello = Hello { session, version: VERSION, epochs, health };
+                    self.send(UplinkKind::Hello, &Uplink::Hello(hello), QoS::AtLeastOnce).await;
                 }
                 Effect::SendHeartbeat => {
-                    let heartbeat = Heartbeat { health: self.health() };
-                    self.send(&Uplink::Heartbeat(heartbeat), QoS::AtMostOnce).await;
+                    let heartbeat = Heartbeat { health: self.history.health(utc_ms()) };
+                    self.send(UplinkKind::Heartbeat, &Uplink::Heartbeat(heartbeat), QoS::AtMostOnce).await;
                     if let Some(socket) = &mut self.socket {
                         // A failure shows at the next read.
                         let _ = socket.ping().await;
@@ -169,13 +244,13 @@ impl LoadStore {
                 }
                 Effect::SendBatch { from, events_max, .. } => self.send_batch(from, events_max).await,
                 Effect::Confirm { epoch, mark } => {
-                    let before = self.outbox.acked();
-                    let agreed = self.outbox.confirm(mark);
-                    self.progress.confirmed_events.fetch_add(self.outbox.acked().since(before), Ordering::Relaxed);
+                    let before = self.history.acked();
+                    let agreed = self.history.confirm(mark);
+                    self.watch.confirmed(&self.history, before);
                     let confirmed = if agreed { Confirmed::Agreed } else { Confirmed::Differs };
                     self.sync.handle_confirmed(epoch, mark, confirmed, self.now());
                 }
-                Effect::Rewind { to, .. } => self.outbox.rewind(to),
+                Effect::Rewind { to, .. } => self.history.rewind(to),
                 // What was sold here is made up as it is sent, and nothing of it is held to be compared.
                 Effect::SendDigests { .. } | Effect::SendAgain(_) => {}
                 Effect::RaiseReceipts(_) | Effect::OpenEpoch | Effect::Notify(_) => {}
@@ -184,77 +259,90 @@ impl LoadStore {
     }
 
     async fn connect(&mut self) {
-        match Socket::open(self.target.mqtt, self.store.as_str(), &self.secret, &self.topics.downlink).await {
+        if !self.line_is_up {
+            self.lose(self.now());
+            return;
+        }
+        let downlink = topic::downlink(&self.store);
+        match Socket::open(self.target.mqtt, self.store.as_str(), &self.secret, &downlink).await {
             Ok(socket) => {
-                self.progress.connects.fetch_add(1, Ordering::Relaxed);
+                self.watch.connected();
                 self.socket = Some(socket);
                 self.sync.handle_connected(self.now());
             }
-            Err(_) => self.lose(self.now()),
+            Err(_) => {
+                self.watch.turned_away();
+                self.lose(self.now());
+            }
         }
     }
 
-    async fn send_batch(&mut self, from: pos_model::Seq, events_max: u32) {
-        let mut events = usize::try_from(events_max).unwrap_or(usize::MAX);
-        let sealed = loop {
-            let Some(batch) = self.outbox.batch(from, events) else {
-                self.sync.handle_send_failed(SendFailure::NothingThere, self.now());
-                return;
-            };
-            events = batch.events.len();
-            let through = batch.last_seq();
-            let Ok(sealed) = seal_uplink(&self.store, &Uplink::Batch(batch)) else {
+    async fn send_batch(&mut self, from: Seq, events_max: u32) {
+        let events_max = usize::try_from(events_max).unwrap_or(usize::MAX);
+        let Some(mut batch) = self.history.batch(from, events_max) else {
+            self.sync.handle_send_failed(SendFailure::NothingThere, self.now());
+            return;
+        };
+        let mut is_cut = false;
+        let (mut message, batch) = loop {
+            let uplink = Uplink::Batch(batch);
+            let sealed = seal_uplink(&self.store, &uplink);
+            let Uplink::Batch(sent) = uplink else { return };
+            let Ok(sealed) = sealed else {
                 self.sync.handle_send_failed(SendFailure::Later, self.now());
                 return;
             };
+            let events = sent.events.len();
             if sealed.len() <= WIRE_BYTES_TARGET || events == 1 {
-                break (sealed, through);
+                break (sealed, sent);
             }
-            events = (events * WIRE_BYTES_TARGET / sealed.len() * 9 / 10).max(1);
+            batch = sent;
+            batch.events.truncate((events * WIRE_BYTES_TARGET / sealed.len() * 9 / 10).max(1));
+            is_cut = true;
         };
-        let (mut message, last) = sealed;
-        if let Some(key) = &self.proof {
-            key.prove(&mut message);
+        let last = batch.last_seq();
+        if is_cut {
+            let hash = batch.events.iter().fold(batch.prev_hash, |hash, event| hash.then(event));
+            self.history.note_end(Mark { seq: last, hash });
         }
-        let hash = self.outbox.hash_at(last).expect("the outbox holds what it just gave");
-        self.progress.batches.fetch_add(1, Ordering::Relaxed);
-        self.progress.batch_bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
-        let sent = Sent { epoch: self.outbox.epoch(), first: from, through: Mark { seq: last, hash } };
+        let hash = self.history.hash_at(last).expect("the history holds what it just gave");
+        self.prove(&mut message);
+        self.watch.sent(batch.events.len() as u64, message.len() as u64);
+        let sent = Sent { epoch: batch.epoch, first: from, through: Mark { seq: last, hash } };
+        drop(batch);
         self.sync.handle_sent(sent, self.now());
+        let topic = topic::uplink(&self.store, UplinkKind::Batch);
+        for _ in 1..self.copies {
+            let Some(socket) = &mut self.socket else { return };
+            if socket.publish(&topic, QoS::AtLeastOnce, message.clone()).await.is_err() {
+                self.lose(self.now());
+                return;
+            }
+        }
         let Some(socket) = &mut self.socket else { return };
-        if socket.publish(&self.topics.batch, QoS::AtLeastOnce, message).await.is_err() {
+        if socket.publish(&topic, QoS::AtLeastOnce, message).await.is_err() {
             self.lose(self.now());
         }
     }
 
-    async fn send(&mut self, message: &Uplink, qos: QoS) {
-        let topic = match message {
-            Uplink::Hello(_) => &self.topics.hello,
-            Uplink::Batch(_) => &self.topics.batch,
-            Uplink::Heartbeat(_) => &self.topics.heartbeat,
-            Uplink::Digests(_) | Uplink::Recalled(_) => return,
-        };
+    fn prove(&self, message: &mut Vec<u8>) {
+        if let Some(keys) = &self.proofs {
+            keys.uplink.prove(message);
+        }
+    }
+
+    async fn send(&mut self, kind: UplinkKind, message: &Uplink, qos: QoS) {
         let Ok(mut sealed) = seal_uplink(&self.store, message) else { return };
-        if let Some(key) = &self.proof {
-            key.prove(&mut sealed);
-        }
+        self.prove(&mut sealed);
         let Some(socket) = &mut self.socket else { return };
-        if socket.publish(topic, qos, sealed).await.is_err() {
+        if socket.publish(&topic::uplink(&self.store, kind), qos, sealed).await.is_err() {
             self.lose(self.now());
         }
     }
+}
 
-    fn health(&self) -> StoreHealth {
-        let utc = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        StoreHealth {
-            clock: Stamp { utc_ms: i64::try_from(utc.as_millis()).unwrap_or(i64::MAX), offset_s: 0 },
-            agent_version: "load".to_owned(),
-            epoch: self.outbox.epoch(),
-            head: self.outbox.head(),
-            outbox_events: self.outbox.head().since(self.outbox.acked()),
-            outbox_oldest_ms: None,
-            disk_free_bytes: None,
-            receipts: Vec::new(),
-        }
-    }
+/// The true time, in milliseconds since 1970 (UTC).
+pub(super) fn utc_ms() -> i64 {
+    let utc = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(utc.as_millis()).unwrap_or(i64::MAX)
 }

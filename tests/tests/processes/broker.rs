@@ -61,24 +61,7 @@ impl Harbour {
 
     /// A store that has enrolled, is sent to the broker by the centre, and is let in there.
     async fn enroll(&self, folder: &Path, store_id: &str) -> anyhow::Result<Agent> {
-        let agent = Agent::new(&folder.join(store_id), STORE_CONFIG);
-        agent.enroll_as_told(&self.site.server, store_id)?;
-        let identity = identity(&agent)?;
-        let told = format!("mqtt://{}", self.mosquitto.address());
-        ensure!(identity.mqtt_url == told && identity.proofs, "the centre told it {identity:?}");
-        until("the server has written the login", PATIENCE, async || {
-            let logins = fs::read_to_string(self.mosquitto.passwords()).context("read the logins")?;
-            let line = format!("{store_id}:$7$");
-            ensure!(logins.lines().any(|login| login.starts_with(&line)), "{logins}");
-            Ok(())
-        })
-        .await?;
-        self.mosquitto.reload()?;
-        until("the broker lets the store in", PATIENCE, async || {
-            Client::log_in_proving(self.mosquitto.address(), &identity, "probe").await.map(drop)
-        })
-        .await?;
-        Ok(agent)
+        enroll(&self.site.server, &self.mosquitto, folder, store_id).await
     }
 
     /// Everything that was sold is at the centre, once, and nothing is odd.
@@ -93,6 +76,33 @@ impl Harbour {
         ensure!(parked.is_empty() && alerts.is_empty() && state.notices.is_empty(), "{parked:?} {alerts:?} {state:?}");
         Ok(())
     }
+}
+
+/// A store that has enrolled at a server, is sent to the broker by it, and is let in there.
+pub(super) async fn enroll(
+    server: &Server,
+    mosquitto: &Mosquitto,
+    folder: &Path,
+    store_id: &str,
+) -> anyhow::Result<Agent> {
+    let agent = Agent::new(&folder.join(store_id), STORE_CONFIG);
+    agent.enroll_as_told(server, store_id)?;
+    let identity = identity(&agent)?;
+    let told = format!("mqtt://{}", mosquitto.address());
+    ensure!(identity.mqtt_url == told && identity.proofs, "the centre told it {identity:?}");
+    until("the server has written the login", PATIENCE, async || {
+        let logins = fs::read_to_string(mosquitto.passwords()).context("read the logins")?;
+        let line = format!("{store_id}:$7$");
+        ensure!(logins.lines().any(|login| login.starts_with(&line)), "{logins}");
+        Ok(())
+    })
+    .await?;
+    mosquitto.reload()?;
+    until("the broker lets the store in", PATIENCE, async || {
+        Client::log_in_proving(mosquitto.address(), &identity, "probe").await.map(drop)
+    })
+    .await?;
+    Ok(agent)
 }
 
 async fn refused(centre: &Centre, reason: &str) -> anyhow::Result<u64> {

@@ -165,8 +165,8 @@ impl ServerSync {
             }
             return Admission::Refused(overload);
         }
-        if is_batch {
-            self.credit.arrived(&store);
+        if let Question::Batch { events, .. } = question {
+            self.credit.arrived(&store, events);
         }
         *self.jobs_of_store.entry(store.clone()).or_default() += 1;
         self.queued_bytes += bytes;
@@ -262,6 +262,17 @@ impl ServerSync {
             let message = Downlink::Turn(protocol::latest::Turn { server_epoch: self.server_epoch, credit });
             self.effects.push_back(ServerEffect::Call { to, store, message });
         }
+    }
+
+    /// A store is served by another server from here on: its turn is not waited for, nor is it called. What of it waits for
+    /// a commit is committed and answered all the same.
+    pub fn forget_store(&mut self, store: &StoreId) {
+        self.credit.forget(store);
+    }
+
+    /// What tells a store, unasked, which run of the centre answers it. One that was answered by another run asks anew.
+    pub fn pulse(&self, server_time_ms: i64) -> Downlink {
+        Downlink::Pulse(Pulse { server_epoch: self.server_epoch, server_time_ms })
     }
 
     /// What to do next, oldest first.

@@ -13,6 +13,7 @@ mod numbers;
 mod parked;
 mod record;
 mod repair;
+mod roll_up;
 mod tables;
 
 use std::collections::{HashMap, HashSet};

@@ -101,6 +101,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             return Ok(false);
         }
         self.tables.unpark(waiting.parked_no, self.now_ms)?;
+        self.roll_up_anew(waiting.place, &waiting.received)?;
         self.effects.unparked(waiting.place.store_no);
         Ok(true)
     }

@@ -320,6 +320,9 @@ pub(in crate::ledger) trait Tables<'g> {
     /// Leaves an event parked, for this reason.
     fn keep_parked(&mut self, parked_no: i64, reason: &'static str, detail: &str) -> Result<(), Fault>;
 
+    /// Has a date of a store, as days since 1970, summed up anew in the roll-ups, once they have come to an event.
+    fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault>;
+
     fn report_receipt(&mut self, store_no: i64, till: &TillId, receipt_no: i64) -> Result<(), Fault>;
     /// The newest numbers that are known of each till of a store, in order of tills.
     fn known_receipts(&mut self, store_no: i64) -> Result<Vec<KnownHead>, Fault>;

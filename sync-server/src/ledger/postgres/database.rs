@@ -8,7 +8,7 @@ use tokio_postgres::{Row, Statement};
 
 use super::link::Link;
 use super::session::Session;
-use super::{PostgresLedger, PostgresReader};
+use super::{PostgresInstances, PostgresLedger, PostgresReader};
 use crate::ledger::LedgerError;
 use crate::ledger::database::{AnyRow, Cell, Database, Dialect, KeptHashes};
 
@@ -103,6 +103,11 @@ const DIALECT: Dialect = Dialect {
     forked: "successors > 1",
     behind: "streams.is_behind",
     applied_sales: "(SELECT id AS sale_id, store_no, event_no FROM fact_ids WHERE kind = 0) AS applied",
+    settled: "SELECT settled_event_no()",
+    rows_of_json: "json_array_elements(CAST(CAST(?1 AS text) AS json)) AS given (value)",
+    date_of_json: "(date '1970-01-01' + CAST(value ->> 1 AS integer))",
+    line_of_sale: "sales.event_no = sale_lines.line_no >> 10 AND sale_lines.business_date = sales.business_date",
+    line_of_refund: "refunds.event_no = refund_lines.line_no >> 10",
 };
 
 fn parameters<'a>(values: &'a [Cell<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
@@ -154,6 +159,15 @@ impl Database for Access<'_> {
     }
 
     /// It is within a transaction already.
+    fn write<T>(
+        &self,
+        _doing: &'static str,
+        work: impl FnOnce(&Self) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        work(self)
+    }
+
+    /// It is within a transaction already.
     fn change<T>(
         &self,
         _doing: &'static str,
@@ -168,6 +182,12 @@ trait Linked {
 }
 
 impl Linked for PostgresLedger {
+    fn link(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl Linked for PostgresInstances {
     fn link(&self) -> &Link {
         &self.link
     }
@@ -219,6 +239,14 @@ macro_rules! databases {
                 self.link().transaction(doing, begin, || work(self))
             }
 
+            fn write<T>(
+                &self,
+                doing: &'static str,
+                work: impl FnOnce(&Self) -> Result<T, LedgerError>,
+            ) -> Result<T, LedgerError> {
+                self.link().transaction(doing, "BEGIN", || work(self))
+            }
+
             fn prepare_walk(&self) {
                 // Without the right to do so it is only slower.
                 let summarize = "BEGIN READ WRITE; SELECT count(brin_summarize_new_values(pg_class.oid)) FROM pg_class
@@ -237,4 +265,4 @@ macro_rules! databases {
         }
     )*};
 }
-databases!(PostgresLedger, PostgresReader);
+databases!(PostgresLedger, PostgresReader, PostgresInstances);

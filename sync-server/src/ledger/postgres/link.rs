@@ -31,6 +31,14 @@ impl Link {
         Self::new(settings, Purpose::Registry)
     }
 
+    pub(super) fn leases(settings: &PostgresSettings) -> Self {
+        Self::new(settings, Purpose::Lease)
+    }
+
+    pub(super) fn roll_ups(settings: &PostgresSettings) -> Self {
+        Self::new(settings, Purpose::RollUps)
+    }
+
     fn new(settings: &PostgresSettings, purpose: Purpose) -> Self {
         Self {
             settings: settings.clone(),

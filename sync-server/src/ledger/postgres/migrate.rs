@@ -3,8 +3,12 @@
 use super::session::Session;
 use crate::ledger::LedgerError;
 
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_ledger.sql"), include_str!("migrations/0002_reconciliation.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001_ledger.sql"),
+    include_str!("migrations/0002_instances.sql"),
+    include_str!("migrations/0003_rollups.sql"),
+    include_str!("migrations/0004_reconciliation.sql"),
+];
 
 const DOING: &str = "bring the schema up to date";
 

@@ -14,6 +14,7 @@
 mod copy;
 mod database;
 mod fault;
+mod instances;
 mod link;
 mod migrate;
 mod months;
@@ -29,6 +30,7 @@ use sync_core::server::Outcome;
 
 pub(in crate::ledger) use self::database::cell;
 pub(in crate::ledger) use self::fault::{content, passes};
+pub use self::instances::PostgresInstances;
 use self::link::Link;
 use self::months::Months;
 pub use self::months::{DroppedMonth, MonthRow};
@@ -44,6 +46,9 @@ const ATTEMPTS_MAX: u32 = 3;
 
 /// The first pause between two attempts at most; each further one is twice as long. The pause itself is a random part.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tells all servers of this database that it is an older copy; see `ledger_incarnation`.
+const MARK_INCARNATION: &str = "UPDATE ledger_incarnation SET number = (random() * 9e15)::bigint";
 
 /// The writer.
 #[derive(Debug)]
@@ -65,7 +70,7 @@ impl PostgresLedger {
     /// Connects, and brings the schema up to date. Several servers may do so at once.
     pub fn open(settings: &PostgresSettings) -> Result<Self, LedgerError> {
         let link = Link::writer(settings);
-        link.with(|session| migrate::migrate(session))?;
+        link.with(migrate::migrate)?;
         Ok(Self { link, months: Months::default(), committed: None, went_back: false })
     }
 
@@ -79,10 +84,19 @@ impl PostgresLedger {
         self.link.with(months::list)
     }
 
-    /// Drops the sales and messages of all months before this one, given as `YYYY-MM`; sums, shifts and the other small
-    /// tables stay. Says what was dropped. Waits shortly for whoever reads them, and fails if that takes longer.
+    /// Drops the sales and messages of all months before this one, given as `YYYY-MM`; sums, roll-ups, shifts and the other
+    /// small tables stay. Says what was dropped. Waits shortly for whoever reads them, and fails if that takes longer, or if
+    /// something of those months is not in the roll-ups yet.
     pub fn drop_months_before(&self, month: &str) -> Result<Vec<DroppedMonth>, LedgerError> {
         self.link.with(|session| months::drop_before(session, month))
+    }
+
+    /// Drops the months that lie more than so many behind that of `now_ms`. Says the first one that is kept, and what was
+    /// dropped.
+    pub fn keep_months(&self, keep: u32, now_ms: i64) -> Result<(String, Vec<DroppedMonth>), LedgerError> {
+        let before = months::first_kept(keep, now_ms);
+        let dropped = self.drop_months_before(&before)?;
+        Ok((before, dropped))
     }
 
     /// Does work on a connection that works, a few times if it may help.
@@ -100,6 +114,8 @@ impl PostgresLedger {
                         tracing::error!(
                             "the database lacks what was committed in it: it was replaced by an older copy"
                         );
+                        // Other servers may have no such place to miss.
+                        session.batch("mark the older copy", MARK_INCARNATION)?;
                         (*went_back, *committed) = (true, None);
                         *months = Months::default();
                     }
@@ -260,6 +276,11 @@ impl PostgresReader {
     /// two.
     pub fn open_registry(settings: &PostgresSettings) -> Result<Self, LedgerError> {
         Self::check(Link::registry(settings))
+    }
+
+    /// Connects for making roll-ups, as long as it takes.
+    pub fn open_roll_ups(settings: &PostgresSettings) -> Result<Self, LedgerError> {
+        Self::check(Link::roll_ups(settings))
     }
 
     fn check(link: Link) -> Result<Self, LedgerError> {

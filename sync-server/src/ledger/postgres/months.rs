@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use pos_model::BusinessDate;
+
 use super::session::Session;
 use crate::ledger::LedgerError;
-use crate::ledger::database::{Database, Row};
+use crate::ledger::database::{Database, Row, cells};
 
 /// The tables that are kept by business month, with what their partitions are cut by.
 const BY_DATE: [&str; 4] = ["sales", "sale_lines", "stock_used", "stock_added"];
@@ -184,10 +186,34 @@ pub(super) fn list(session: &Session) -> Result<Vec<MonthRow>, LedgerError> {
     Ok(partitions(session, "sales")?.into_iter().map(of).collect())
 }
 
+/// The first month that is kept, as `YYYY-MM`, if so many are kept behind the present one.
+pub(super) fn first_kept(keep: u32, now_ms: i64) -> String {
+    let now = Month::of_ms(now_ms);
+    Month(now.0.saturating_sub(i32::try_from(keep).unwrap_or(i32::MAX).min(12_000))).suffix().replace('_', "-")
+}
+
+/// Whether something of the dates before a month is not in the roll-ups, or of the messages that are dropped with them.
+const NOT_ROLLED_UP: &str = "SELECT EXISTS (SELECT 1 FROM rollup_marks WHERE business_date < CAST(?1 AS text)::date)
+    OR EXISTS (SELECT 1 FROM batches, rollup_state WHERE first_event_no > through AND first_event_no < ?2)
+    OR EXISTS (SELECT 1 FROM sales, rollup_state WHERE event_no > through AND business_date < CAST(?1 AS text)::date)";
+
+/// What is dropped cannot be summed up anew.
+const NOTE_DROPPED: &str = "UPDATE rollup_state SET facts_from = greatest(facts_from, CAST(?1 AS text)::date)";
+
 /// Drops all partitions of months before one.
 pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedMonth>, LedgerError> {
     let doing = "drop a month";
     let before = month.replace('-', "_");
+    let access = super::database::Access(session);
+    let first_day = format!("{month}-01");
+    let date = first_day.parse::<BusinessDate>().map_err(|_| LedgerError::Damaged { what: "month" })?;
+    let first_event_no = Month::of_days(date.days().into()).first_event_no();
+    let behind = access.first(doing, NOT_ROLLED_UP, cells![&first_day, first_event_no], |row| row.is(0))?;
+    if behind != Some(false) {
+        return Err(LedgerError::NotRolledUp { month: month.to_owned() });
+    }
+    // Said first: a sum of half of what was there must never take the place of a whole one.
+    access.execute(doing, NOTE_DROPPED, cells![&first_day])?;
     let mut dropped = Vec::new();
     for table in BY_DATE.into_iter().chain(["batches"]) {
         for (suffix, _) in partitions(session, table)? {
@@ -212,8 +238,6 @@ pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedM
 
 #[cfg(test)]
 mod tests {
-    use pos_model::BusinessDate;
-
     use super::*;
 
     #[test]
@@ -238,6 +262,7 @@ mod tests {
     fn numbers_of_events_begin_anew_above_each_month() {
         let month = Month::of_ms(1_780_000_000_000);
         assert_eq!((month.suffix(), month.first_event_no()), ("2026_05".to_owned(), 76 << 40));
+        assert_eq!((first_kept(5, 1_780_000_000_000).as_str(), first_kept(0, 0).as_str()), ("2025-12", "1970-01"));
         assert!(month.next().first_event_no() > month.first_event_no());
         assert_eq!(Month::of_ms(0).first_event_no(), 0, "a clock that stands in the past takes no negative numbers");
     }

@@ -27,6 +27,10 @@ pub(super) enum Purpose {
     Read,
     /// Changes a row or two.
     Registry,
+    /// Renews leases, which are short.
+    Lease,
+    /// Makes roll-ups: reads long, and writes some thousand rows.
+    RollUps,
 }
 
 impl Purpose {
@@ -35,6 +39,8 @@ impl Purpose {
             Self::Write => "breakwater-server ingest",
             Self::Read => "breakwater-server reading",
             Self::Registry => "breakwater-server registry",
+            Self::Lease => "breakwater-server leases",
+            Self::RollUps => "breakwater-server roll-ups",
         }
     }
 
@@ -44,7 +50,8 @@ impl Purpose {
         match self {
             Self::Write => Some(Duration::from_secs(45)),
             Self::Registry => Some(Duration::from_secs(20)),
-            Self::Read => None,
+            Self::Lease => Some(Duration::from_secs(6)),
+            Self::Read | Self::RollUps => None,
         }
     }
 
@@ -61,8 +68,16 @@ impl Purpose {
                 "SET statement_timeout = 0; SET lock_timeout = '30s'; SET default_transaction_isolation = 'read committed';
                 SET default_transaction_read_only = on;"
             }
+            Self::RollUps => {
+                "SET statement_timeout = 0; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';
+                SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
+            }
             Self::Registry => {
                 "SET statement_timeout = '15s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s';
+                SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
+            }
+            Self::Lease => {
+                "SET statement_timeout = '4s'; SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout = '3s';
                 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
             }
         }

@@ -9,4 +9,5 @@ mod history;
 mod prices;
 mod reconcile;
 mod registry;
+pub(super) mod rollups;
 mod verify;

@@ -80,6 +80,14 @@ macro_rules! databases {
                 transaction.commit().during(doing)?;
                 Ok(done)
             }
+
+            fn write<T>(
+                &self,
+                doing: &'static str,
+                work: impl FnOnce(&Self) -> Result<T, LedgerError>,
+            ) -> Result<T, LedgerError> {
+                self.change(doing, work)
+            }
         }
     )*};
 }
@@ -92,6 +100,11 @@ const DIALECT: Dialect = Dialect {
     forked: "successors > 1",
     behind: "reported_head > applied_seq",
     applied_sales: "sales",
+    settled: "SELECT max(event_no) FROM events",
+    rows_of_json: "json_each(?1)",
+    date_of_json: "CAST(value ->> 1 AS INTEGER)",
+    line_of_sale: "sale_lines.line_no BETWEEN 1024 * sales.event_no AND 1024 * sales.event_no + 1023",
+    line_of_refund: "refund_lines.line_no BETWEEN 1024 * refunds.event_no AND 1024 * refunds.event_no + 1023",
 };
 
 pub(in crate::ledger) fn cell<'r>(

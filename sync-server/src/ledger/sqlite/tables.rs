@@ -22,6 +22,7 @@ use crate::ledger::group::{
     Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
 };
 use crate::ledger::read::frames::{self, HeldBatch};
+use crate::ledger::read::rollups;
 use crate::ledger::text::{adjustment_sum_minor, options_as_json, tenders_as_json};
 
 /// The tables of one database transaction.
@@ -362,6 +363,10 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
         self.cached(NOTE_APPLIED, doing)?.execute(params![parked_no, now_ms]).during(doing)?;
         self.cached("DELETE FROM parked WHERE parked_no = ?1", doing)?.execute([parked_no]).during(doing)?;
         Ok(())
+    }
+
+    fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault> {
+        Ok(rollups::mark(&Access(self.connection), (store_no, date), event_no)?)
     }
 
     fn keep_parked(&mut self, parked_no: i64, reason: &'static str, detail: &str) -> Result<(), Fault> {

@@ -110,14 +110,19 @@ impl CreditControl {
         }
     }
 
-    /// A store's batch has come, and waits for its group.
-    pub(super) fn arrived(&mut self, store: &StoreId) {
-        self.turns.arrived(store);
+    /// A store's batch of so many events has come, and waits for its group.
+    pub(super) fn arrived(&mut self, store: &StoreId, events: usize) {
+        self.turns.arrived(store, u64::try_from(events).unwrap_or(u64::MAX));
     }
 
     /// A store's batch is gone: it was refused, or its group failed. The store comes again by itself.
     pub(super) fn gone(&mut self, store: &StoreId) {
         self.turns.over(store);
+    }
+
+    /// A store is served by another server.
+    pub(super) fn forget(&mut self, store: &StoreId) {
+        self.turns.forget(store);
     }
 
     /// A group of so many events is durable. Its oldest message came at `arrived`, its commit began at `began`.

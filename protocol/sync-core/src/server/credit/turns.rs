@@ -3,6 +3,8 @@
 //! A store with more to send than a few events waits in a queue, first come first served, until the window has room for a
 //! batch of it. Its turn lasts until that batch is committed, or is not heard of for too long. How much a store has is what it
 //! said last, in a `Hello` or a heartbeat, less what it has sent since; one that fills its batches has more, whatever it said.
+//! What a turn takes of the window is what the store may send; once its batch is there, what it did send. A store whose batches
+//! stay small, though it has more, is expected to send as little again: or the window would be full of nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +41,15 @@ struct Known {
     backlog: u64,
     heard: Instant,
     place: Place,
+    /// The size of its last batch, if it had more to send and was allowed to: what it can put into one.
+    batch_most: Option<u64>,
+}
+
+impl Known {
+    /// What its next batch is expected to hold, of `more` that it has.
+    fn expected(&self, more: u64, batch: u64) -> u64 {
+        more.clamp(1, batch).min(self.batch_most.map_or(u64::MAX, |most| most.max(FEW)))
+    }
 }
 
 /// The stores that were heard of lately, and the queue.
@@ -54,7 +65,8 @@ pub(super) struct Turns {
 impl Turns {
     fn known(&mut self, store: &StoreId, to: Route, now: Instant) -> &mut Known {
         if !self.stores.contains_key(store) {
-            self.stores.insert(store.clone(), Known { to, backlog: 0, heard: now, place: Place::Free });
+            self.stores
+                .insert(store.clone(), Known { to, backlog: 0, heard: now, place: Place::Free, batch_most: None });
         }
         let known = self.stores.get_mut(store).expect("it was put in");
         (known.to, known.heard) = (to, now);
@@ -68,6 +80,7 @@ impl Turns {
 
     /// The same, of a store that begins anew: nothing of it is on its way any more.
     pub(super) fn came_in(&mut self, store: &StoreId, to: Route, backlog: u64, now: Instant) {
+        self.known(store, to, now).batch_most = None;
         self.heard(store, to, backlog, now);
         self.over(store);
     }
@@ -77,15 +90,17 @@ impl Turns {
         self.over(store);
         let known = self.known(store, to, now);
         known.backlog = known.backlog.saturating_sub(events);
+        known.batch_most = (known.backlog > 0 && events < batch).then_some(events);
         if events.saturating_mul(2) > batch { known.backlog.max(events) } else { known.backlog }
     }
 
-    /// A store's batch has come.
-    pub(super) fn arrived(&mut self, store: &StoreId) {
+    /// A store's batch of so many events has come.
+    pub(super) fn arrived(&mut self, store: &StoreId, events: u64) {
         if let Some(known) = self.stores.get_mut(store)
-            && let Place::Called { events, .. } = known.place
+            && let Place::Called { events: expected, .. } = known.place
         {
             known.place = Place::Sent { events };
+            self.on_their_way = self.on_their_way.saturating_sub(expected).saturating_add(events);
         }
     }
 
@@ -99,6 +114,16 @@ impl Turns {
         }
     }
 
+    /// A store is served by another server: its turn, or its place in the queue, is others'.
+    pub(super) fn forget(&mut self, store: &StoreId) {
+        self.over(store);
+        if let Some(known) = self.stores.remove(store)
+            && known.place == Place::Waiting
+        {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
+    }
+
     /// Whether a store that has so much more to send may go on at once. If not, it waits for its turn.
     pub(super) fn may_send(&mut self, store: &StoreId, more: u64, window: u64, batch: u64, now: Instant) -> bool {
         let Some(known) = self.stores.get_mut(store) else { return true };
@@ -108,7 +133,7 @@ impl Turns {
         if more <= FEW {
             return true;
         }
-        let events = more.min(batch);
+        let events = known.expected(more, batch);
         let has_room = self.on_their_way == 0 || self.on_their_way.saturating_add(events) <= window;
         if self.waiting == 0 && has_room {
             known.place = Place::Called { events, before: now.after_ms(TURN_MS) };
@@ -129,7 +154,7 @@ impl Turns {
                 self.queue.pop_front();
                 continue;
             };
-            let events = known.backlog.clamp(1, batch);
+            let events = known.expected(known.backlog, batch);
             if self.on_their_way > 0 && self.on_their_way.saturating_add(events) > window {
                 return None;
             }
@@ -174,5 +199,29 @@ impl Turns {
         });
         self.on_their_way = self.on_their_way.saturating_sub(given_back);
         self.waiting = self.waiting.saturating_sub(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_another_server_serves_is_not_waited_for() {
+        let at = Instant::from_ms(1_000);
+        let [a, b, c] = ["a", "b", "c"].map(|id| StoreId::new(id).expect("valid"));
+        let mut turns = Turns::default();
+        let mut comes_in = |store: &StoreId| {
+            turns.came_in(store, Route(0), 1_000, at);
+            turns.may_send(store, 1_000, 500, 500, at)
+        };
+        assert_eq!([&a, &b, &c].map(&mut comes_in), [true, false, false]);
+        assert_eq!((turns.waiting_count(), turns.on_their_way()), (2, 500));
+        turns.forget(&a);
+        turns.forget(&b);
+        assert_eq!((turns.waiting_count(), turns.on_their_way()), (1, 0));
+        assert_eq!(turns.next(500, 500, at).map(|(store, _)| store), Some(c));
+        // What was on its way from it is committed all the same, and counts for nothing here.
+        assert_eq!((turns.sent(&a, Route(0), 500, 500, at), turns.on_their_way()), (500, 500));
     }
 }

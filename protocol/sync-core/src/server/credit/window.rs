@@ -2,8 +2,8 @@
 //!
 //! The measure is the lag: how long messages wait from their arrival to the end of their commit, queue and ledger together.
 //! Several times a second it is looked at: above the target the window is cut, by a fifth, or by half if it is far above;
-//! below it the window grows by one batch, if stores wait for their turn. That is the additive increase and multiplicative
-//! decrease of TCP, and as there it is the commits that let new events in: the window sets how long they wait, the ledger how
+//! below it the window grows by one batch, or by half while messages hardly wait at all, if stores wait for their turn. That is
+//! the slow start, the additive increase and the multiplicative decrease of TCP, and as there it is the commits that let new events in: the window sets how long they wait, the ledger how
 //! many there are a second.
 
 use crate::Instant;
@@ -31,6 +31,9 @@ const LEAST: u64 = 500;
 
 /// By how much it grows at a time, in events.
 const GROWTH: u64 = 500;
+
+/// A lag below this part of the target is hardly any: growing by half leaves it well below the target.
+const NEAR: u64 = 4;
 
 /// Why the window is what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +161,9 @@ impl Window {
             }
             self.reason = Reason::Cut;
         } else if is_short {
-            self.events = self.events.saturating_add(GROWTH).min(MOST);
+            let is_near = self.lag_ms.saturating_mul(NEAR) > lag_ms_target;
+            let growth = if is_near { GROWTH } else { GROWTH.max(self.events / 2) };
+            self.events = self.events.saturating_add(growth).min(MOST);
             self.reason = Reason::Growing;
         } else {
             self.reason = Reason::Open;

@@ -17,6 +17,7 @@ use crate::ledger::group::{
 use crate::ledger::postgres::database::Access;
 use crate::ledger::postgres::months::Month;
 use crate::ledger::read::frames::{self, HeldBatch};
+use crate::ledger::read::rollups;
 use crate::ledger::text::{adjustment_sum_minor, options_as_json, tenders_as_json};
 
 impl<'g> Tables<'g> for PostgresTables<'_, 'g> {
@@ -269,6 +270,10 @@ impl<'g> Tables<'g> for PostgresTables<'_, 'g> {
 
     fn unpark(&mut self, parked_no: i64, now_ms: i64) -> Result<(), Fault> {
         Ok(lookups::unpark(self.session, parked_no, now_ms)?)
+    }
+
+    fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault> {
+        Ok(rollups::mark(&Access(self.session), (store_no, date), event_no)?)
     }
 
     fn keep_parked(&mut self, parked_no: i64, reason: &'static str, detail: &str) -> Result<(), Fault> {

@@ -114,7 +114,9 @@ impl PostgresTables<'_, '_> {
         if changed.is_empty() {
             return Ok(());
         }
-        let numbers = |of: &dyn Fn(&((i64, i64), super::Stream)) -> i64| changed.iter().map(of).collect::<Vec<i64>>();
+        let keys = |of: fn(&(i64, i64)) -> i64| changed.iter().map(|(key, _)| of(key)).collect::<Vec<i64>>();
+        let numbers =
+            |of: fn(&super::Stream) -> i64| changed.iter().map(|(_, stream)| of(stream)).collect::<Vec<i64>>();
         let maybe = |of: &dyn Fn(&super::Stream) -> Option<i64>| -> Vec<Option<i64>> {
             changed.iter().map(|(_, stream)| of(stream)).collect()
         };
@@ -124,21 +126,21 @@ impl PostgresTables<'_, '_> {
         let why: Vec<Option<String>> =
             changed.iter().map(|(_, stream)| stream.opened.as_ref().map(|(_, why)| why.clone())).collect();
         let columns = columns![
-            numbers(&|(_, stream)| stream.stream_no),
-            numbers(&|((store_no, _), _)| *store_no),
-            numbers(&|((_, epoch), _)| *epoch),
-            numbers(&|(_, stream)| stream.applied.seq.to_sql()),
+            numbers(|stream| stream.stream_no),
+            keys(|(store_no, _)| *store_no),
+            keys(|(_, epoch)| *epoch),
+            numbers(|stream| stream.applied.seq.to_sql()),
             hashes(&|stream| Some(stream.applied.hash.as_bytes().to_vec())),
             hashes(&|stream| Some(stream.base_hash.as_bytes().to_vec())),
-            numbers(&|(_, stream)| stream.first_seen_ms),
-            numbers(&|(_, stream)| stream.reported_head),
+            numbers(|stream| stream.first_seen_ms),
+            numbers(|stream| stream.reported_head),
             maybe(&|stream| stream.opened.as_ref().map(|(at_ms, _)| *at_ms)),
             why,
             maybe(&|stream| stream.previous.map(|(epoch, ..)| epoch)),
             maybe(&|stream| stream.previous.map(|(_, seq, _)| seq)),
             hashes(&|stream| stream.previous.map(|(.., hash)| hash.as_bytes().to_vec())),
-            numbers(&|(_, stream)| stream.successors),
-            numbers(&|(_, stream)| stream.continued_at),
+            numbers(|stream| stream.successors),
+            numbers(|stream| stream.continued_at),
         ];
         writes.push(Write { statement, columns });
         if !self.new_losses.is_empty() {

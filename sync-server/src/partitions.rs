@@ -61,9 +61,21 @@ impl PartitionSet {
         (0..StoreId::PARTITIONS).filter(|partition| usize::from(*partition) % of.max(1) == index).collect()
     }
 
+    /// A bit for each partition, as the database has it.
+    pub(crate) fn to_sql(self) -> i64 {
+        self.0.cast_signed()
+    }
+
     /// Its partitions in order.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..StoreId::PARTITIONS).filter(move |partition| self.contains(*partition))
+    }
+}
+
+/// No partitions.
+impl Default for PartitionSet {
+    fn default() -> Self {
+        Self::NONE
     }
 }
 

@@ -1,0 +1,168 @@
+//! The events from which roll-ups follow.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::latest::decode_event;
+
+use super::sums::{Day, Sums};
+use crate::ledger::LedgerError;
+use crate::ledger::database::{Database, Row, cells};
+use crate::ledger::read::frames;
+
+const DOING: &str = "read events for the roll-ups";
+
+/// Events in one step, about: their sums are written in some ten milliseconds.
+const STEP_EVENTS: i64 = 4_000;
+
+/// Messages in one step at most, where each has an event or two.
+const STEP_MESSAGES: i64 = 2_000;
+
+/// The longest message, in events.
+const MESSAGE_EVENTS_MAX: i64 = 1_000;
+
+/// Event numbers that are read together, where many of them are wanted.
+const RUN_NUMBERS: i64 = 5_000;
+
+/// What lies behind the watermark.
+pub(super) struct Behind {
+    pub(super) sums: Sums,
+    pub(super) events: u64,
+    /// Up to which number.
+    pub(super) through: i64,
+    /// There is more behind that.
+    pub(super) more: bool,
+}
+
+/// Sums up the next events behind `through`, of those up to `settled`.
+pub(super) fn behind<D: Database>(database: &D, through: i64, settled: i64) -> Result<Behind, LedgerError> {
+    let query = "SELECT first_event_no, events FROM batches WHERE first_event_no > ?1 AND first_event_no <= ?2
+        ORDER BY first_event_no LIMIT ?3";
+    let limit = STEP_MESSAGES + 1;
+    let heads =
+        database.all(DOING, query, cells![through, settled, limit], |row| Ok((row.number(0)?, row.number(1)?)))?;
+    let (mut end, mut events, mut taken) = (through, 0, 0);
+    for (first_event_no, count) in &heads {
+        if taken > 0 && (events + count > STEP_EVENTS || taken == STEP_MESSAGES) {
+            break;
+        }
+        (end, events, taken) = (first_event_no.saturating_add(*count) - 1, events + count, taken + 1);
+    }
+    let more = taken < i64::try_from(heads.len()).unwrap_or(i64::MAX);
+    let mut behind = Behind { sums: Sums::default(), events: 0, through: if more { end } else { settled }, more };
+    if taken == 0 {
+        return Ok(behind);
+    }
+    let query = "SELECT event_no FROM parked WHERE event_no > ?1 AND event_no <= ?2";
+    let parked = database.all(DOING, query, cells![through, end], |row| row.number(0))?;
+    let parked: BTreeSet<i64> = parked.into_iter().collect();
+    let query = "SELECT first_event_no, batches.events, frame_skip, frame, store_no
+        FROM batches JOIN streams USING (stream_no) WHERE first_event_no > ?1 AND first_event_no <= ?2";
+    database.query(DOING, query, cells![through, end], &mut |row| {
+        let skip = usize::try_from(row.number(2)?).unwrap_or(usize::MAX);
+        let batch = frames::open(row.bytes(3)?)?;
+        let store_no = row.number(4)?;
+        let held = batch.events.iter().skip(skip).zip(row.number(0)?..).take(row.small(1)?);
+        for (bytes, event_no) in held {
+            behind.events += 1;
+            if !parked.contains(&event_no)
+                && let Ok(event) = decode_event(bytes)
+            {
+                behind.sums.add(store_no, &event.body);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(behind)
+}
+
+/// What some dates of stores add up to, straight from their events.
+pub(super) struct Anew {
+    pub(super) sums: Sums,
+    /// Those of which an event is not held any more.
+    pub(super) incomplete: BTreeSet<Day>,
+}
+
+/// Sums up dates of stores from all their applied events up to `through`.
+pub(super) fn anew<D: Database>(database: &D, days: &BTreeSet<Day>, through: i64) -> Result<Anew, LedgerError> {
+    let mut anew = Anew { sums: Sums::default(), incomplete: BTreeSet::new() };
+    let wanted = events_of(database, days, through)?;
+    each_event(database, &wanted, &mut |event_no, bytes| {
+        let Some(&day) = wanted.get(&event_no) else { return };
+        match bytes.map(decode_event) {
+            Some(Ok(event)) => anew.sums.add(day.0, &event.body),
+            Some(Err(_)) | None => drop(anew.incomplete.insert(day)),
+        }
+    })?;
+    Ok(anew)
+}
+
+/// The applied sales and refunds of dates of stores, by the number of their event.
+fn events_of<D: Database>(database: &D, days: &BTreeSet<Day>, through: i64) -> Result<BTreeMap<i64, Day>, LedgerError> {
+    let mut wanted = BTreeMap::new();
+    let stores: BTreeSet<i64> = days.iter().map(|day| day.0).collect();
+    let dates: BTreeSet<i32> = days.iter().map(|day| day.1).collect();
+    let (Some((first_store, last_store)), Some((first_date, last_date))) = (ends(&stores), ends(&dates)) else {
+        return Ok(wanted);
+    };
+    for table in ["sales", "refunds"] {
+        let query = format!(
+            "SELECT event_no, store_no, business_date FROM {table} WHERE business_date BETWEEN ?1 AND ?2
+                AND store_no BETWEEN ?3 AND ?4 AND event_no <= ?5"
+        );
+        let values = cells![first_date, last_date, first_store, last_store, through];
+        database.query(DOING, &query, values, &mut |row| {
+            let day = (row.number(1)?, row.small(2)?);
+            if days.contains(&day) {
+                wanted.insert(row.number(0)?, day);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(wanted)
+}
+
+fn ends<T: Ord + Copy>(set: &BTreeSet<T>) -> Option<(T, T)> {
+    Some((*set.first()?, *set.last()?))
+}
+
+/// Hands the bytes of events to `each`, none of one that is not held any more. Events that lie near each other are read
+/// together.
+fn each_event<D: Database>(
+    database: &D,
+    wanted: &BTreeMap<i64, Day>,
+    each: &mut dyn FnMut(i64, Option<&[u8]>),
+) -> Result<(), LedgerError> {
+    let query = "SELECT first_event_no, events, frame_skip, frame FROM batches
+        WHERE first_event_no > ?1 AND first_event_no <= ?2";
+    let mut numbers = wanted.keys().copied().peekable();
+    while let Some(first) = numbers.next() {
+        let (mut last, mut missing) = (first, BTreeSet::from([first]));
+        while let Some(next) = numbers.next_if(|next| *next - last < MESSAGE_EVENTS_MAX && *next - first < RUN_NUMBERS)
+        {
+            last = next;
+            missing.insert(next);
+        }
+        let values = cells![first.saturating_sub(MESSAGE_EVENTS_MAX), last];
+        database.query(DOING, query, values, &mut |row| {
+            let (first_event_no, count) = (row.number(0)?, row.number(1)?);
+            let end = first_event_no.saturating_add(count);
+            let here: Vec<i64> = missing.range(first_event_no..end).copied().collect();
+            if here.is_empty() {
+                return Ok(());
+            }
+            let (skip, batch) = (row.number(2)?, frames::open(row.bytes(3)?)?);
+            for event_no in here {
+                let place = usize::try_from(event_no - first_event_no + skip).unwrap_or(usize::MAX);
+                if let Some(bytes) = batch.events.get(place) {
+                    missing.remove(&event_no);
+                    each(event_no, Some(bytes.as_slice()));
+                }
+            }
+            Ok(())
+        })?;
+        for event_no in missing {
+            each(event_no, frames::event_bytes(database, event_no)?.as_deref());
+        }
+    }
+    Ok(())
+}
