@@ -420,6 +420,9 @@ const LOOK_FOR_OUTCOME: Duration = Duration::from_millis(200);
 
 fn reconcile(config: &Config, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let books = registry(config)?;
+    if let Some(first) = books.roll_up_state()?.facts_from.filter(|first| args.date < *first) {
+        anyhow::bail!("sales of dates before {first} are not kept, so there is nothing to compare with");
+    }
     anyhow::ensure!(books.wish(&args.store, args.date, utc_ms())?, "there is no store {}", args.store);
     let key = (args.store.clone(), args.date);
     let until = Instant::now() + Duration::from_secs(args.wait);

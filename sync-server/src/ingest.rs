@@ -194,7 +194,7 @@ impl Ingest {
         if let Some(Comparing { books, every }) = comparing {
             threads.push(spawn("reconcile", &shared, move |shared| {
                 let metrics = Arc::clone(&shared.metrics);
-                Reconciler::new(shared, books, metrics, &shared.awaited, every, server_epoch).run(&to_compare);
+                reconcile::run(Reconciler::new(books, metrics, every, server_epoch), shared, &to_compare);
             })?);
         }
         Ok(Self { shared, threads })
@@ -300,6 +300,10 @@ impl Centre for Shared {
         way.is_some()
     }
 
+    fn expect_answer(&self, store: &StoreId, is_expected: bool) {
+        self.awaited.set(store, is_expected);
+    }
+
     fn change(&self, work: Work) -> Option<Done> {
         let (done, waiting) = sync_channel(1);
         {
@@ -316,7 +320,11 @@ impl Centre for Shared {
 
     fn is_calm(&self) -> bool {
         let queue = self.lock();
-        self.ledger_well.load(Ordering::Relaxed) && queue.sync.queued_bytes() <= queue.bytes_max / 4
+        let credit = queue.sync.credit_state();
+        self.ledger_well.load(Ordering::Relaxed)
+            && credit.failures == 0
+            && credit.lag_ms <= credit.lag_ms_target
+            && queue.sync.queued_bytes() <= queue.bytes_max / 4
     }
 }
 

@@ -32,6 +32,7 @@ pub struct Metrics {
     price_checks: Family<ResultLabels, Counter>,
     dates_compared: Family<ResultLabels, Counter>,
     recalled: Counter,
+    restored: Counter,
     rolled_up_events: Counter,
     rolled_up_days: Counter,
     roll_up_failures: Counter,
@@ -104,6 +105,7 @@ impl Metrics {
             price_checks: Family::default(),
             dates_compared: Family::default(),
             recalled: Counter::default(),
+            restored: Counter::default(),
             rolled_up_events: Counter::default(),
             rolled_up_days: Counter::default(),
             roll_up_failures: Counter::default(),
@@ -126,6 +128,8 @@ impl Metrics {
         registry.register("reconciliation_dates", help, compared);
         let help = "Events that stores were asked for again, because the ledger had lost them";
         registry.register("reconciliation_recalled_events", help, metrics.recalled.clone());
+        let help = "Events that got their rows in the ledger again";
+        registry.register("reconciliation_restored_events", help, metrics.restored.clone());
         for (name, help, counter) in [
             ("rolled_up_events", "Events added to the roll-ups by this server", &metrics.rolled_up_events),
             ("rolled_up_days", "Dates of stores summed up anew by this server", &metrics.rolled_up_days),
@@ -263,6 +267,11 @@ impl Metrics {
     pub fn events_recalled(&self, store: &StoreId, business_date: BusinessDate, events: i64) {
         self.recalled.inc_by(u64::try_from(events).unwrap_or_default());
         tracing::info!(store_id = %store, %business_date, events, "the store is asked for events again");
+    }
+
+    /// So many events have their rows again.
+    pub fn events_restored(&self, events: i64) {
+        self.restored.inc_by(u64::try_from(events).unwrap_or_default());
     }
 
     /// A business date could not be compared or put right; it is tried again.

@@ -1,15 +1,17 @@
 //! What somebody deletes or changes by hand behind the cursor is found by a store's digest and put right, once.
 
+#![allow(clippy::panic, reason = "helpers of tests may panic")]
+
 mod support;
 
 use pos_model::{BusinessDate, Seq};
 use protocol::digest::{FactsDigest, date_of};
-use protocol::latest::{DayDigest, RunOfDay, decode_event};
+use protocol::latest::{DayDigest, RunOfDay, Uplink, decode_event};
 use support::counter::*;
 use support::*;
 use sync_server::ledger::{
-    AlertKind, Examined, Finding, ReconciliationFilter, Reconciliations, Restored, SqliteLedger, SqliteSettings,
-    Standing,
+    AlertKind, DateRange, Examined, Finding, ReconciliationFilter, Reconciliations, Restored, SqliteLedger,
+    SqliteSettings, Standing,
 };
 
 const DATE: &str = "2026-03-01";
@@ -78,9 +80,7 @@ fn put_right(ledger: &mut dyn ComparedHome, a: &History, digest: &DayDigest) -> 
                 let gap = gaps[0];
                 let (from, to) = (gap.from, gap.to.min(gap.from.plus(6)));
                 let index = |seq: Seq| usize::try_from(seq.get()).expect("small");
-                let protocol::latest::Uplink::Batch(batch) = a.batch_message(index(from), index(to)) else {
-                    panic!("a batch")
-                };
+                let Uplink::Batch(batch) = a.batch_message(index(from), index(to)) else { panic!("a batch") };
                 let restored = Restored::of(a.store.clone(), batch, gap.epoch, from, gap.to).expect("fits");
                 received += restored.events();
                 ledger.restore(&restored, NOW).expect("the database is well").expect("it is the history");
@@ -89,6 +89,18 @@ fn put_right(ledger: &mut dyn ComparedHome, a: &History, digest: &DayDigest) -> 
         }
     }
     panic!("they never agree: {:?}", examine(ledger, a, digest).standing);
+}
+
+/// Makes the roll-ups as far as they can be made.
+fn roll_up(ledger: &dyn ComparedHome) {
+    while ledger.roll_up(1, NOW).expect("the database is well").more {}
+}
+
+/// The roll-ups are the sums of the events.
+#[track_caller]
+fn roll_ups_are_right(ledger: &dyn ComparedHome, what: &str) {
+    let report = ledger.check_roll_ups(DateRange::default(), &mut |_| {}).expect("readable");
+    assert_eq!((report.differences, report.days_waiting), (vec![], 0), "{what}");
 }
 
 fn gross(ledger: &dyn ComparedHome) -> i64 {
@@ -157,14 +169,21 @@ fn whatever_is_lost_comes_back_once() {
     each_home_and_hand(|ledger, hand| {
         let (a, b) = filled(ledger);
         let sold = gross(ledger);
+        roll_up(ledger);
+        roll_ups_are_right(ledger, "nothing was touched");
         for (what, sql) in damages {
             hand(sql);
+            // All is summed up from what is left.
+            ledger.mark_roll_ups(DateRange::default()).expect("writable");
+            roll_up(ledger);
             for history in [&a, &b] {
                 for day in [date(), "2026-03-02".parse().expect("a date")] {
                     put_right(ledger, history, &digest(&[history], day));
                 }
             }
             assert_eq!(gross(ledger), sold, "{what}");
+            roll_up(ledger);
+            roll_ups_are_right(ledger, what);
             let report = ledger.verify().expect("readable");
             assert_eq!(report.differences, [], "{what}");
             // What came back is what a replay finds there.
@@ -182,10 +201,37 @@ fn thirty_rows_are_restored_from_what_is_held_and_frames_from_the_store() {
         let examined = examine(ledger, &a, &digest);
         assert!(matches!(examined.standing, Standing::Wrong { .. }), "{examined:?}");
         assert_eq!((examined.store_facts, examined.ledger_facts), (36, 7));
+        ledger.mark_roll_ups(DateRange::default()).expect("writable");
+        roll_up(ledger);
         assert_eq!(put_right(ledger, &a, &digest), (32, 0));
+        roll_up(ledger);
+        roll_ups_are_right(ledger, "thirty rows are back");
         hand("DELETE FROM batches WHERE stream_no = 1 AND first_seq = 10");
         assert_eq!(put_right(ledger, &a, &digest), (0, 21));
     });
+}
+
+#[test]
+fn what_was_dropped_with_its_month_is_no_difference() {
+    each_home_and_hand(|ledger, hand| {
+        let (a, _) = filled(ledger);
+        let digest = digest(&[&a], date());
+        hand("DELETE FROM sales; DELETE FROM batches");
+        assert!(matches!(examine(ledger, &a, &digest).standing, Standing::Lacks(_)));
+        hand("UPDATE rollup_state SET facts_from = '2026-03-05'");
+        let examined = examine(ledger, &a, &digest);
+        assert!(matches!(examined.standing, Standing::NotKept), "{examined:?}");
+    });
+    // The same where the home itself has dropped them.
+    let server = database_server();
+    let mut ledger = postgres(&server.database());
+    let (a, _) = filled(&mut ledger);
+    let digest = digest(&[&a], date());
+    roll_up(&ledger);
+    let (before, dropped) = ledger.keep_months(1, NOW).expect("is dropped");
+    assert!(before.as_str() > "2026-03" && !dropped.is_empty(), "{before}: {dropped:?}");
+    let examined = examine(&ledger, &a, &digest);
+    assert!(matches!(examined.standing, Standing::NotKept), "{examined:?}");
 }
 
 #[test]
@@ -217,7 +263,7 @@ fn another_history_is_told_and_not_mixed_in() {
         let examined = examine(ledger, &a, &digest(&[&other], date()));
         assert!(matches!(examined.standing, Standing::OtherHistory), "{examined:?}");
         hand("DELETE FROM batches WHERE stream_no = 1 AND first_seq = 10");
-        let protocol::latest::Uplink::Batch(batch) = other.batch_message(10, 30) else { panic!("a batch") };
+        let Uplink::Batch(batch) = other.batch_message(10, 30) else { panic!("a batch") };
         let restored = Restored::of(a.store.clone(), batch, a.epoch, Seq::new(10), Seq::new(30)).expect("fits");
         assert!(ledger.restore(&restored, NOW).expect("well").is_err(), "it does not follow from what is held");
         let ahead = digest(

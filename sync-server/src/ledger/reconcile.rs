@@ -29,6 +29,8 @@ pub enum Standing {
     Agrees,
     /// The store has confirmed events that have not been applied, as after the ledger was put back: the cursor brings them.
     Behind,
+    /// The month is not kept any more: there is nothing left to compare, and nothing is asked for.
+    NotKept,
     /// The store speaks of more events than a date can have.
     TooLarge,
     /// It follows another history than the store's.

@@ -5,10 +5,17 @@
 //! that owns the writing connection, between two groups; what is held no more is asked for again, and then it is looked
 //! again, until both agree or nobody can do more about it. What was found, and what came of it, is a row of the ledger.
 //!
-//! Constraints: a date is looked at once in a period, unless a person asks. Digests that do not fit are dropped and come again.
-//! A few stores are asked for events at a time, one message each, and none while the ingest has much to do: a difference of
-//! a whole country is put right store by store. Nothing here can hold up a sale.
+//! When: a store sends its digests some twenty times in a period, and a date is looked at once in it, once more as soon as
+//! the store has begun the next one, and when a person asks. The day's close itself sends nothing: on a day that is still
+//! open nothing differs for being open, because a digest and the ledger are compared within what both have.
+//!
+//! Constraints: digests that do not fit are dropped and come again. A few stores are asked for events at a time, one message
+//! each. A step takes in or repairs at most some hundred events in one database transaction; the thread rests after it, and
+//! takes none while stores with a backlog have to wait longer for the ingest than they should: a difference of a whole country
+//! is put right store by store. Dates of months that are not kept are not looked at. Nothing here can hold up a sale.
 
+mod claims;
+mod reconciler;
 mod worker;
 
 use std::collections::HashSet;
@@ -22,7 +29,8 @@ use protocol::topic::UplinkKind;
 
 use crate::ledger::{LedgerError, Reader, Repair, RestoreRefused, Restored};
 
-pub(crate) use self::worker::Reconciler;
+pub use self::reconciler::Reconciler;
+pub(crate) use self::worker::run;
 
 /// The newest dates of a store that are compared again and again.
 const DATES: u8 = 7;
@@ -56,23 +64,37 @@ pub(crate) enum Said {
 
 /// What only the thread with the writing connection does.
 #[derive(Debug)]
-pub(crate) enum Work {
+pub enum Work {
+    /// Rows and sums.
     Repair(Repair),
+    /// A message that a store has sent again.
     Restore(Restored),
 }
 
 /// What came of it.
-pub(crate) type Done = Result<Result<(), RestoreRefused>, LedgerError>;
+pub type Done = Result<Result<(), RestoreRefused>, LedgerError>;
+
+/// A moment by the two clocks that are needed here.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// By which waits are measured: from the start of the service.
+    pub since_start: Duration,
+    /// By which people read it, in milliseconds since 1970 (UTC).
+    pub utc_ms: i64,
+}
 
 /// The rest of the service, as far as it is needed here.
-pub(crate) trait Centre {
+pub trait Centre {
     /// Says something to a store that it has not asked for; whether there is a way to it.
     fn tell(&self, store: &StoreId, message: &Downlink) -> bool;
+
+    /// Whether an answer of a store is awaited from here on; other ones need not be kept.
+    fn expect_answer(&self, store: &StoreId, is_expected: bool);
 
     /// Has the ledger changed; nothing if the service is ending.
     fn change(&self, work: Work) -> Option<Done>;
 
-    /// Whether the ingest has time for more than what comes by itself.
+    /// Whether the ingest has time for more than what comes by itself, and stores with a backlog are not held back.
     fn is_calm(&self) -> bool;
 }
 
@@ -93,7 +115,7 @@ pub(crate) fn open(payload: &[u8]) -> Result<(StoreId, UplinkKind, Said), OpenEr
 }
 
 /// What a store is told after its greeting.
-pub(crate) fn question(every: Duration) -> Compare {
+pub fn question(every: Duration) -> Compare {
     let every_ms = u32::try_from((every / DIGESTS_IN_PERIOD).as_millis()).unwrap_or(u32::MAX);
     Compare { dates: Vec::new(), newest: DATES, every_ms }
 }
@@ -107,7 +129,7 @@ impl Awaited {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(store)
     }
 
-    fn set(&self, store: &StoreId, is_awaited: bool) {
+    pub(crate) fn set(&self, store: &StoreId, is_awaited: bool) {
         let mut stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if is_awaited {
             stores.insert(store.clone());

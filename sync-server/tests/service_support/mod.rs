@@ -221,6 +221,17 @@ impl Store {
         }
     }
 
+    /// Publishes bytes and waits for PUBACK alone.
+    pub async fn publish_unanswered(&mut self, kind: UplinkKind, bytes: Vec<u8>) -> PubAckReason {
+        self.client.try_publish(topic::uplink(&self.id, kind), QoS::AtLeastOnce, false, bytes).expect("room");
+        loop {
+            let event = timeout(DEADLINE, self.events.poll()).await.expect("in time").expect("the connection holds");
+            if let Event::Incoming(Packet::PubAck(answer)) = event {
+                return answer.reason;
+            }
+        }
+    }
+
     pub async fn say(&mut self, message: &Uplink) -> Answered {
         let kind = match message {
             Uplink::Hello(_) => UplinkKind::Hello,

@@ -22,6 +22,11 @@ impl Comparing {
         Self { newest: usize::from(compare.newest).min(DIGEST_DATES_MAX), every_ms, at: now.after_ms(first_ms) }
     }
 
+    /// The same, with the next ones not later than they were due before.
+    pub(super) fn no_later_than(self, before: Self) -> Self {
+        Self { at: self.at.min(before.at), ..self }
+    }
+
     /// When they are due.
     pub(super) fn next_at(self) -> Instant {
         self.at

@@ -428,7 +428,9 @@ impl StoreSync {
             return;
         }
         if compare.newest > 0 {
-            self.comparing = Some(Comparing::begin(&compare, &self.limits, &mut self.random, now));
+            let begun = Comparing::begin(&compare, &self.limits, &mut self.random, now);
+            // The centre asks after each greeting. Whoever greets often does not begin to wait again each time.
+            self.comparing = Some(self.comparing.map_or(begun, |before| begun.no_later_than(before)));
         }
         if !compare.dates.is_empty() {
             let mut dates = compare.dates;

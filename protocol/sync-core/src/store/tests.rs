@@ -470,6 +470,21 @@ fn digests_are_sent_when_the_centre_asks_and_again_and_again() {
 }
 
 #[test]
+fn a_store_that_greets_again_and_again_sends_its_digests_all_the_same() {
+    let (mut sync, session) = greeting(&[report(EPOCH, 5, 5)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, 5, 5)], credit(100, 0)), AT);
+    sync.handle_confirmed(EPOCH, mark(5), Confirmed::Agreed, AT);
+    effects(&mut sync);
+    sync.handle_downlink(compare(7, 600_000), AT);
+    let due = |sync: &StoreSync| sync.comparing.map(Comparing::next_at);
+    let first = due(&sync);
+    for minute in 1..60 {
+        sync.handle_downlink(compare(7, 600_000), AT.after_ms(minute * 1_000));
+        assert!(due(&sync) <= first, "{:?} is later than {first:?}", due(&sync));
+    }
+}
+
+#[test]
 fn nothing_is_compared_before_the_centre_asks_and_not_more_often_than_a_store_can_do() {
     let (mut sync, session) = greeting(&[report(EPOCH, 5, 5)]);
     sync.handle_downlink(welcome(session, vec![(EPOCH, 5, 5)], credit(100, 0)), AT);

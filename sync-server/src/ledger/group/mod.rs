@@ -30,8 +30,8 @@ pub(super) use self::parked::Step;
 pub use self::repair::{Repair, RestoreRefused, Restored};
 pub(super) use self::repair::{repair, restore};
 pub(super) use self::tables::{
-    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
-    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
+    BatchRow, DayKey, Direction, FactKind, FactPlace, GivenNumbers, HealthNote, KnownHead, NumberKind, ParkedRow,
+    RefundTotals, Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
 };
 
 /// What one transaction works with.

@@ -5,11 +5,16 @@
 //! code that writes them for a new one, and its effects are thrown away, because the sums have them already or are put right
 //! by themselves. All of one repair is one database transaction, under the row of the store.
 
+use std::collections::BTreeMap;
+
 use pos_model::{BusinessDate, ChainHash, Currency, Epoch, Seq, StoreId};
+use protocol::digest::date_of;
 use protocol::latest::{Batch, EventBody, Uplink};
 
 use super::record::{Parking, Place, Received};
-use super::tables::{BatchRow, DayKey, Direction, FactKind, NumberKind, ParkedRow, RefundTotals, Tables, Totals};
+use super::tables::{
+    BatchRow, DayKey, Direction, FactKind, GivenNumbers, NumberKind, ParkedRow, RefundTotals, Tables, Totals,
+};
 use super::{Care, Group, numbers};
 use crate::ledger::database::cells;
 use crate::ledger::fault::Fault;
@@ -23,7 +28,7 @@ pub struct Repair {
     events: Vec<Broken>,
     sums: Vec<(Currency, Totals, RefundTotals)>,
     stock: Vec<((Direction, i64, String), i64)>,
-    numbers: Vec<((NumberKind, String), Vec<(i64, i64)>)>,
+    numbers: GivenNumbers,
 }
 
 #[derive(Debug)]
@@ -34,6 +39,13 @@ struct Broken {
     seq: Seq,
     hash: ChainHash,
     received: Received,
+}
+
+impl Broken {
+    fn place(&self, store_no: i64) -> Place {
+        let Self { event_no, stream_no, epoch, seq, hash, .. } = *self;
+        Place { event_no, store_no, stream_no, epoch, seq, hash }
+    }
 }
 
 impl Repair {
@@ -62,7 +74,7 @@ impl Repair {
         self.stock = missing;
     }
 
-    pub(in crate::ledger) fn add_numbers(&mut self, missing: Vec<((NumberKind, String), Vec<(i64, i64)>)>) {
+    pub(in crate::ledger) fn add_numbers(&mut self, missing: GivenNumbers) {
         self.numbers = missing;
     }
 
@@ -161,17 +173,9 @@ pub(in crate::ledger) fn repair<'g, T: Tables<'g>>(
 ) -> Result<(), Fault> {
     let mut group = Group::begin(tables, now_ms, Care::FullSpeed)?;
     for broken in &repair.events {
-        let Broken { event_no, stream_no, epoch, seq, hash, received } = broken;
-        let place = Place {
-            event_no: *event_no,
-            store_no: repair.store_no,
-            stream_no: *stream_no,
-            epoch: *epoch,
-            seq: *seq,
-            hash: *hash,
-        };
-        group.rewrite(place, received)?;
+        group.rewrite(broken.place(repair.store_no), &broken.received)?;
     }
+    group.roll_up_all_anew(repair.events.iter().map(|broken| (broken.place(repair.store_no), &broken.received)))?;
     let tables = &mut *group.tables;
     for (currency, sales, refunds) in &repair.sums {
         let key: DayKey = (repair.store_no, repair.business_date.days(), *currency);
@@ -230,6 +234,14 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
         group.tables.change(&delete, cells![stream.stream_no, from, last])?;
     }
     let first_event_no = group.next_event_no;
+    let place_of = |index: usize| Place {
+        event_no: first_event_no.saturating_add(i64::try_from(index).unwrap_or(i64::MAX)),
+        store_no,
+        stream_no: stream.stream_no,
+        epoch: batch.epoch,
+        seq: shape.seq(index),
+        hash: batch.hashes[index],
+    };
     group.tables.add_batch(&BatchRow {
         first_event_no,
         stream_no: stream.stream_no,
@@ -243,11 +255,10 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
     // It is there before a number of it is looked up.
     group.tables.flush()?;
     for (index, received) in batch.events.iter().enumerate() {
-        let (seq, hash) = (shape.seq(index), batch.hashes[index]);
-        let event_no = group.next_event_no;
-        group.next_event_no += 1;
+        let place = place_of(index);
+        let Place { event_no, seq, hash, .. } = place;
+        group.next_event_no = event_no.saturating_add(1);
         group.tables.add_event(event_no, &hash)?;
-        let place = Place { event_no, store_no, stream_no: stream.stream_no, epoch: batch.epoch, seq, hash };
         let parked = "UPDATE parked SET event_no = ?4 WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3
             AND event_no IS NOT NULL";
         let values = cells![stream.stream_no, seq.to_sql(), hash.as_bytes(), event_no];
@@ -255,6 +266,7 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
             group.rewrite(place, received)?;
         }
     }
+    group.roll_up_all_anew(batch.events.iter().enumerate().map(|(index, received)| (place_of(index), received)))?;
     group.tables.flush()?;
     Ok(Ok(()))
 }
@@ -292,6 +304,19 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         Ok(())
     }
 
+    /// Has the dates of events summed up anew, each once, as soon as the roll-ups have come to the last of them.
+    fn roll_up_all_anew<'e>(&mut self, events: impl Iterator<Item = (Place, &'e Received)>) -> Result<(), Fault> {
+        let mut last: BTreeMap<BusinessDate, (Place, &Received)> = BTreeMap::new();
+        for (place, received) in events {
+            let Some(date) = received.as_ref().ok().and_then(|event| date_of(&event.body)) else { continue };
+            let kept = last.entry(date).or_insert((place, received));
+            if kept.0.event_no < place.event_no {
+                *kept = (place, received);
+            }
+        }
+        last.into_values().try_for_each(|(place, received)| self.roll_up_anew(place, received))
+    }
+
     /// Deletes the rows of an event, and those that it had under another number.
     fn clear(&mut self, place: Place, body: &EventBody) -> Result<(), Fault> {
         self.delete_rows(place.event_no, body)?;
@@ -314,6 +339,16 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
 
     fn delete_rows(&mut self, event_no: i64, body: &EventBody) -> Result<(), Fault> {
         let (tables, lines) = tables_of(body);
+        // A row that was given another date by hand may have been summed up there.
+        if let Some(date) = date_of(body)
+            && let Some(table @ ("sales" | "refunds")) = tables.first().copied()
+        {
+            let mark = format!(
+                "INSERT INTO rollup_marks (store_no, business_date, event_no)
+                SELECT store_no, business_date, event_no FROM {table} WHERE event_no = ?1 AND business_date <> ?2"
+            );
+            self.tables.change(&mark, cells![event_no, date.days()])?;
+        }
         for table in lines {
             let delete = format!("DELETE FROM {table} WHERE line_no BETWEEN ?1 AND ?2");
             self.tables.change(&delete, cells![event_no * 1024, event_no * 1024 + 1023])?;

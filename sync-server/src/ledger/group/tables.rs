@@ -231,6 +231,9 @@ pub(in crate::ledger) enum Direction {
     Used,
 }
 
+/// Numbers with the events that have them, by till.
+pub(in crate::ledger) type GivenNumbers = Vec<((NumberKind, String), Vec<(i64, i64)>)>;
+
 /// What came back of a sale, over all its refunds.
 #[derive(Debug, Default, Clone)]
 pub(in crate::ledger) struct Refunded {

@@ -33,6 +33,9 @@ pub(super) fn examine<D: Database>(
     let standing = |standing, ledger_facts| Ok(Examined { store_facts, ledger_facts, standing });
     let Some(store_no) = super::store_no(database, store)? else { return standing(Standing::Behind, 0) };
     let date = digest.business_date;
+    if !super::is_kept(database, date)? {
+        return standing(Standing::NotKept, 0);
+    }
     let mut walked = Walked::default();
     for run in &digest.runs {
         walked.run(database, store_no, run)?;

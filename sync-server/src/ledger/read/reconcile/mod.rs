@@ -121,3 +121,9 @@ fn store_no<D: Database>(database: &D, store: &StoreId) -> Result<Option<i64>, L
     let query = "SELECT store_no FROM stores WHERE store_id = ?1";
     database.first(DOING, query, cells![store.as_str()], |row| row.number(0))
 }
+
+/// Whether the month of a date is kept. What was dropped with a month is not a difference.
+fn is_kept<D: Database>(database: &D, date: BusinessDate) -> Result<bool, LedgerError> {
+    let query = "SELECT 1 FROM rollup_state WHERE facts_from > ?1";
+    Ok(database.first(DOING, query, cells![date.days()], |row| row.number(0))?.is_none())
+}

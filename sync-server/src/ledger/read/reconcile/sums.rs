@@ -11,7 +11,7 @@ use protocol::latest::EventBody;
 use super::DOING;
 use super::walk::Walked;
 use crate::ledger::database::{Database, Row, cells};
-use crate::ledger::group::{Direction, NumberKind, RefundTotals, Totals, direction};
+use crate::ledger::group::{Direction, GivenNumbers, NumberKind, RefundTotals, Totals, direction};
 use crate::ledger::{BATCH_EVENTS_MAX, LedgerError};
 
 /// What a date comes to, by currency.
@@ -231,7 +231,7 @@ pub(super) fn missing_numbers<D: Database>(
     database: &D,
     store_no: i64,
     given: &BTreeMap<(NumberKind, String), Vec<(i64, i64)>>,
-) -> Result<Vec<((NumberKind, String), Vec<(i64, i64)>)>, LedgerError> {
+) -> Result<GivenNumbers, LedgerError> {
     let mut missing = given.clone();
     for (kind, query) in [
         (NumberKind::Receipt, "SELECT till_id, first_no, last_no FROM receipt_runs WHERE store_no = ?1"),
