@@ -90,6 +90,12 @@ const GROUP_EVENTS: [f64; 9] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_0
 
 impl Metrics {
     /// Makes the counters and enters them in a registry.
+    /// Counters that nobody reads.
+    pub fn unregistered() -> Self {
+        Self::new(&mut Registry::default())
+    }
+
+    /// Counters that are read by way of a registry.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             messages: Family::default(),

@@ -67,6 +67,9 @@ impl View<'_> {
                 .doing(doing)?;
             let [sale, refund, stock] = DATED_KINDS;
             let mut rows = select.query(params![first, last, sale, refund, stock]).doing(doing)?;
+            // Events without a date, such as shifts, go with the dated ones before them, and the first ones of an epoch with
+            // those behind them: so what is compared has no gaps.
+            let (mut above, mut lowest) = (last + 1, None);
             while let Some(event) = rows.next().doing(doing)? {
                 let position: i64 = event.get(0).doing(doing)?;
                 let bytes = event.get_ref(2).and_then(|value| Ok(value.as_blob()?)).doing(doing)?;
@@ -74,10 +77,21 @@ impl View<'_> {
                     .map_err(|error| Error::Damaged(format!("event at position {position}: {error}")))?
                     .body;
                 let Some(date) = date_of(&event_body) else { continue };
-                let seq = Seq::from_sql(position - row.base);
-                let hash = ChainHash::from_bytes(event.get(1).doing(doing)?);
-                days.entry(date).or_default().add(report.epoch, Mark { seq, hash }, &event_body);
-                oldest = Some(date);
+                let day = days.entry(date).or_default();
+                day.facts.event(&event_body);
+                if !day.goes_back_to(report.epoch, Seq::from_sql(position - row.base)) {
+                    let end = above - 1;
+                    let hash = match end == position {
+                        true => ChainHash::from_bytes(event.get(1).doing(doing)?),
+                        false => self.hash_at(end)?,
+                    };
+                    let last = Mark { seq: Seq::from_sql(end - row.base), hash };
+                    day.runs.push(RunOfDay { epoch: report.epoch, first: Seq::from_sql(position - row.base), last });
+                }
+                (above, lowest, oldest) = (position, Some(date), Some(date));
+            }
+            if let Some(day) = lowest.and_then(|date| days.get_mut(&date)) {
+                day.goes_back_to(report.epoch, Seq::from_sql(first - row.base));
             }
             room -= (last - first + 1).max(0);
             has_begin = row.base == 0 && first <= row.base + 1;
@@ -87,15 +101,23 @@ impl View<'_> {
         }
         Ok((days, oldest.filter(|_| !has_begin)))
     }
+
+    fn hash_at(&self, position: i64) -> Result<ChainHash, Error> {
+        let doing = "read the hash of an event";
+        let mut select = self.connection.prepare_cached("SELECT hash FROM event WHERE position = ?1").doing(doing)?;
+        select.query_row([position], |row| row.get(0)).map(ChainHash::from_bytes).doing(doing)
+    }
 }
 
 impl Day {
-    /// Adds an event that lies before all that were added.
-    fn add(&mut self, epoch: Epoch, mark: Mark, body: &protocol::latest::EventBody) {
-        self.facts.event(body);
+    /// Has the run in an epoch begin earlier; says whether there is one.
+    fn goes_back_to(&mut self, epoch: Epoch, first: Seq) -> bool {
         match self.runs.last_mut() {
-            Some(run) if run.epoch == epoch => run.first = mark.seq,
-            _ => self.runs.push(RunOfDay { epoch, first: mark.seq, last: mark }),
+            Some(run) if run.epoch == epoch => {
+                run.first = first;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -140,7 +162,7 @@ mod tests {
         let [digest] = &digests[..] else { panic!("{digests:?}") };
         assert_eq!((sales(digest), digest.partial), (2, false));
         let run = digest.runs[0];
-        assert_eq!((run.first.get(), run.last.seq.get()), (2, 3), "the opening of the epoch has no date");
+        assert_eq!((run.first.get(), run.last.seq.get()), (1, 3), "the opening of the epoch goes with the first sale");
         assert_eq!(
             run.last.hash,
             store

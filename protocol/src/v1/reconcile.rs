@@ -41,8 +41,8 @@ pub struct Digests {
 pub struct DayDigest {
     /// The date.
     pub business_date: BusinessDate,
-    /// Where its sales, refunds and movements of stock lie: for each epoch the first and the last of them. Others, of other
-    /// dates and kinds, may lie between.
+    /// Where its sales, refunds and movements of stock lie: for each epoch a part from the first to the last of them. Others,
+    /// of other dates and kinds, may lie between, and what has no date may lie behind them or before.
     pub runs: Vec<RunOfDay>,
     /// How many sales and refunds there are and what they come to, by currency.
     pub sums: Vec<FactSums>,
