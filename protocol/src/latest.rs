@@ -5,8 +5,8 @@ pub use crate::v1::VERSION;
 pub use crate::v1::audit::AuditMarked;
 pub use crate::v1::basket_api;
 pub use crate::v1::event::{
-    DecodeError, EVENT_BYTES_MAX, EncodeError, EpochOpened, Event, EventBody, OpenReason, Predecessor, decode_event,
-    encode_event,
+    DecodeError, EVENT_BYTES_MAX, EncodeError, EpochOpened, Event, EventBody, EventIdentity, OpenReason, Predecessor,
+    decode_event, decode_identity, encode_event,
 };
 pub use crate::v1::kitchen;
 pub use crate::v1::local_api;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use pos_model::{BusinessDate, StoreId};
 
 use crate::config::Flags;
@@ -13,7 +13,8 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed; standard error says why
   2  the command line or the configuration is wrong
-  3  `verify` or `rollups check` found a difference; a price book must not be released, a basket not be sold
+  3  `verify` or `rollups check` found a difference; a price book must not be released, a basket not be sold, a parked
+     event not count like this
   4  another server works on the data folder";
 
 const EXAMPLES: &str = "Examples:
@@ -344,12 +345,40 @@ pub struct BrokerPasswordsArgs {
 /// `parked ...`
 #[derive(Debug, Subcommand)]
 pub enum ParkedCommand {
-    /// List parked events.
+    /// List parked events: the open ones, or those of another state.
     #[command(after_help = ending("breakwater-server parked list --store SH-0042 --limit 20", ""))]
     List(ParkedListArgs),
-    /// Show one parked event with its bytes.
+    /// Show one event that is parked, or was, with its bytes and with what people did about it.
     #[command(after_help = ending("breakwater-server parked show 7 --json", ""))]
     Show(ParkedShowArgs),
+    /// Put corrected content in the place of a parked event. It counts under the event's place and id, once; the bytes as they
+    /// came stay for ever.
+    ///
+    /// The content is JSON as `parked show --json` prints it, with what is wrong put right under `event`. Works while the
+    /// service runs.
+    #[command(after_help = ending(
+        "breakwater-server parked show 7 --json > 7.json; edit 7.json; breakwater-server parked fix 7 --content 7.json \
+         --by \"Li Na\" --why \"the sale id was given twice, ticket 88\"",
+        ", 3 the event cannot count like this, or something else was done about it; 4 another server works on the data folder",
+    ))]
+    Fix(ParkedFixArgs),
+    /// Say that a parked event is never to count. Nothing is thrown away, and `parked replay NO` opens it again.
+    ///
+    /// Works while the service runs.
+    #[command(after_help = ending(
+        "breakwater-server parked waive 7 --by \"Li Na\" --why \"the same sale is there from the restored till\"",
+        ", 3 something else was done about it; 4 another server works on the data folder",
+    ))]
+    Waive(ParkedWaiveArgs),
+    /// Try parked events again: those that are named, or all open ones that the filters pick. What cannot be applied stays
+    /// parked, with the reason that it has at this time.
+    ///
+    /// May be stopped at any time and started again. Works while the service runs.
+    #[command(after_help = ending(
+        "breakwater-server parked replay --store SH-0042 --reason does_not_fit --by \"Li Na\" --why \"after the update\"",
+        ", 4 another server works on the data folder",
+    ))]
+    Replay(ParkedReplayArgs),
     /// Apply the events that an older program parked because it did not know their kind, as far as this one does.
     ///
     /// `run` does the same when it starts. May be stopped at any time and started again; the service must not run.
@@ -360,12 +389,63 @@ pub enum ParkedCommand {
     Apply(Output),
 }
 
-/// `parked list`
-#[derive(Debug, Args)]
-pub struct ParkedListArgs {
+/// Which parked events.
+#[derive(Debug, Clone, Args)]
+pub struct PickArgs {
     /// Only those of this store.
     #[arg(long)]
     pub store: Option<StoreId>,
+    /// Only those that are parked for this reason, such as does_not_fit.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Only those of this kind, such as sale_completed.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Only those parked on this day or later (YYYY-MM-DD, UTC).
+    #[arg(long, value_name = "DATE")]
+    pub parked_from: Option<BusinessDate>,
+    /// Only those parked before this day (YYYY-MM-DD, UTC).
+    #[arg(long, value_name = "DATE")]
+    pub parked_before: Option<BusinessDate>,
+}
+
+/// Who does something about parked events, why, and by whom it is carried out.
+#[derive(Debug, Clone, Args)]
+pub struct NoteArgs {
+    /// Who does this. It is kept with the event.
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// Why. It is kept with the event.
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+    /// Where the running service's API is reached, such as https://centre.example:8080. Without it the service that works on
+    /// the data folder is found by itself.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+/// The states that `parked list` can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ParkedState {
+    /// Those that wait for a person.
+    Open,
+    /// Those that are never to count.
+    Waived,
+    /// Those beside the followed history that were fixed.
+    Fixed,
+    /// All of them.
+    All,
+}
+
+/// `parked list`
+#[derive(Debug, Args)]
+pub struct ParkedListArgs {
+    /// Which of them.
+    #[command(flatten)]
+    pub pick: PickArgs,
+    /// In which state.
+    #[arg(long, value_enum, default_value = "open")]
+    pub state: ParkedState,
     /// Only those behind this number.
     #[arg(long, default_value_t = 0)]
     pub after: i64,
@@ -399,6 +479,52 @@ pub struct ReconcileArgs {
     /// How long to wait for the outcome, in seconds; 0 only asks.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub wait: u64,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `parked fix`
+#[derive(Debug, Args)]
+pub struct ParkedFixArgs {
+    /// Its number in the list.
+    pub parked_no: i64,
+    /// The corrected content; "-" is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub content: PathBuf,
+    /// Who and why.
+    #[command(flatten)]
+    pub note: NoteArgs,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `parked waive`
+#[derive(Debug, Args)]
+pub struct ParkedWaiveArgs {
+    /// Its number in the list.
+    pub parked_no: i64,
+    /// Who and why.
+    #[command(flatten)]
+    pub note: NoteArgs,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `parked replay`
+#[derive(Debug, Args)]
+pub struct ParkedReplayArgs {
+    /// Only these numbers, waived ones too; at most 1,000.
+    #[arg(value_name = "NO", num_args = 0..=crate::ledger::NUMBERS_MAX)]
+    pub numbers: Vec<i64>,
+    /// Which of them.
+    #[command(flatten)]
+    pub pick: PickArgs,
+    /// Who and why.
+    #[command(flatten)]
+    pub note: NoteArgs,
     /// How to print.
     #[command(flatten)]
     pub output: Output,

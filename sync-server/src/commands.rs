@@ -1,5 +1,6 @@
 //! What the commands do. Data goes to standard output, everything else to standard error.
 
+mod parked;
 mod rollups;
 mod store_add;
 
@@ -18,17 +19,15 @@ use serde_json::json;
 use crate::backtest::Backtest;
 use crate::broker::{self, password_file};
 use crate::cli::{
-    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output,
-    ParkedCommand, PriceArgs, PriceBookCommand, ReconcileArgs, Settings, StoreCommand, TotalsArgs,
+    BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output, PriceArgs,
+    PriceBookCommand, ReconcileArgs, Settings, StoreCommand, TotalsArgs,
 };
 use crate::config::{self, Config, ConfigError, Flags};
 use crate::credentials::Credentials;
 use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
-use crate::ledger::{
-    LedgerError, LedgerHome, ParkedFilter, PostgresLedger, Reader, ReconciliationFilter, TotalsFilter, apply_all_parked,
-};
+use crate::ledger::{LedgerError, LedgerHome, PostgresLedger, Reader, ReconciliationFilter, TotalsFilter};
 use crate::run::{self, RunError, Service};
 use crate::{price_books, telemetry};
 
@@ -93,7 +92,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => serve(config, args.output)?,
         Command::CheckConfig(_) => print("the configuration is good")?,
         Command::Store(command) => store(&config, command)?,
-        Command::Parked(command) => parked(&config, command)?,
+        Command::Parked(command) => return parked::execute(&config, command),
         Command::Months(command) => months(&config, command)?,
         Command::Rollups(command) => return rollups::execute(&config, command),
         Command::Broker(BrokerCommand::Passwords(args)) => broker_passwords(&config, args)?,
@@ -287,7 +286,7 @@ fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
         StoreCommand::List(output) => {
             let (rows, now_ms) = (books(config)?.stores()?, utc_ms());
             // Who is connected only the running service knows: a store that was heard lately counts here.
-            let stores = rows.iter().map(|row| http::store_to_wire(row, false, now_ms));
+            let stores = rows.iter().map(|row| http::store_to_wire(row, false, now_ms, config.parking));
             if output.json {
                 let stores: Vec<_> = stores
                     .filter_map(|store| {
@@ -317,70 +316,6 @@ fn store(config: &Config, command: &StoreCommand) -> anyhow::Result<()> {
                 return print(&json!({ "store_id": args.store_id.as_str(), "status": "revoked" }).to_string());
             }
             print(&format!("store {} may not come in any more; what it sold stays", args.store_id))
-        }
-    }
-}
-
-fn parked(config: &Config, command: &ParkedCommand) -> anyhow::Result<()> {
-    match command {
-        ParkedCommand::List(args) => {
-            let filter = ParkedFilter { store: args.store.clone(), after: args.after, limit: args.limit };
-            let books = books(config)?;
-            known_store(&*books, args.store.as_ref())?;
-            let events = books.parked(&filter)?;
-            if args.output.json {
-                let events: Vec<_> = events.iter().map(http::parked_to_wire).collect();
-                return print(&json!({ "parked": events }).to_string());
-            }
-            let mut table = Table::new(["NO", "STORE", "PLACE", "REASON", "BYTES", "DETAIL"]);
-            for event in events {
-                let (no, size) = (event.parked_no.to_string(), event.bytes.len().to_string());
-                let place = format!("{}/{}", event.epoch, event.seq);
-                table.row([no, event.store, place, event.reason, size, event.detail]);
-            }
-            table.print()
-        }
-        ParkedCommand::Apply(output) => {
-            let _lock = data_dir::lock(&config.data_dir).map_err(RunError::from)?;
-            let mut ledger = config.ledger.open()?;
-            let mut said = Instant::now();
-            let done = apply_all_parked(&mut *ledger, utc_ms, |progress| {
-                if said.elapsed() >= PROGRESS_EVERY {
-                    said = Instant::now();
-                    let (looked_at, applied) = (progress.looked_at, progress.applied);
-                    // Progress is a courtesy.
-                    let _ = writeln!(std::io::stderr(), "{looked_at} events looked at, {applied} applied");
-                }
-            })?;
-            ledger.end()?;
-            let still_parked = done.looked_at - done.applied;
-            if output.json {
-                return print(&json!({ "applied": done.applied, "still_parked": still_parked }).to_string());
-            }
-            print(&format!("{} events applied, {still_parked} stay parked", done.applied))
-        }
-        ParkedCommand::Show(args) => {
-            let event = books(config)?.parked_event(args.parked_no)?;
-            let event = event.with_context(|| format!("no event {} is parked", args.parked_no))?;
-            let wire = http::parked_in_full(&event);
-            if args.output.json {
-                return print(&serde_json::to_string(&wire).context("write JSON")?);
-            }
-            let said = match &wire.event {
-                Some(said) => serde_json::to_string_pretty(said).context("write JSON")?,
-                None => "cannot be read by this program".to_owned(),
-            };
-            print(&format!(
-                "parked event {}\nstore:   {}\nplace:   {}/{}\nhash:    {}\nreason:  {}\ndetail:  {}\nbytes:   {}\nsays:    {said}",
-                wire.parked_no,
-                wire.store_id,
-                wire.epoch,
-                wire.seq,
-                wire.hash,
-                wire.reason,
-                wire.detail,
-                wire.bytes_hex
-            ))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The data folder: who works on it, and what lies in it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,21 @@ const LOCK_FILE: &str = "server.lock";
 /// Holds the folder until it is dropped; the system lets go of it when the process dies, however it dies.
 #[derive(Debug)]
 pub struct DataDirLock {
-    _file: File,
+    file: File,
+}
+
+impl DataDirLock {
+    /// Notes where the API of this process is, for commands that find the folder taken.
+    pub fn leave_address(&self, url: &str) -> io::Result<()> {
+        self.file.set_len(0)?;
+        (&self.file).write_all(url.as_bytes())
+    }
+}
+
+/// Where the API of the process is that works on the folder, if it said so.
+pub fn address_left(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path.join(LOCK_FILE)).ok()?;
+    Some(text.trim().to_owned()).filter(|url| !url.is_empty())
 }
 
 /// The folder cannot be worked on.
@@ -56,7 +70,7 @@ pub fn lock(path: &Path) -> Result<DataDirLock, DataDirError> {
     let failed = |source| DataDirError::Open { path: file_path.clone(), source };
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&file_path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(DataDirLock { _file: file }),
+        Ok(()) => Ok(DataDirLock { file }),
         Err(TryLockError::WouldBlock) => Err(DataDirError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }

@@ -4,7 +4,7 @@
 pub const CONFIG: &str = "BREAKWATER_CONFIG";
 
 /// Variables and the paths of their settings in `default.toml`. A test keeps the two alike.
-pub const SETTINGS: [(&str, &str); 42] = [
+pub const SETTINGS: [(&str, &str); 44] = [
     ("BREAKWATER_DATA_DIR", "data_dir"),
     ("BREAKWATER_LOG_FILTER", "log.filter"),
     ("BREAKWATER_LOG_FORMAT", "log.format"),
@@ -46,6 +46,8 @@ pub const SETTINGS: [(&str, &str); 42] = [
     ("BREAKWATER_LEDGER_KEEP_MONTHS", "ledger.keep_months"),
     ("BREAKWATER_LEDGER_CACHE", "ledger.cache"),
     ("BREAKWATER_LEDGER_WAL_MAX", "ledger.wal_max"),
+    ("BREAKWATER_PARKING_ALARM_EVENTS", "parking.alarm_events"),
+    ("BREAKWATER_PARKING_ALARM_AGE", "parking.alarm_age"),
     ("BREAKWATER_ENROLMENT_CLAIM_CODE_LIFETIME", "enrolment.claim_code_lifetime"),
 ];
 

@@ -8,9 +8,12 @@
 //! [`ServerLimits`], the answers by [`ANSWERS_WAITING`]. When the queue is full nothing more is decoded, and the listener,
 //! which holds messages as they came, refuses what is more than it may hold. What to queue, group, confirm and say is decided by `ServerSync`.
 //!
+//! What an operator changes of the ledger's facts, the *ledger* thread does as well, between two groups: one piece of work
+//! behind each group at the most, so that stores do not wait for it.
+//!
 //! A group that fails is forgotten: its stores are told so by their PUBACK, hear nothing else, and send again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -54,6 +57,12 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// How long it sleeps at the most while it waits for messages, before it looks whose turn it is.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Pieces of work of operators and of repairs that may wait for the ledger. More are refused.
+const ORDERS_MAX: usize = 16;
+
+/// A piece of such work on the ledger: a bounded number of events.
+type Order = Box<dyn FnOnce(&mut dyn Ledger) + Send>;
 
 /// Pauses after a failed commit: doubled from the first to the last.
 const FAILURE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -120,18 +129,22 @@ struct Shared {
     broken: tokio::sync::Notify,
 }
 
-#[derive(Debug)]
 struct Queue {
     sync: ServerSync,
+    orders: VecDeque<Order>,
     waiting: HashMap<Ticket, Waiting>,
     /// How each store was heard last, to call it when its turn comes: at the most one for each store that may log in.
     ways: HashMap<StoreId, WayBack>,
     tickets: u64,
     bytes_max: usize,
-    /// What is to be put right between two groups, and who waits for it.
-    work: Option<(Work, SyncSender<Done>)>,
     /// No more messages will come.
     closed: bool,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("sync", &self.sync).field("orders", &self.orders.len()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -164,10 +177,10 @@ impl Ingest {
         let queue = Queue {
             bytes_max,
             sync: ServerSync::new(server_epoch, limits),
+            orders: VecDeque::new(),
             waiting: HashMap::new(),
             ways: HashMap::new(),
             tickets: 0,
-            work: None,
             closed: false,
         };
         let shared = Arc::new(Shared {
@@ -261,6 +274,29 @@ impl IngestState {
         sealed.inspect_err(|error| self.shared.metrics.answer_failed(store, error)).ok()
     }
 
+    /// Has work done by the thread that owns the writing connection, behind the group that it is at. None if it has too
+    /// much to do, or ends.
+    pub async fn with_ledger<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Ledger) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, done) = tokio::sync::oneshot::channel();
+        {
+            let mut queue = self.shared.lock();
+            if queue.closed || queue.orders.len() >= ORDERS_MAX {
+                return None;
+            }
+            queue.orders.push_back(Box::new(move |ledger| {
+                // Whoever has stopped waiting took it for not done.
+                if !sender.is_closed() {
+                    let _ = sender.send(work(ledger));
+                }
+            }));
+        }
+        self.shared.queued.notify_one();
+        done.await.ok()
+    }
+
     /// Resolves when a thread died: a bug, after which the service must be started again.
     pub async fn broken(&self) {
         self.shared.broken.notified().await;
@@ -285,7 +321,10 @@ fn spawn(
     let shared = Arc::clone(shared);
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         if std::panic::catch_unwind(AssertUnwindSafe(|| work(&shared))).is_err() {
-            shared.lock().closed = true;
+            let mut queue = shared.lock();
+            queue.closed = true;
+            queue.orders.clear();
+            drop(queue);
             shared.queued.notify_all();
             shared.room.notify_all();
             shared.broken.notify_one();
@@ -308,13 +347,16 @@ impl Centre for Shared {
         let (done, waiting) = sync_channel(1);
         {
             let mut queue = self.lock();
-            if queue.closed {
+            if queue.closed || queue.orders.len() >= ORDERS_MAX {
                 return None;
             }
-            queue.work = Some((work, done));
+            queue.orders.push_back(Box::new(move |ledger| {
+                // Fails only if nobody waits for it any more.
+                let _ = done.send(put_right(ledger, &work));
+            }));
         }
         self.queued.notify_all();
-        // An error means that the ledger's thread has ended.
+        // An error means that the ledger's thread has ended, or will not do it.
         waiting.recv().ok()
     }
 
@@ -465,10 +507,9 @@ fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answ
             }
             pause = FAILURE_PAUSES.0;
         }
-        let work = shared.lock().work.take();
-        if let Some((work, done)) = work {
-            // Fails only if nobody waits for it any more.
-            let _ = done.send(put_right(&mut *ledger, &work));
+        let order = shared.lock().orders.pop_front();
+        if let Some(order) = order {
+            order(&mut *ledger);
         }
         if let Err(error) = ledger.tidy() {
             shared.metrics.group_failed(0, &error);
@@ -497,10 +538,11 @@ fn next_group(shared: &Shared) -> Option<Group> {
         }
         let opens_at = queue.sync.next_group_at(now);
         if queue.closed && opens_at.is_none() {
-            queue.work = None;
+            // Whoever waits for the rest is told that it is not done.
+            queue.orders.clear();
             return None;
         }
-        if queue.work.is_some() {
+        if !queue.orders.is_empty() {
             break Vec::new();
         }
         let idle = idle_until.saturating_duration_since(Instant::now());

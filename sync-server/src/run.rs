@@ -6,7 +6,7 @@
 //! answers what it was handed, then the broker is left and HTTP stops.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +158,8 @@ impl Service {
             http: http_socket.local_addr().map_err(http_failed)?,
             mqtt: listener.as_ref().map(Listener::local_addr),
         };
+        lock.leave_address(&api_url(addresses.http, http_tls.is_some()))
+            .map_err(|source| RunError::System("note the address of the API in the data folder", source))?;
 
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(RunError::Random)?;
@@ -216,6 +218,7 @@ impl Service {
                 tls,
             },
             listener_up: listener_up.clone(),
+            parking: config.parking,
         });
         Ok(Self {
             addresses,
@@ -329,6 +332,18 @@ impl Service {
         helpers.shutdown().await;
         died.map_or(Ok(()), |part| Err(RunError::Died(part)))
     }
+}
+
+/// Where this machine reaches the API.
+fn api_url(bound: SocketAddr, tls: bool) -> String {
+    let mut address = bound;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("{}://{address}", if tls { "https" } else { "http" })
 }
 
 /// The connections to the ledger.

@@ -15,8 +15,8 @@ use sync_core::server::Outcome;
 use sync_server::credentials::Credentials;
 use sync_server::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
 use sync_server::ledger::{
-    Credential, Job, Ledger, LedgerError, ParkedStep, Repair, RestoreRefused, Restored, SecretHash, SqliteLedger,
-    StoreStatus,
+    Correction, Credential, Job, Ledger, LedgerError, Note, ParkedFilter, ParkedRefused, ParkedStep, Repair,
+    RestoreRefused, Restored, SecretHash, SqliteLedger, StoreStatus,
 };
 use sync_server::mqtt::{Limits, Listener, ListenerConfig};
 use sync_server::price_watch::PriceWatch;
@@ -38,8 +38,22 @@ impl Ledger for Flaky {
         self.ledger.apply(group, now_ms)
     }
 
-    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
-        self.ledger.apply_parked(after, now_ms)
+    fn replay(&mut self, filter: &ParkedFilter, note: Option<&Note>, now_ms: i64) -> Result<ParkedStep, LedgerError> {
+        self.ledger.replay(filter, note, now_ms)
+    }
+
+    fn fix(
+        &mut self,
+        parked_no: i64,
+        correction: &Correction,
+        note: &Note,
+        now_ms: i64,
+    ) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        self.ledger.fix(parked_no, correction, note, now_ms)
+    }
+
+    fn waive(&mut self, parked_no: i64, note: &Note, now_ms: i64) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        self.ledger.waive(parked_no, note, now_ms)
     }
 
     fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {

@@ -12,7 +12,7 @@ use sync_server::ledger::{
 use uuid::Uuid;
 
 fn parked_reasons(ledger: &dyn Home) -> Vec<(u64, String)> {
-    let filter = ParkedFilter { store: None, after: 0, limit: 100 };
+    let filter = ParkedFilter { limit: 100, ..ParkedFilter::default() };
     let parked = ledger.parked(&filter).expect("readable");
     parked.into_iter().map(|event| (event.seq.get(), event.reason)).collect()
 }

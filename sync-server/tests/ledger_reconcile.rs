@@ -7,11 +7,13 @@ mod support;
 use pos_model::{BusinessDate, Seq};
 use protocol::digest::{FactsDigest, date_of};
 use protocol::latest::{DayDigest, RunOfDay, Uplink, decode_event};
+use serde_json::json;
 use support::counter::*;
+use support::parking::*;
 use support::*;
 use sync_server::ledger::{
-    AlertKind, DateRange, Examined, Finding, ReconciliationFilter, Reconciliations, Restored, SqliteLedger,
-    SqliteSettings, Standing,
+    AlertKind, DateRange, Examined, Finding, ReconciliationFilter, Reconciliations, RestoreRefused, Restored,
+    SqliteLedger, SqliteSettings, Standing,
 };
 
 const DATE: &str = "2026-03-01";
@@ -232,6 +234,36 @@ fn what_was_dropped_with_its_month_is_no_difference() {
     assert!(before.as_str() > "2026-03" && !dropped.is_empty(), "{before}: {dropped:?}");
     let examined = examine(&ledger, &a, &digest);
     assert!(matches!(examined.standing, Standing::NotKept), "{examined:?}");
+}
+
+#[test]
+fn what_a_person_has_fixed_is_neither_undone_nor_a_difference() {
+    each_home_and_hand(|ledger, hand| {
+        let mut a = History::open("a", 1, None);
+        // Its receipt number cannot be one, so that it is parked.
+        a.sell(&SaleSpec { id: 1, receipt_no: u64::MAX / 4, ..SaleSpec::default() });
+        a.sell_many(2, 5);
+        for (from, to) in [(1, 1), (2, 4), (5, 7)] {
+            apply_batch(ledger, a.batch(from, to));
+        }
+        let digest = digest(&[&a], date());
+        assert!(matches!(examine(ledger, &a, &digest).standing, Standing::Agrees), "it is parked");
+        let mut content = json!({ "event": said(ledger, 1) });
+        content["event"]["receipt_no"] = json!(1);
+        assert_eq!(fix(ledger, 1, content), Ok(()));
+        let examined = examine(ledger, &a, &digest);
+        assert!(matches!(examined.standing, Standing::Agrees), "{examined:?}");
+        let sold = gross(ledger);
+        hand("DELETE FROM sale_lines; DELETE FROM sales; DELETE FROM day_totals");
+        put_right(ledger, &a, &digest);
+        assert_eq!(gross(ledger), sold);
+        books_balance_of(ledger);
+        hand("DELETE FROM batches WHERE first_seq = 2");
+        let Standing::Lacks(gaps) = examine(ledger, &a, &digest).standing else { panic!("a message is gone") };
+        let Uplink::Batch(batch) = a.batch_message(2, 4) else { panic!("a batch") };
+        let restored = Restored::of(a.store.clone(), batch, a.epoch, gaps[0].from, gaps[0].to).expect("fits");
+        assert_eq!(ledger.restore(&restored, NOW).expect("well"), Err(RestoreRefused::Fixed));
+    });
 }
 
 #[test]

@@ -15,7 +15,7 @@ use sync_server::ledger::{
 };
 
 fn parked(ledger: &dyn Home) -> Vec<(i64, String)> {
-    let events = ledger.parked(&ParkedFilter { store: None, after: 0, limit: 1_000 }).expect("readable");
+    let events = ledger.parked(&ParkedFilter { limit: 1_000, ..ParkedFilter::default() }).expect("readable");
     events.into_iter().map(|event| (event.parked_no, event.reason)).collect()
 }
 
@@ -156,7 +156,8 @@ fn a_program_that_ends_between_two_steps_goes_on_where_it_was() {
         (SqliteLedger::in_memory().expect("opens"), SqliteLedger::in_memory().expect("opens"));
     fill(&mut ledger);
     fill(&mut straight);
-    let step = ledger.apply_parked(0, NOW + 1).expect("the database is well");
+    let filter = ParkedFilter { reason: Some("unknown_kind".into()), ..ParkedFilter::default() };
+    let step = ledger.replay(&filter, None, NOW + 1).expect("the database is well");
     assert_eq!((step.looked_at, step.applied), (500, 500));
     books_balance(&ledger);
     let mut ledger = SqliteLedger::from_connection(ledger.into_connection()).expect("opens");
@@ -277,6 +278,6 @@ fn a_program_that_is_killed_at_any_time_applies_each_event_once() {
 fn the_fixture_holds_events_that_this_program_understands() {
     let connection = of_schema_2();
     let ledger = SqliteLedger::from_connection(connection).expect("opens");
-    let events = ledger.parked(&ParkedFilter { store: None, after: 0, limit: 100 }).expect("readable");
+    let events = ledger.parked(&ParkedFilter { limit: 100, ..ParkedFilter::default() }).expect("readable");
     assert_eq!(events.iter().filter(|event| decode_event(&event.bytes).is_ok()).count(), 14);
 }

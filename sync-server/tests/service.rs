@@ -506,6 +506,7 @@ async fn errors_are_problems() {
         ("/api/v1/totals?store=%23", 400, "request.malformed"),
         ("/api/v1/totals?to=2026-03-01&to=2026-03-02", 400, "request.malformed"),
         ("/api/v1/parked?limit=x", 400, "request.malformed"),
+        ("/api/v1/parked?state=gone", 400, "request.malformed"),
         ("/api/v1/parked/x", 400, "request.malformed"),
         ("/api/v1/parked/7", 404, "not_found"),
         ("/api/v1/parked?store=S1", 404, "not_found"),
@@ -533,6 +534,7 @@ async fn the_service_describes_itself() {
     assert_eq!(
         paths,
         [
+            "/api/v1/alerts",
             "/api/v1/credit",
             "/api/v1/credit/limit",
             "/api/v1/enroll",
@@ -540,7 +542,10 @@ async fn the_service_describes_itself() {
             "/api/v1/live",
             "/api/v1/openapi.json",
             "/api/v1/parked",
+            "/api/v1/parked/replay",
             "/api/v1/parked/{parked_no}",
+            "/api/v1/parked/{parked_no}/fix",
+            "/api/v1/parked/{parked_no}/waive",
             "/api/v1/reconciliation",
             "/api/v1/rollups",
             "/api/v1/rollups/hours",

@@ -4,8 +4,8 @@
 //! ledger hold these same bytes, and the store's hash chain runs over them.
 
 use pos_model::{ChainHash, Epoch, EventId, Seq, Stamp};
-use serde::de::MapAccess;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{IgnoredAny, MapAccess};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::audit::AuditMarked;
 use super::refund::RefundCompleted;
@@ -43,6 +43,17 @@ macro_rules! event_bodies {
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Self::$kind(_) => $kind::KIND,)+
+                }
+            }
+
+            /// Reads the body of a kind from another format, such as JSON; `None` if the kind is unknown here.
+            pub fn deserialize_as<'de, D: Deserializer<'de>>(
+                kind: &str,
+                deserializer: D,
+            ) -> Option<Result<Self, D::Error>> {
+                match kind {
+                    $($kind::KIND => Some($kind::deserialize(deserializer).map(Self::from)),)+
+                    _ => None,
                 }
             }
 
@@ -210,6 +221,38 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, DecodeError> {
     let at = tagged.head.at.ok_or_else(|| DecodeError::Malformed("no time".to_owned()))?;
     Ok(Event { id, at, body })
 }
+
+/// What tells an event from all others, and its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventIdentity {
+    /// Its id, where it has one.
+    pub id: Option<EventId>,
+    /// When it was recorded, where it says so.
+    pub at: Option<Stamp>,
+    /// The name of its kind, known here or not.
+    pub kind: String,
+}
+
+/// Reads what tells an event from others, also of one whose kind or body is not understood here; none of bytes that are
+/// not even that.
+pub fn decode_identity(bytes: &[u8]) -> Option<EventIdentity> {
+    let tagged: Tagged<EventHead, Skipped> = rmp_serde::from_slice(bytes).ok()?;
+    let EventHead { id, at } = tagged.head;
+    let Skipped(kind) = tagged.body.ok()?;
+    Some(EventIdentity { id, at, kind })
+}
+
+/// A body that nobody reads, with its kind.
+struct Skipped(String);
+
+impl<'de> Body<'de> for Skipped {
+    fn read<A: MapAccess<'de>>(kind: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
+        Some(map.next_value::<IgnoredAny>().map(|_| Self(kind.chars().take(KIND_CHARS_MAX).collect())))
+    }
+}
+
+/// How much of a kind's name is kept. Those that exist are shorter.
+const KIND_CHARS_MAX: usize = 40;
 
 #[derive(Default)]
 struct EventHead {

@@ -47,10 +47,29 @@ pub struct Config {
     pub ledger: LedgerHome,
     /// How many months of sales are kept behind the present one; 0 keeps all.
     pub keep_months: u32,
+    /// When parked events are an alarm.
+    pub parking: ParkingAlarm,
     /// How long a claim code holds.
     pub claim_code_lifetime: Duration,
     /// How often each business date of a store is compared with what the store holds.
     pub reconcile_every: Duration,
+}
+
+/// When parked events are an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkingAlarm {
+    /// So many are open, over all stores.
+    pub events: u32,
+    /// One is open for so long.
+    pub age: Duration,
+}
+
+impl ParkingAlarm {
+    /// Whether open events are an alarm; the oldest of them was parked `oldest_age_ms` ago.
+    pub fn is_due(&self, open: i64, oldest_age_ms: Option<i64>) -> bool {
+        let age_ms_max = i64::try_from(self.age.as_millis()).unwrap_or(i64::MAX);
+        open >= i64::from(self.events) || oldest_age_ms.is_some_and(|age_ms| age_ms >= age_ms_max)
+    }
 }
 
 /// How to log.
@@ -134,6 +153,7 @@ struct Raw {
     instances: RawInstances,
     ingest: RawIngest,
     ledger: RawLedger,
+    parking: RawParking,
     enrolment: RawEnrolment,
     reconcile: RawReconcile,
 }
@@ -202,6 +222,12 @@ struct RawLedger {
 }
 
 #[derive(Debug, Deserialize)]
+struct RawParking {
+    alarm_events: u32,
+    alarm_age: Span,
+}
+
+#[derive(Debug, Deserialize)]
 struct RawEnrolment {
     claim_code_lifetime: Span,
 }
@@ -237,6 +263,7 @@ impl Config {
         for (path, is_zero) in [
             ("ingest.batch_events_max", batch_events_max == 0),
             ("ingest.group_events_max", group_events_max == 0),
+            ("parking.alarm_events", raw.parking.alarm_events == 0),
             ("mqtt.connections_max", raw.mqtt.connections_max == 0),
             ("mqtt.connects_per_second", raw.mqtt.connects_per_second == 0),
             ("mqtt.connects_burst", raw.mqtt.connects_burst == 0),
@@ -285,6 +312,10 @@ impl Config {
         if raw.ledger.keep_months > 0 && matches!(ledger, LedgerHome::Sqlite { .. }) {
             problems.note("ledger.keep_months", "a ledger in a file keeps all months: set ledger.url, or 0");
         }
+        let parking = ParkingAlarm {
+            events: raw.parking.alarm_events,
+            age: problems.keep("parking.alarm_age", raw.parking.alarm_age.positive()),
+        };
         let claim_code_lifetime =
             problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
         let reconcile_every = problems.keep("reconcile.every", raw.reconcile.every.positive());
@@ -305,6 +336,7 @@ impl Config {
             ingest,
             ledger,
             keep_months: raw.ledger.keep_months,
+            parking,
             claim_code_lifetime,
             reconcile_every,
         })
@@ -426,6 +458,7 @@ mod tests {
         let LedgerHome::Sqlite { path, settings } = &config.ledger else { panic!("a file is the default") };
         assert_eq!(format!("{settings:?}"), format!("{:?}", SqliteSettings::STANDARD));
         assert_eq!(config.claim_code_lifetime, Duration::from_secs(86_400));
+        assert_eq!(config.parking, ParkingAlarm { events: 100, age: Duration::from_secs(86_400) });
         assert_eq!(path, Path::new("breakwater-data/ledger.db"));
     }
 
@@ -451,6 +484,8 @@ mod tests {
         let small = "[mqtt]\nuplink_bytes_max = \"1MiB\"\n[broker]\nurl = \"mqtt://localhost\"\nconnections = 64";
         check(small, "broker.connections = 64 (from test.toml): needs more memory");
         check("[ingest]\nbatch_events_max = 1001", "is above 1000");
+        check("[parking]\nalarm_events = 0", "parking.alarm_events = 0 (from test.toml): is not above zero");
+        check("[parking]\nalarm_age = \"0s\"", "parking.alarm_age");
         check(
             "[ingest]\nqueue_bytes_max = \"1MiB\"",
             "ingest.queue_bytes_max = \"1MiB\" (from test.toml): is below 8388608 bytes",

@@ -9,19 +9,15 @@ use protocol::latest::local_api::Problem;
 use super::problem::ApiError;
 use super::state::Api;
 use super::to_wire;
-use super::wire::{
-    MissingReceipts, ParkedJson, ParkedPage, ParkedQuery, SaleJson, StoreDetail, StoreList, Totals, TotalsQuery,
-};
+use super::wire::{MissingReceipts, SaleJson, StoreDetail, StoreList, Totals, TotalsQuery};
 use crate::ingest::utc_ms;
-use crate::ledger::{Books, LedgerError, ParkedFilter, TotalsFilter};
+use crate::ledger::{Books, LedgerError, TotalsFilter};
 
 const EPOCHS_MAX: u32 = 200;
 const DUPLICATES_MAX: u32 = 200;
 const DIFFERENCES_MAX: u32 = 200;
 const OVER_REFUNDS_MAX: u32 = 200;
 const MISSING_RUNS_MAX: u32 = 1_000;
-const PARKED_PAGE: u32 = 100;
-const PARKED_PAGE_MAX: u32 = 500;
 
 /// Business dates in the totals of all stores when no date is named: a month.
 const TOTALS_DAYS: i32 = 31;
@@ -54,7 +50,7 @@ pub(super) async fn store(State(api): State<Api>, Path(id): Path<String>) -> Res
     let (row, epochs, duplicates, differences, over_refunds) = found.await?.ok_or_else(|| no_store(&name))?;
     let now_ms = utc_ms();
     let connected = api.is_connected(&row.store, row.last_contact_ms, now_ms);
-    let store = to_wire::store(&row, connected, now_ms);
+    let store = to_wire::store(&row, connected, now_ms, api.parking);
     let epochs = epochs.iter().map(|epoch| to_wire::epoch(epoch, store.epoch.as_deref())).collect();
     let duplicate_receipts = duplicates.into_iter().map(to_wire::duplicate_receipt).collect();
     let price_differences = differences.into_iter().map(to_wire::price_difference).collect();
@@ -143,38 +139,6 @@ pub(super) fn totals_filter(query: &TotalsQuery) -> Result<TotalsFilter, ApiErro
 pub(super) fn newest_days(books: &(impl Books + ?Sized)) -> Result<Option<BusinessDate>, LedgerError> {
     let newest = books.newest_date(utc_ms())?;
     Ok(newest.map(|date| BusinessDate::from_days(i64::from(date.days() - (TOTALS_DAYS - 1)))))
-}
-
-/// Parked events.
-#[utoipa::path(get, path = "/api/v1/parked", tag = "parked", params(ParkedQuery),
-    responses((status = 200, body = ParkedPage), (status = 400, body = Problem), (status = 404, body = Problem)))]
-pub(super) async fn parked(
-    State(api): State<Api>,
-    query: Result<Query<ParkedQuery>, QueryRejection>,
-) -> Result<Json<ParkedPage>, ApiError> {
-    let Query(query) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
-    let limit = query.limit.unwrap_or(PARKED_PAGE).clamp(1, PARKED_PAGE_MAX);
-    let store = query.store.as_deref().map(store_id).transpose()?;
-    known_store(&api, store.as_ref()).await?;
-    let filter = ParkedFilter { store, after: query.after.unwrap_or_default(), limit };
-    let events = api.readers.read(move |books| books.parked(&filter)).await?;
-    let full = events.len() == limit as usize;
-    let next_after = events.last().map(|event| event.parked_no).filter(|_| full);
-    Ok(Json(ParkedPage { parked: events.iter().map(to_wire::parked).collect(), next_after }))
-}
-
-/// One parked event.
-#[utoipa::path(get, path = "/api/v1/parked/{parked_no}", tag = "parked",
-    params(("parked_no" = i64, Path)),
-    responses((status = 200, body = ParkedJson), (status = 404, body = Problem)))]
-pub(super) async fn parked_event(
-    State(api): State<Api>,
-    Path(number): Path<String>,
-) -> Result<Json<ParkedJson>, ApiError> {
-    let number: i64 = number.parse().map_err(|_| ApiError::malformed("the number is not a number"))?;
-    let found = api.readers.read(move |books| books.parked_event(number)).await?;
-    let event = found.ok_or_else(|| ApiError::not_found(format!("no event {number} is parked")))?;
-    Ok(Json(to_wire::parked_in_full(&event)))
 }
 
 pub(super) fn store_id(text: &str) -> Result<StoreId, ApiError> {

@@ -14,11 +14,12 @@ use super::readers::Readers;
 use super::rollups_wire::RollupsState;
 use super::state::is_lately;
 use super::to_wire;
-use super::wire::{Severity, StoreSummary};
+use super::wire::{AlertJson, Severity, StoreSummary};
 use crate::broker::{BrokerHandle, PRESENT_FOR};
+use crate::config::ParkingAlarm;
 use crate::ingest::{IngestState, utc_ms};
 use crate::instances::InstancesHandle;
-use crate::ledger::{LatestDay, Reader, RollUpState, StoreRow};
+use crate::ledger::{AlertKind, LatestDay, Reader, RollUpState, StoreRow};
 use crate::mqtt::Router;
 
 /// How old a view may be.
@@ -48,6 +49,7 @@ pub(crate) struct FleetParts {
     pub(crate) broker: Option<BrokerHandle>,
     pub(crate) ingest: IngestState,
     pub(crate) instances: InstancesHandle,
+    pub(crate) parking: ParkingAlarm,
 }
 
 /// Makes views.
@@ -58,6 +60,7 @@ pub struct Fleet {
     broker: Option<BrokerHandle>,
     ingest: IngestState,
     instances: InstancesHandle,
+    parking: ParkingAlarm,
     latest: tokio::sync::Mutex<Option<(Instant, Arc<FleetView>)>>,
     pace: Mutex<Pace>,
 }
@@ -74,6 +77,8 @@ pub(super) struct FleetView {
     pub(super) at_ms: i64,
     pub(super) stores: Vec<StoreSummary>,
     pub(super) totals: FleetTotals,
+    /// What the parked events of all stores are, if they are an alarm.
+    pub(super) parking: Option<AlertJson>,
     /// [`Live`] as JSON.
     pub(super) live: Arc<str>,
 }
@@ -123,8 +128,12 @@ pub(super) struct FleetTotals {
     pub(super) oldest_unsynced_age_ms: Option<i64>,
     /// The store that holds it.
     pub(super) oldest_unsynced_store: Option<String>,
-    /// Events parked.
+    /// Events that are parked and wait for a person.
     pub(super) parked: i64,
+    /// For how long the oldest of them has waited.
+    pub(super) parked_oldest_age_ms: Option<i64>,
+    /// Whether so many wait, or one for so long, that it is an alarm.
+    pub(super) parked_alarm: bool,
     /// Stores that need somebody now.
     pub(super) alarms: usize,
     /// Stores that are worth a look.
@@ -206,9 +215,9 @@ enum Attention {
 
 impl Fleet {
     pub(crate) fn new(parts: FleetParts) -> Self {
-        let FleetParts { readers, router, broker, ingest, instances } = parts;
+        let FleetParts { readers, router, broker, ingest, instances, parking } = parts;
         let latest = tokio::sync::Mutex::default();
-        Self { readers, router, broker, ingest, instances, latest, pace: Mutex::default() }
+        Self { readers, router, broker, ingest, instances, parking, latest, pace: Mutex::default() }
     }
 
     /// Notes the pace. To be called once a second with the events applied since the start.
@@ -240,17 +249,29 @@ impl Fleet {
         let others_live = self.instances.others_live();
         let is_connected =
             |row: &StoreRow| connected.contains(&row.store) || (others_live && is_lately(row.last_contact_ms, now_ms));
-        let stores: Vec<_> = rows.iter().map(|row| to_wire::store(row, is_connected(row), now_ms)).collect();
-        let view = Arc::new(self.make(stores, day, now_ms));
+        let stores: Vec<_> =
+            rows.iter().map(|row| to_wire::store(row, is_connected(row), now_ms, self.parking)).collect();
+        let oldest_parked_ms = rows.iter().filter_map(|row| row.oldest_parked_ms).min();
+        let oldest_parked_age_ms = oldest_parked_ms.map(|oldest_ms| now_ms.saturating_sub(oldest_ms).max(0));
+        let view = Arc::new(self.make(stores, day, oldest_parked_age_ms, now_ms));
         *latest = Some((Instant::now(), Arc::clone(&view)));
         Ok(view)
     }
 
-    fn make(&self, stores: Vec<StoreSummary>, day: (Vec<LatestDay>, RollUpState), now_ms: i64) -> FleetView {
+    fn make(
+        &self,
+        stores: Vec<StoreSummary>,
+        day: (Vec<LatestDay>, RollUpState),
+        parked_oldest_age_ms: Option<i64>,
+        now_ms: i64,
+    ) -> FleetView {
         let pace: Vec<u64> =
             self.pace.lock().unwrap_or_else(PoisonError::into_inner).per_second.iter().copied().collect();
         let mut live: Vec<_> = stores.iter().map(|store| live_store(store.clone(), now_ms)).collect();
-        let totals = self.totals(&live, day, pace.last().copied().unwrap_or_default(), now_ms);
+        let mut totals = self.totals(&live, day, pace.last().copied().unwrap_or_default(), now_ms);
+        totals.parked_oldest_age_ms = parked_oldest_age_ms;
+        totals.parked_alarm = self.parking.is_due(totals.parked, parked_oldest_age_ms);
+        let parking = totals.parked_alarm.then(|| parking_alert(totals.parked, parked_oldest_age_ms));
         live.sort_by(|a, b| {
             let rank = |one: &LiveStore| (one.attention, std::cmp::Reverse(one.store.oldest_unsynced_age_ms));
             rank(a).cmp(&rank(b)).then_with(|| a.store.store_id.cmp(&b.store.store_id))
@@ -266,7 +287,7 @@ impl Fleet {
             more_stores,
         };
         let live = serde_json::to_string(&live).expect("text and numbers").into();
-        FleetView { at_ms: now_ms, stores, totals, live }
+        FleetView { at_ms: now_ms, stores, totals, parking, live }
     }
 
     fn totals(
@@ -301,6 +322,8 @@ impl Fleet {
             oldest_unsynced_age_ms: oldest.map(|(age, _)| age),
             oldest_unsynced_store: oldest.map(|(_, store)| store.clone()),
             parked: sum(|store| store.parked),
+            parked_oldest_age_ms: None,
+            parked_alarm: false,
             alarms: count(|one| one.attention == Attention::Alarm),
             warnings: count(|one| one.attention == Attention::Warning),
             queued_messages,
@@ -312,6 +335,19 @@ impl Fleet {
             rollups: RollupsState::of(&roll_ups, now_ms),
             latest_day: day.into_iter().map(latest_day).collect(),
         }
+    }
+}
+
+/// The alarm of the parked events of all stores.
+fn parking_alert(open: i64, oldest_age_ms: Option<i64>) -> AlertJson {
+    let events = if open == 1 { "1 event waits".to_owned() } else { format!("{open} events wait") };
+    let oldest = oldest_age_ms.map(|age_ms| format!(", the oldest for {}", duration(age_ms))).unwrap_or_default();
+    AlertJson {
+        kind: AlertKind::Parked.as_str(),
+        count: open,
+        text: format!("{events} for a person over all stores{oldest}"),
+        severity: Severity::Alarm,
+        advice: AlertKind::Parked.advice(),
     }
 }
 
@@ -370,7 +406,7 @@ fn live_store(store: StoreSummary, now_ms: i64) -> LiveStore {
     LiveStore { store, attention, words: found.into_iter().map(|(_, words)| words).collect() }
 }
 
-fn duration(ms: i64) -> String {
+pub(super) fn duration(ms: i64) -> String {
     match ms / 1000 {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),

@@ -37,6 +37,8 @@ pub struct Exporter {
     oldest: Gauge,
     away_longest: Gauge,
     parked: Gauge,
+    parked_oldest: Gauge,
+    parked_alarm: Gauge,
     queued_bytes: Gauge,
     queued_messages: Gauge,
     credit: CreditGauges,
@@ -114,6 +116,8 @@ impl Exporter {
             oldest: Gauge::default(),
             away_longest: Gauge::default(),
             parked: Gauge::default(),
+            parked_oldest: Gauge::default(),
+            parked_alarm: Gauge::default(),
             queued_bytes: Gauge::default(),
             queued_messages: Gauge::default(),
             credit: CreditGauges::default(),
@@ -139,7 +143,17 @@ impl Exporter {
             "For how long the store was not heard that is away the longest; 0 if none is",
             exporter.away_longest.clone(),
         );
-        registry.register("parked_events", "Events parked", exporter.parked.clone());
+        registry.register("parked_events", "Events that are parked and wait for a person", exporter.parked.clone());
+        registry.register(
+            "parked_oldest_age_seconds",
+            "For how long the oldest of them has waited; 0 if none does",
+            exporter.parked_oldest.clone(),
+        );
+        registry.register(
+            "parked_alarm",
+            "1 if so many wait, or one for so long, as [parking] in the configuration says",
+            exporter.parked_alarm.clone(),
+        );
         registry.register("queue_bytes", "Memory of messages that wait for the ledger", exporter.queued_bytes.clone());
         registry.register("queue_messages", "Messages that wait for the ledger", exporter.queued_messages.clone());
         exporter.credit.register(registry);
@@ -172,6 +186,8 @@ impl Exporter {
         self.oldest.set(totals.oldest_unsynced_age_ms.unwrap_or_default() / 1000);
         self.away_longest.set(totals.away_longest_ms.unwrap_or_default() / 1000);
         self.parked.set(totals.parked);
+        self.parked_oldest.set(totals.parked_oldest_age_ms.unwrap_or_default() / 1000);
+        self.parked_alarm.set(i64::from(totals.parked_alarm));
         self.queued_bytes.set(count(totals.queued_bytes));
         self.queued_messages.set(count(totals.queued_messages));
         self.credit.set(&totals.credit);

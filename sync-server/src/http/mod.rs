@@ -1,10 +1,11 @@
 //! Console, API, enrolment and metrics over HTTP.
 //!
-//! Everything here reads on connections of its own and never holds the ingest up; the one thing that writes is an
-//! enrolment, a transaction of two rows. `wire` is what the API says, `to_wire` converts, `problem` is how every error
+//! Everything here reads on connections of its own and never holds the ingest up. What writes is an enrolment, a transaction
+//! of two rows, and what somebody does about parked events, which the thread of the ledger does between two groups. `wire` is what the API says, `to_wire` converts, `problem` is how every error
 //! looks, `fleet` is the view that console and metrics share.
 
 mod access;
+mod alerts;
 mod api;
 mod counter;
 mod counter_wire;
@@ -15,6 +16,7 @@ mod health;
 mod instances;
 mod listen;
 mod live;
+mod parked;
 mod patience;
 mod problem;
 mod readers;
@@ -51,7 +53,7 @@ pub(crate) use {
 
 use crate::console;
 
-/// An enrolment is a few hundred bytes; nothing else has a body.
+/// An enrolment is a few hundred bytes, a thousand numbers of parked events a few thousand; only a fix is larger.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// The API as OpenAPI describes it.
@@ -67,12 +69,16 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         counter::missing_z,
         api::sale,
         api::totals,
+        alerts::alerts,
         rollups::state,
         rollups::hours,
         rollups::items,
         rollups::promotions,
-        api::parked,
-        api::parked_event,
+        parked::list,
+        parked::one,
+        parked::fix,
+        parked::waive,
+        parked::replay,
         reconcile::reconciliation,
         credit::credit,
         credit::set_limit,
@@ -99,12 +105,16 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/stores/{store_id}/z-reports/missing", get(counter::missing_z))
         .route("/api/v1/sales/{sale_id}", get(api::sale))
         .route("/api/v1/totals", get(api::totals))
+        .route("/api/v1/alerts", get(alerts::alerts))
         .route("/api/v1/rollups", get(rollups::state))
         .route("/api/v1/rollups/hours", get(rollups::hours))
         .route("/api/v1/rollups/items", get(rollups::items))
         .route("/api/v1/rollups/promotions", get(rollups::promotions))
-        .route("/api/v1/parked", get(api::parked))
-        .route("/api/v1/parked/{parked_no}", get(api::parked_event))
+        .route("/api/v1/parked", get(parked::list))
+        .route("/api/v1/parked/replay", post(parked::replay))
+        .route("/api/v1/parked/{parked_no}", get(parked::one))
+        .route("/api/v1/parked/{parked_no}/fix", post(parked::fix).layer(DefaultBodyLimit::max(parked::FIX_BYTES_MAX)))
+        .route("/api/v1/parked/{parked_no}/waive", post(parked::waive))
         .route("/api/v1/reconciliation", get(reconcile::reconciliation))
         .route("/api/v1/credit", get(credit::credit))
         .route("/api/v1/credit/limit", put(credit::set_limit))

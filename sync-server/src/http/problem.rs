@@ -34,6 +34,14 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "request.too_much", "The answer would be too large", detail)
     }
 
+    pub(crate) fn parked_conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "parked.conflict", "Something else was done about this event", detail)
+    }
+
+    pub(crate) fn parked_refused(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "parked.refused", "The event cannot count like this", detail)
+    }
+
     pub(crate) fn wrong_method() -> Self {
         let detail = "this path does not take that method";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method.wrong", "The method is not allowed here", detail)

@@ -56,8 +56,8 @@ pub(super) struct DifferenceJson {
     /// When ledger and store agreed again; none as long as they do not.
     pub(super) repaired_at_ms: Option<i64>,
     /// What came of it: `repaired`; `open` and `asked` while it is being put right; `store_away`, `no_answer` and `failed`,
-    /// after which it is tried again; `store_holds_less`, `store_does_not_hold`, `other_history` and `unexplained`, at which
-    /// a person has to look.
+    /// after which it is tried again; `store_holds_less`, `store_does_not_hold`, `other_history`, `holds_fixed` (events
+    /// that a person has fixed are not taken in once more) and `unexplained`, at which a person has to look.
     pub(super) outcome: String,
 }
 

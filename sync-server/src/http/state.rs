@@ -11,6 +11,7 @@ use super::health::{Exporter, ListenerUp};
 use super::problem::ApiError;
 use super::readers::Readers;
 use crate::broker::{BrokerHandle, PRESENT_FOR};
+use crate::config::ParkingAlarm;
 use crate::credentials::{Changed, Credentials};
 use crate::ingest::IngestState;
 use crate::instances::InstancesHandle;
@@ -34,6 +35,7 @@ pub struct Api {
     pub(super) mqtt_address: Arc<MqttAddress>,
     pub(super) wrong_codes: Arc<WrongCodes>,
     pub(super) listener_up: ListenerUp,
+    pub(super) parking: ParkingAlarm,
 }
 
 /// The connection on which stores enrol: one at a time, on a blocking thread.
@@ -84,19 +86,22 @@ pub struct ApiParts {
     pub mqtt_address: MqttAddress,
     /// Whether stores can connect.
     pub listener_up: ListenerUp,
+    /// When parked events are an alarm.
+    pub parking: ParkingAlarm,
 }
 
 impl Api {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
         let ApiParts { readers, registry, credentials, router, broker, ingest, .. } = parts;
-        let ApiParts { instances, metrics, exporter, mqtt_address, listener_up, .. } = parts;
+        let ApiParts { instances, metrics, exporter, mqtt_address, listener_up, parking, .. } = parts;
         let fleet = Arc::new(Fleet::new(FleetParts {
             readers: readers.clone(),
             router: router.clone(),
             broker: broker.clone(),
             ingest: ingest.clone(),
             instances: instances.clone(),
+            parking,
         }));
         Self {
             readers,
@@ -112,6 +117,7 @@ impl Api {
             mqtt_address: Arc::new(mqtt_address),
             wrong_codes: Arc::default(),
             listener_up,
+            parking,
         }
     }
 

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pos_model::{BusinessDate, Quantity};
-use protocol::latest::{SaleCompleted, SaleLine, decode_event};
+use protocol::latest::{SaleCompleted, SaleLine, decode_event, decode_identity};
 
+use super::fleet::duration;
 use super::wire::{
     AdjustmentJson, AlertJson, ConsumptionJson, DuplicateReceiptJson, EpochJson, ImportedJson, LineJson, MissingRun,
-    OptionJson, ParkedJson, PlaceJson, PriceDifferenceJson, SaleJson, Severity, StoreSummary, TenderJson, Totals,
-    TotalsRow, TotalsSum,
+    OptionJson, ParkedActionJson, ParkedJson, PlaceJson, PriceDifferenceJson, SaleJson, Severity, StoreSummary,
+    TenderJson, Totals, TotalsRow, TotalsSum,
 };
+use crate::config::ParkingAlarm;
 use crate::ledger::{
-    DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedEvent, PriceDifference, ReceiptGap, SaleRecord, StoreRow,
-    TotalsFilter,
+    Alert, AlertKind, DayTotals, DuplicateReceipt, EpochRow, HealthRow, ParkedAction, ParkedEvent, PriceDifference,
+    ReceiptGap, SaleRecord, StoreRow, TotalsFilter,
 };
 
-pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummary {
+pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64, parking: ParkingAlarm) -> StoreSummary {
     let health = row.health.as_ref();
     let of = |read: fn(&HealthRow) -> i64| health.map(read);
     let oldest_unsynced_ms = health.and_then(|health| health.outbox_oldest_ms);
@@ -46,17 +48,25 @@ pub(crate) fn store(row: &StoreRow, connected: bool, now_ms: i64) -> StoreSummar
         disk_free_bytes: health.and_then(|health| health.disk_free_bytes),
         parked: row.parked_events,
         alert_count: row.alerts.len(),
-        alerts: row
-            .alerts
-            .iter()
-            .map(|alert| AlertJson {
-                kind: alert.kind.as_str(),
-                count: alert.count,
-                text: alert.text.clone(),
-                severity: if alert.kind.is_grave() { Severity::Alarm } else { Severity::Warning },
-                advice: alert.kind.advice(),
-            })
-            .collect(),
+        alerts: row.alerts.iter().map(|one| alert(one, row, now_ms, parking)).collect(),
+    }
+}
+
+fn alert(alert: &Alert, row: &StoreRow, now_ms: i64, parking: ParkingAlarm) -> AlertJson {
+    let (mut text, mut is_grave) = (alert.text.clone(), alert.kind.is_grave());
+    if alert.kind == AlertKind::Parked {
+        let oldest_age_ms = row.oldest_parked_ms.map(|oldest_ms| now_ms.saturating_sub(oldest_ms).max(0));
+        is_grave = parking.is_due(row.parked_events, oldest_age_ms);
+        if let Some(age_ms) = oldest_age_ms {
+            text.push_str(&format!(", the oldest for {}", duration(age_ms)));
+        }
+    }
+    AlertJson {
+        kind: alert.kind.as_str(),
+        count: alert.count,
+        text,
+        severity: if is_grave { Severity::Alarm } else { Severity::Warning },
+        advice: alert.kind.advice(),
     }
 }
 
@@ -267,18 +277,40 @@ pub(crate) fn parked(event: &ParkedEvent) -> ParkedJson {
         seq: event.seq.get(),
         hash: event.hash.to_string(),
         parked_at_ms: event.parked_at_ms,
+        state: event.state.as_str(),
         reason: event.reason.clone(),
         detail: event.detail.clone(),
         size: event.bytes.len(),
         bytes_hex: hex(&event.bytes),
+        event_id: None,
+        recorded_at: None,
+        kind: event.kind.clone(),
         event: None,
+        fixed_event: None,
+        history: None,
     }
 }
 
-/// One parked event with what it says: quantities in millionths, amounts in minor units.
-pub(crate) fn parked_in_full(event: &ParkedEvent) -> ParkedJson {
-    let said = decode_event(&event.bytes).ok().and_then(|event| serde_json::to_value(event.body).ok());
-    ParkedJson { event: said, ..parked(event) }
+/// One parked event with what it says, quantities in millionths and amounts in minor units, and with what people did.
+pub(crate) fn parked_in_full(event: &ParkedEvent, actions: Vec<ParkedAction>) -> ParkedJson {
+    let said = |bytes: &[u8]| decode_event(bytes).ok().and_then(|event| serde_json::to_value(event.body).ok());
+    let identity = decode_identity(&event.bytes);
+    let history = actions.into_iter().map(|action| ParkedActionJson {
+        at_ms: action.at_ms,
+        what: action.what.as_str(),
+        by: action.who,
+        why: action.why,
+        reason: action.reason,
+        detail: action.detail,
+    });
+    ParkedJson {
+        event_id: identity.as_ref().and_then(|identity| identity.id).map(|id| id.to_string()),
+        recorded_at: identity.and_then(|identity| identity.at),
+        event: said(&event.bytes),
+        fixed_event: event.fixed.as_deref().and_then(said),
+        history: Some(history.collect()),
+        ..parked(event)
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -463,6 +463,17 @@ pub struct TotalsSum {
 pub struct ParkedQuery {
     /// One store; all without it.
     pub store: Option<String>,
+    /// Parked for this reason.
+    pub reason: Option<String>,
+    /// Of this kind, such as `sale_completed`.
+    pub kind: Option<String>,
+    /// `open`, which it is without it, `waived`, `fixed`, or `all` of them. Fixed are those beside the followed history;
+    /// the others that count are not parked any more, and are shown one by one.
+    pub state: Option<String>,
+    /// Parked at this time or later.
+    pub parked_from_ms: Option<i64>,
+    /// Parked before this time.
+    pub parked_before_ms: Option<i64>,
     /// Go on behind this number: `next_after` of the page before.
     pub after: Option<i64>,
     /// At most so many, up to 500; 100 without it.
@@ -493,6 +504,8 @@ pub struct ParkedJson {
     pub hash: String,
     /// When it was parked.
     pub parked_at_ms: i64,
+    /// `open`, `waived`, `fixed`, or `applied` as it came.
+    pub state: &'static str,
     /// Why: `unknown_kind`, `malformed`, `does_not_fit`, `fork`, `found`, or that an id is in the ledger already:
     /// `sale_id_known`, `sale_id_conflict`, and so on for `refund_id`, `shift_id` and `movement_id`.
     pub reason: String,
@@ -502,8 +515,41 @@ pub struct ParkedJson {
     pub size: usize,
     /// The bytes, as hexadecimal text.
     pub bytes_hex: String,
+    /// The id that its agent gave it, where one event is asked for and the id can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// When its agent recorded it, as `utc_ms` and `offset_s`; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub recorded_at: Option<pos_model::Stamp>,
+    /// Its kind, where its bytes say one.
+    pub kind: Option<String>,
     /// What it says, where one event is asked for and this program understands it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub event: Option<serde_json::Value>,
+    /// What counts in its place, where it was fixed; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub fixed_event: Option<serde_json::Value>,
+    /// What people did about it, in order, where one event is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<Vec<ParkedActionJson>>,
+}
+
+/// What somebody did about a parked event.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ParkedActionJson {
+    /// When.
+    pub at_ms: i64,
+    /// `tried`: it stays parked. `applied`, `fixed`, `waived`: what became of it.
+    pub what: &'static str,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// Why it was parked, after this.
+    pub reason: String,
+    /// The same in words.
+    pub detail: String,
 }

@@ -4,6 +4,7 @@ use pos_model::{BusinessDate, ChainHash, Epoch, EventId, RefundId, SaleId, Seq, 
 use protocol::latest::SaleCompleted;
 
 use super::LedgerError;
+use super::parking::{ParkedAction, ParkedBacklog, ParkedFilter, ParkedState};
 use super::registry::StoreStatus;
 
 /// A store, how it said it is, and how far the ledger is with it.
@@ -25,8 +26,10 @@ pub struct StoreRow {
     pub applied_events: i64,
     /// Sales applied.
     pub applied_sales: i64,
-    /// Events parked, those beside the history included.
+    /// Events that are parked and wait for a person, those beside the history included.
     pub parked_events: i64,
+    /// When the oldest of them was parked.
+    pub oldest_parked_ms: Option<i64>,
     /// What it said of itself last.
     pub health: Option<HealthRow>,
     /// What needs a person.
@@ -159,7 +162,7 @@ impl AlertKind {
                 "GET /api/v1/reconciliation?open=true says what differs. What the ledger lost comes back by itself once the store is connected; what the store lost, as with a folder that was put back, is kept here and only told."
             }
             Self::ReceiptGaps => {
-                "Look at the store's parked events first: the numbers of parked sales are among these. If its backlog is empty and other numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
+                "If the store's backlog is empty and numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
             }
             Self::ZGaps => {
                 "Look at the store's parked events first. If its backlog is empty and reports stay missing, they were lost with a folder that was put back: ask the store for its printed reports."
@@ -173,7 +176,9 @@ impl AlertKind {
             Self::RefundsWithoutSale => {
                 "Look at the store's parked events and missing receipts: the sales may be among them. If nothing is missing and the backlog is empty, ask who gave money back for sales that were never made there."
             }
-            Self::Parked => "breakwater-server parked list and parked show NO name the reason and keep the bytes.",
+            Self::Parked => {
+                "breakwater-server parked list and parked show NO name the reason. parked replay tries them again, parked fix NO puts right what they say, parked waive NO says that one is never to count."
+            }
             Self::Clock => "Set the store's clock. Sales keep the time that it showed.",
         }
     }
@@ -323,17 +328,6 @@ pub struct LatestDay {
     pub refund_gross_minor: i64,
 }
 
-/// Which parked events: at most `limit` of them, behind number `after`.
-#[derive(Debug, Clone)]
-pub struct ParkedFilter {
-    /// Of this store only.
-    pub store: Option<StoreId>,
-    /// Numbers above this one; zero for the first page.
-    pub after: i64,
-    /// At most so many.
-    pub limit: u32,
-}
-
 /// A parked event.
 #[derive(Debug, Clone)]
 pub struct ParkedEvent {
@@ -353,8 +347,14 @@ pub struct ParkedEvent {
     pub reason: String,
     /// Why, in words.
     pub detail: String,
-    /// Its bytes.
+    /// Its kind, where its bytes say one.
+    pub kind: Option<String>,
+    /// What became of it.
+    pub state: ParkedState,
+    /// Its bytes, as the store committed them; empty of one that counts and whose message retention has taken.
     pub bytes: Vec<u8>,
+    /// The bytes that count in their place, where it was fixed.
+    pub fixed: Option<Vec<u8>>,
 }
 
 /// What `verify` looked at and found.
@@ -425,8 +425,14 @@ pub trait Books {
     /// A page of the parked events, in the order of their numbers.
     fn parked(&self, filter: &ParkedFilter) -> Result<Vec<ParkedEvent>, LedgerError>;
 
-    /// One parked event.
+    /// One event that is parked, or was.
     fn parked_event(&self, parked_no: i64) -> Result<Option<ParkedEvent>, LedgerError>;
+
+    /// What people did about a parked event, in order.
+    fn parked_actions(&self, parked_no: i64) -> Result<Vec<ParkedAction>, LedgerError>;
+
+    /// How many parked events wait for a person.
+    fn parked_backlog(&self) -> Result<ParkedBacklog, LedgerError>;
 
     /// Whether the books balance: recomputes every counter and hash from the events and compares.
     fn verify(&self) -> Result<VerifyReport, LedgerError>;

@@ -22,6 +22,7 @@ mod group;
 mod home;
 mod instances;
 mod job;
+mod parking;
 mod postgres;
 mod prices;
 mod read;
@@ -33,9 +34,11 @@ mod text;
 
 use sync_core::server::Outcome;
 
+use self::group::UNKNOWN_KIND;
+
 pub use books::{
     Alert, AlertKind, Books, DIFFERENCES_MAX, DayTotals, Difference, DuplicateReceipt, EpochRow, HealthRow, LatestDay,
-    ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
+    ParkedEvent, ReceiptGap, SaleRecord, StoreRow, TotalsFilter, VerifyReport,
 };
 pub use counter_books::{CounterBooks, OverRefund, RefundLineRow, RefundRow, ReportRow, ShiftRow, StorePage, ZNumbers};
 pub use home::{LedgerHome, Reader};
@@ -43,6 +46,10 @@ pub use instances::{
     BrokerLink, InstanceCard, InstanceId, InstanceRow, InstanceView, Instances, LEASE_AHEAD_MS_MAX, LeaseRow,
 };
 pub use job::{BATCH_EVENTS_MAX, Job, Message, RECEIPT_HEADS_MAX, ReceivedBatch, UnfitMessage};
+pub use parking::{
+    ActionKind, Correction, NUMBERS_MAX, Note, NoteError, ParkedAction, ParkedBacklog, ParkedFilter, ParkedRefused,
+    ParkedState,
+};
 pub use postgres::{
     DroppedMonth, MonthRow, PostgresInstances, PostgresLedger, PostgresReader, PostgresSettings, UrlError,
 };
@@ -64,10 +71,23 @@ pub trait Ledger: Send {
     /// `now_ms` is when they arrived. An error means that nothing of it was applied.
     fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError>;
 
-    /// Looks at the next events behind number `after` that are parked because an older program did not know their kind, a
-    /// bounded number, and applies in one database transaction those that this program can. Those that it cannot stay
-    /// parked, with the reason that it has. `now_ms` is when.
-    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError>;
+    /// Tries the next parked events again that a filter picks, a bounded number whatever its limit, in one database
+    /// transaction. Each that can be applied is, as if it came just then; the others stay parked and open, with the reason
+    /// that they have at this time. `now_ms` is when. Without a note it is the program itself that tries.
+    fn replay(&mut self, filter: &ParkedFilter, note: Option<&Note>, now_ms: i64) -> Result<ParkedStep, LedgerError>;
+
+    /// Puts other content in the place of a parked event, and applies it under the event's place and id, in one database
+    /// transaction; or says why not, and nothing is changed.
+    fn fix(
+        &mut self,
+        parked_no: i64,
+        correction: &Correction,
+        note: &Note,
+        now_ms: i64,
+    ) -> Result<Result<(), ParkedRefused>, LedgerError>;
+
+    /// Says that a parked event is never to count; or says why not, and nothing is changed.
+    fn waive(&mut self, parked_no: i64, note: &Note, now_ms: i64) -> Result<Result<(), ParkedRefused>, LedgerError>;
 
     /// Puts right what a look at a business date has found, in one database transaction. `now_ms` is when.
     fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError>;
@@ -98,7 +118,7 @@ pub struct ParkedStep {
     pub looked_at: usize,
     /// Those of them that are applied.
     pub applied: usize,
-    /// Behind which event number to go on; none if there is nothing more.
+    /// Behind which number of a parked event to go on; none if there is nothing more.
     pub next: Option<i64>,
 }
 
@@ -116,13 +136,26 @@ pub struct ParkedProgress {
 /// parked any more.
 pub fn apply_all_parked<L: Ledger + ?Sized>(
     ledger: &mut L,
+    now_ms: impl FnMut() -> i64,
+    each_step: impl FnMut(ParkedProgress),
+) -> Result<ParkedProgress, LedgerError> {
+    let (reason, state) = (Some(UNKNOWN_KIND.to_owned()), Some(ParkedState::Open));
+    let filter = ParkedFilter { reason, state, ..ParkedFilter::default() };
+    replay_all(ledger, &filter, None, now_ms, each_step)
+}
+
+/// Tries all parked events again that a filter picks, step by step, as [`apply_all_parked`] does.
+pub fn replay_all<L: Ledger + ?Sized>(
+    ledger: &mut L,
+    filter: &ParkedFilter,
+    note: Option<&Note>,
     mut now_ms: impl FnMut() -> i64,
     mut each_step: impl FnMut(ParkedProgress),
 ) -> Result<ParkedProgress, LedgerError> {
     let mut progress = ParkedProgress::default();
-    let mut after = Some(0);
+    let mut after = Some(filter.after);
     while let Some(behind) = after {
-        let step = ledger.apply_parked(behind, now_ms())?;
+        let step = ledger.replay(&ParkedFilter { after: behind, ..filter.clone() }, note, now_ms())?;
         ledger.tidy()?;
         progress.looked_at += step.looked_at as u64;
         progress.applied += step.applied as u64;

@@ -13,7 +13,7 @@ use protocol::latest::{Batch, Compare, DIGEST_DATES_MAX, Digests, Downlink, Reca
 
 use super::claims::{Claim, Claims, Key};
 use super::{Centre, Moment, Work};
-use crate::ledger::{Finding, Gap, LedgerError, Reader, Repair, Restored, Standing};
+use crate::ledger::{Finding, Gap, LedgerError, Reader, Repair, RestoreRefused, Restored, Standing};
 use crate::telemetry::Metrics;
 
 /// Stores that are asked for events at a time. Each answer is one message of at most [`ASK_EVENTS_MAX`] events.
@@ -232,7 +232,12 @@ impl Reconciler {
                 self.note(&claim, &Finding { received_events, restored_events, outcome, ..Finding::default() }, now);
                 self.claims.go_on(claim);
             }
-            Some(Ok(Err(_))) => self.end(&claim, other_history, now),
+            Some(Ok(Err(RestoreRefused::Fixed))) => {
+                self.end(&claim, Finding { outcome: "holds_fixed", ..Finding::default() }, now);
+            }
+            Some(Ok(Err(RestoreRefused::OtherEvents | RestoreRefused::OtherHistory))) => {
+                self.end(&claim, other_history, now);
+            }
             Some(Err(error)) => self.fail(&claim, &error, now),
             None => self.claims.give_up(&claim),
         }

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, clippy::panic, reason = "each test file uses a part of this, and tests may panic")]
 
 pub mod counter;
+pub mod parking;
+pub mod rollups;
 
 use pos_model::{
     BusinessDate, ChainHash, Currency, Epoch, EventId, ItemId, Money, Quantity, SaleId, Seq, Sku, Stamp, StoreId, Tag,

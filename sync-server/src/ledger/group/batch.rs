@@ -7,18 +7,27 @@ use pos_model::{ChainHash, Seq};
 use protocol::latest::Mark;
 use sync_core::server::{BatchOutcome, Held, Verdict, judge};
 
-use super::Group;
-use super::record::{Parking, Place};
+use super::numbers::ParkedNumber;
+use super::record::{DOES_NOT_FIT, Parking, Place, Received, kind_of};
 use super::tables::{BatchRow, ParkedRow, StreamRow, Tables};
+use super::{Care, Group};
 use crate::ledger::ReceivedBatch;
 use crate::ledger::fault::Fault;
 use crate::ledger::read::frames;
 
 /// Why an event of another history is parked.
-const FORK: Parking<'_> = Parking { reason: "fork", detail: "another event is at this place" };
+pub(super) const FORK: Parking<'_> = Parking { reason: "fork", detail: "another event is at this place" };
 
 /// Why an event of a lost place is parked.
 const FOUND: Parking<'_> = Parking { reason: "found", detail: "it had been written down as lost" };
+
+/// Whose events are taken in.
+#[derive(Clone, Copy)]
+struct Taking<'g> {
+    store_no: i64,
+    stream_no: i64,
+    batch: &'g ReceivedBatch,
+}
 
 /// What the tables hold of a stream.
 struct HeldRows<'r, 'g, T: Tables<'g>> {
@@ -120,15 +129,62 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         };
         self.tables.add_batch(&row)?;
         let mut parked = Vec::new();
-        for (index, received) in batch.events.iter().enumerate().skip(skip) {
-            let (seq, hash) = (shape.seq(index), batch.hashes[index]);
-            let place = Place { event_no: self.next_event_no, store_no, stream_no, epoch: batch.epoch, seq, hash };
-            if !self.take_in(place, received)? {
-                parked.push(seq);
-            }
+        let places: Vec<_> = batch.events.iter().enumerate().skip(skip).collect();
+        let taking = Taking { store_no, stream_no, batch };
+        if self.care == Care::Events {
+            self.take_carefully(taking, &places, &mut parked)?;
+        } else {
+            self.take(taking, &places, &mut parked)?;
         }
         let applied = (row.events - parked.len()) as u64;
         Ok(BatchOutcome { through: end, cursor: end, applied, parked, forked: false, rewind: false })
+    }
+
+    /// Takes events in, one after the other.
+    fn take(
+        &mut self,
+        taking: Taking<'g>,
+        events: &[(usize, &'g Received)],
+        parked: &mut Vec<Seq>,
+    ) -> Result<(), Fault> {
+        let Taking { store_no, stream_no, batch } = taking;
+        for &(index, received) in events {
+            let (seq, hash) = (batch.shape().seq(index), batch.hashes[index]);
+            let place = Place { event_no: self.next_event_no, store_no, stream_no, epoch: batch.epoch, seq, hash };
+            if !self.record(place, received)? {
+                parked.push(seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for events among which some do not fit: halves of them are taken under savepoints, down to the single
+    /// event that does not, which is parked. One guilty event costs some twenty savepoints, however many came with it.
+    fn take_carefully(
+        &mut self,
+        taking: Taking<'g>,
+        events: &[(usize, &'g Received)],
+        parked: &mut Vec<Seq>,
+    ) -> Result<(), Fault> {
+        let (parked_before, tried) = (parked.len(), self.in_savepoint(|group| group.take(taking, events, parked)));
+        match (tried, events) {
+            (Err(Fault::Content(detail)), &[(index, received)]) => {
+                parked.truncate(parked_before);
+                let Taking { store_no, stream_no, batch } = taking;
+                let (seq, hash) = (batch.shape().seq(index), batch.hashes[index]);
+                let place = Place { event_no: self.next_event_no, store_no, stream_no, epoch: batch.epoch, seq, hash };
+                parked.push(seq);
+                let parking = Parking { reason: DOES_NOT_FIT, detail: &detail };
+                self.in_savepoint(|group| group.park(place, received, parking))
+            }
+            (Err(Fault::Content(_)), events) if !events.is_empty() => {
+                parked.truncate(parked_before);
+                let (first, second) = events.split_at(events.len() / 2);
+                self.take_carefully(taking, first, parked)?;
+                self.take_carefully(taking, second, parked)
+            }
+            (tried, _) => tried,
+        }
     }
 
     /// Keeps what lies at lost places among the first `known` events, which otherwise are there.
@@ -136,7 +192,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         &mut self,
         store_no: i64,
         stream: &StreamRow,
-        batch: &ReceivedBatch,
+        batch: &'g ReceivedBatch,
         known: usize,
     ) -> Result<Vec<Seq>, Fault> {
         let shape = batch.shape();
@@ -172,7 +228,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         &mut self,
         store_no: i64,
         stream: &StreamRow,
-        batch: &ReceivedBatch,
+        batch: &'g ReceivedBatch,
         which: Range<usize>,
         parking: Parking<'_>,
     ) -> Result<Vec<Seq>, Fault> {
@@ -181,24 +237,29 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         let mut parked = Vec::with_capacity(which.len());
         for index in which {
             let seq = shape.seq(index);
+            let (hash, received) = (batch.hashes[index], &batch.events[index]);
             let row = ParkedRow {
                 store_no,
                 stream_no: stream.stream_no,
                 seq,
-                hash: batch.hashes[index],
+                hash,
                 parked_at_ms: self.now_ms,
                 reason: parking.reason,
                 detail: parking.detail,
+                kind: kind_of(received),
                 event_no: None,
                 bytes: Some(frame.events[index].as_slice()),
             };
             if self.tables.park(&row)? {
+                let counts = self.effects.counts(store_no);
                 if parking.reason == FORK.reason {
-                    self.effects.forked(store_no)
+                    counts.forked += 1
                 } else {
-                    self.effects.parked(store_no, 1)
+                    counts.parked += 1
                 }
-                self.receipt_of_parked(store_no, &batch.events[index])?;
+                let (event_no, stream_no) = (self.next_event_no, stream.stream_no);
+                let place = ParkedNumber { number: 0, event_no, stream_no, mark: Mark { seq, hash } };
+                self.receipt_of_parked(store_no, place, received)?;
             }
             parked.push(seq);
         }

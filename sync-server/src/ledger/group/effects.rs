@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use pos_model::TillId;
 
 use super::counter::CounterEffects;
-use super::numbers;
+use super::numbers::{self, ParkedNumber};
 use super::tables::{DayKey, Direction, NumberKind, SaleRow, StoreCounts, Tables, Totals};
 use crate::ledger::fault::Fault;
 
@@ -19,6 +19,8 @@ pub(super) struct Effects<'g> {
     used: Table<(i64, i32, &'g str), i64>,
     /// Receipt number and event of each sale and refund, by store and till.
     receipts: Table<(i64, &'g str), Vec<(i64, i64)>>,
+    /// The same of those that are parked.
+    parked_receipts: Table<(i64, &'g str), Vec<ParkedNumber>>,
     /// Those of what else happens at the counter.
     pub(super) counter: CounterEffects<'g>,
 }
@@ -93,12 +95,9 @@ impl<'g> Effects<'g> {
         self.stores.entry(store_no).or_default().events += 1;
     }
 
-    pub(super) fn parked(&mut self, store_no: i64, events: i64) {
-        self.stores.entry(store_no).or_default().parked += events;
-    }
-
-    pub(super) fn forked(&mut self, store_no: i64) {
-        self.stores.entry(store_no).or_default().forked += 1;
+    /// The counts of a store, to be moved.
+    pub(super) fn counts(&mut self, store_no: i64) -> &mut StoreCounts {
+        self.stores.entry(store_no).or_default()
     }
 
     /// Whether something of this store waits to be written that an answer to it depends on.
@@ -123,7 +122,6 @@ impl<'g> Effects<'g> {
         for consumption in sale.lines.iter().flat_map(|line| &line.consumption) {
             self.used((row.stream_no, date, consumption.item_id.as_str()), consumption.quantity.micro())?;
         }
-        self.receipt(row.store_no, &sale.till_id, row.receipt_no, row.event_no);
         Ok(())
     }
 
@@ -137,11 +135,9 @@ impl<'g> Effects<'g> {
         self.receipts.entry((store_no, till_id.as_str())).or_default().push((receipt_no, event_no));
     }
 
-    /// An event that was parked is applied.
-    pub(super) fn unparked(&mut self, store_no: i64) {
-        let counts = self.stores.entry(store_no).or_default();
-        counts.events += 1;
-        counts.parked -= 1;
+    /// Counts the number on the receipt of a parked sale or refund.
+    pub(super) fn parked_receipt(&mut self, store_no: i64, till_id: &'g TillId, number: ParkedNumber) {
+        self.parked_receipts.entry((store_no, till_id.as_str())).or_default().push(number);
     }
 
     pub(super) fn write<T: Tables<'g>>(&mut self, tables: &mut T) -> Result<(), Fault> {
@@ -154,7 +150,12 @@ impl<'g> Effects<'g> {
         for (key, used) in sorted(&mut self.used) {
             tables.add_stock(Direction::Used, key, used)?;
         }
-        numbers::note_all(tables, NumberKind::Receipt, sorted(&mut self.receipts))
+        let receipts = sorted(&mut self.receipts);
+        if self.parked_receipts.is_empty() {
+            numbers::note_all(tables, NumberKind::Receipt, receipts)
+        } else {
+            numbers::note_with_parked(tables, receipts, sorted(&mut self.parked_receipts))
+        }
     }
 }
 

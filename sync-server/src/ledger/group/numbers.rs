@@ -2,7 +2,12 @@
 //! one run, which grows; two runs mean that what lies between them never arrived, and a number that is in a run already
 //! was given twice.
 
+use std::collections::BTreeMap;
+
+use protocol::latest::Mark;
+
 use super::tables::{NumberKind, Tables};
+use crate::ledger::database::{Database, cells};
 use crate::ledger::fault::Fault;
 
 /// Numbers above this one are not believed (a million a day last for three thousand years): tills go on above the highest
@@ -16,6 +21,70 @@ pub(super) fn believed(number: u64) -> Option<i64> {
 
 /// The numbers that a till of a store has given, each with its event.
 pub(super) type OfTill<'g> = ((i64, &'g str), Vec<(i64, i64)>);
+
+/// A number on the receipt of a parked sale or refund. It is given, whatever becomes of the event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ParkedNumber {
+    pub(super) number: i64,
+    /// The number of the event, or that of the next event behind it.
+    pub(super) event_no: i64,
+    pub(super) stream_no: i64,
+    pub(super) mark: Mark,
+}
+
+/// The number of an event, the number on its receipt, and more of it where it is parked.
+type Given = (i64, i64, Option<ParkedNumber>);
+
+/// The receipt numbers of parked events of a till of a store.
+pub(super) type ParkedOfTill<'g> = ((i64, &'g str), Vec<ParkedNumber>);
+
+/// Notes the receipt numbers that tills have given, where some are those of parked events. They are taken one by one, in
+/// the order in which they came, so that the outcome is that of any other grouping.
+pub(super) fn note_with_parked<'g, T: Tables<'g>>(
+    tables: &mut T,
+    tills: Vec<OfTill<'g>>,
+    parked: Vec<ParkedOfTill<'g>>,
+) -> Result<(), Fault> {
+    let kind = NumberKind::Receipt;
+    let mut with_parked: BTreeMap<(i64, &'g str), Vec<Given>> = BTreeMap::new();
+    for (till, numbers) in parked {
+        let entries = numbers.into_iter().map(|one| (one.event_no, one.number, Some(one)));
+        with_parked.entry(till).or_default().extend(entries);
+    }
+    let mut others = Vec::with_capacity(tills.len());
+    for (till, numbers) in tills {
+        match with_parked.get_mut(&till) {
+            Some(entries) => entries.extend(numbers.into_iter().map(|(number, event_no)| (event_no, number, None))),
+            None => others.push((till, numbers)),
+        }
+    }
+    note_all(tables, kind, others)?;
+    for ((store_no, till_id), mut entries) in with_parked {
+        entries.sort_by_key(|(event_no, ..)| *event_no);
+        let numbers = entries.iter().map(|(_, number, _)| *number);
+        if let Some((first, last)) = numbers.clone().min().zip(numbers.max()) {
+            tables.expect_numbers(kind, &[(store_no, till_id, first, last)])?;
+        }
+        for (event_no, number, parked) in entries {
+            let Some(parked) = parked else {
+                Noting { tables, kind, store_no, till_id }.join((number, number), &[(number, event_no)])?;
+                continue;
+            };
+            let runs = tables.runs(kind, store_no, till_id, number, number)?;
+            // A number that was given before is that of whoever gave it first.
+            if !runs.iter().any(|(first, last)| (*first..=*last).contains(&number)) {
+                Noting { tables, kind, store_no, till_id }.join((number, number), &[])?;
+                let (seq, hash) = (parked.mark.seq.to_sql(), parked.mark.hash);
+                let row = cells![parked.stream_no, seq, hash.as_bytes(), store_no, till_id, number];
+                tables.access()?.execute("note the receipt of a parked event", PARKED_RECEIPT, row)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+const PARKED_RECEIPT: &str =
+    "INSERT INTO parked_receipts VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
 
 /// Notes the numbers that tills have given.
 pub(super) fn note_all<'g, T: Tables<'g>>(

@@ -1,10 +1,11 @@
 //! One event: what it does to the ledger, or why it waits for a person.
 
-use pos_model::{ChainHash, Epoch, Seq};
+use pos_model::{ChainHash, Epoch, Seq, TillId};
 use protocol::latest::{DecodeError, EpochOpened, Event, EventBody, Mark, OpenReason, SaleCompleted, decode_event};
 
+use super::numbers::ParkedNumber;
 use super::tables::{FactKind, FactPlace, ParkedRow, SaleRow, Tables};
-use super::{Care, Group, numbers};
+use super::{Group, numbers};
 use crate::ledger::fault::Fault;
 
 /// Lines are numbered `1024 * event_no + position`. An event of the largest size holds some 600 lines.
@@ -17,7 +18,7 @@ pub(super) type Received = Result<Event, DecodeError>;
 pub(super) type Refusal = (&'static str, String);
 
 /// The reason of an event of which this program does not know what it means. A later one may.
-pub(super) const UNKNOWN_KIND: &str = "unknown_kind";
+pub(in crate::ledger) const UNKNOWN_KIND: &str = "unknown_kind";
 
 /// The reason of an event with something in it that cannot be.
 pub(super) const MALFORMED: &str = "malformed";
@@ -55,19 +56,7 @@ pub(super) struct Place {
 
 impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
     /// Applies an event, or parks it; says which.
-    pub(super) fn take_in(&mut self, place: Place, received: &'g Received) -> Result<bool, Fault> {
-        if self.care != Care::Events {
-            return self.record(place, received);
-        }
-        match self.in_savepoint(|group| group.record(place, received)) {
-            Err(Fault::Content(detail)) => self
-                .in_savepoint(|group| group.park(place, received, Parking { reason: DOES_NOT_FIT, detail: &detail }))
-                .map(|()| false),
-            taken => taken,
-        }
-    }
-
-    fn record(&mut self, place: Place, received: &'g Received) -> Result<bool, Fault> {
+    pub(super) fn record(&mut self, place: Place, received: &'g Received) -> Result<bool, Fault> {
         match self.enact(place, received)? {
             None => {
                 self.tables.add_event(place.event_no, &place.hash)?;
@@ -115,6 +104,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             return self.sale_id_known(store_no, sale).map(Some);
         }
         self.effects.sale(&row, self.now_ms)?;
+        self.receipt(place, &sale.till_id, receipt_no);
         if self.stores_waiting.contains(&store_no) {
             self.effects.counter.awaited(store_no, sale.sale_id);
         }
@@ -163,7 +153,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
     }
 
     /// Parks an event that has its place in the history.
-    fn park(&mut self, place: Place, received: &Received, parking: Parking<'_>) -> Result<(), Fault> {
+    pub(super) fn park(&mut self, place: Place, received: &'g Received, parking: Parking<'_>) -> Result<(), Fault> {
         let Place { event_no, store_no, stream_no, seq, hash, .. } = place;
         self.tables.add_event(event_no, &hash)?;
         self.next_event_no += 1;
@@ -175,20 +165,52 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             parked_at_ms: self.now_ms,
             reason: parking.reason,
             detail: &kept_detail(parking.detail),
+            kind: kind_of(received),
             event_no: Some(event_no),
             bytes: None,
         })?;
-        self.effects.parked(store_no, 1);
-        self.receipt_of_parked(store_no, received)
+        self.effects.counts(store_no).parked += 1;
+        let mark = Mark { seq, hash };
+        self.receipt_of_parked(store_no, ParkedNumber { number: 0, event_no, stream_no, mark }, received)
     }
 
-    /// The number of a parked sale or refund is on a printed receipt too: a store that was put back goes on above it.
-    pub(super) fn receipt_of_parked(&mut self, store_no: i64, received: &Received) -> Result<(), Fault> {
-        match received.as_ref().map(|event| &event.body) {
-            Ok(EventBody::SaleCompleted(sale)) => self.known_receipt(store_no, &sale.till_id, sale.receipt_no),
-            Ok(EventBody::RefundCompleted(refund)) => self.known_receipt(store_no, &refund.till_id, refund.receipt_no),
-            Ok(_) | Err(_) => Ok(()),
+    /// Counts the number on the receipt of a sale or refund, unless it was counted when the event was parked.
+    pub(super) fn receipt(&mut self, place: Place, till_id: &'g TillId, receipt_no: i64) {
+        let is_counted =
+            self.given.as_ref().is_some_and(|(till, number)| till == till_id.as_str() && *number == receipt_no);
+        if !is_counted {
+            self.effects.receipt(place.store_no, till_id, receipt_no, place.event_no);
         }
+    }
+
+    /// The number of a parked sale or refund is on a printed receipt too: it counts as given, and a store that was put back
+    /// goes on above it.
+    pub(super) fn receipt_of_parked(
+        &mut self,
+        store_no: i64,
+        place: ParkedNumber,
+        received: &'g Received,
+    ) -> Result<(), Fault> {
+        let (till_id, receipt_no) = match received.as_ref().map(|event| &event.body) {
+            Ok(EventBody::SaleCompleted(sale)) => (&sale.till_id, sale.receipt_no),
+            Ok(EventBody::RefundCompleted(refund)) => (&refund.till_id, refund.receipt_no),
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        self.known_receipt(store_no, till_id, receipt_no)?;
+        // Nobody prints the number zero, with which a run would begin before its first.
+        if let Some(number) = numbers::believed(receipt_no).filter(|number| *number > 0) {
+            self.effects.parked_receipt(store_no, till_id, ParkedNumber { number, ..place });
+        }
+        Ok(())
+    }
+}
+
+/// The kind of an event, where it says one.
+pub(super) fn kind_of(received: &Received) -> Option<&str> {
+    match received {
+        Ok(event) => Some(event.body.kind()),
+        Err(DecodeError::UnknownKind(kind)) => Some(kind),
+        Err(DecodeError::Malformed(_)) => None,
     }
 }
 

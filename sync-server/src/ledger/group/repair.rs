@@ -16,9 +16,9 @@ use super::tables::{
     BatchRow, DayKey, Direction, FactKind, GivenNumbers, NumberKind, ParkedRow, RefundTotals, Tables, Totals,
 };
 use super::{Care, Group, numbers};
-use crate::ledger::database::cells;
+use crate::ledger::database::{Database, Row, cells};
 use crate::ledger::fault::Fault;
-use crate::ledger::{Job, Message, ReceivedBatch};
+use crate::ledger::{Job, LedgerError, Message, ReceivedBatch};
 
 /// What is to be put right of one store and business date.
 #[derive(Debug)]
@@ -99,6 +99,9 @@ pub enum RestoreRefused {
     /// It holds nothing, or other events than those that were asked for.
     #[error("it holds other events than those that were asked for")]
     OtherEvents,
+    /// It holds an event in whose place a person has put other content, which is kept by the number that was lost.
+    #[error("it holds an event that a person has fixed")]
+    Fixed,
     /// It does not follow from the history before the gap, or does not lead to the one behind it.
     #[error("it is of another history")]
     OtherHistory,
@@ -223,8 +226,11 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
     if !fits(before, batch.prev_hash) || !fits(behind, end.hash) {
         return Ok(Err(RestoreRefused::OtherHistory));
     }
-    let mut group = Group::begin(tables, now_ms, Care::FullSpeed)?;
     let (from, last) = (batch.first_seq.to_sql(), end.seq.to_sql());
+    if has_fixed(&tables.access()?, stream.stream_no, from, last)? {
+        return Ok(Err(RestoreRefused::Fixed));
+    }
+    let mut group = Group::begin(tables, now_ms, Care::FullSpeed)?;
     group.tables.change(
         "DELETE FROM batches WHERE stream_no = ?1 AND first_seq BETWEEN ?2 AND ?3",
         cells![stream.stream_no, from, last],
@@ -271,6 +277,13 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
     Ok(Ok(()))
 }
 
+/// Whether a person has put other content in the place of one of these events.
+fn has_fixed<D: Database>(database: &D, stream_no: i64, from: i64, to: i64) -> Result<bool, LedgerError> {
+    let query = "SELECT 1 FROM superseding WHERE stream_no = ?1 AND seq BETWEEN ?2 AND ?3 AND NOT is_beside";
+    let found = database.first("look for fixed events", query, cells![stream_no, from, to], |row| row.number(0))?;
+    Ok(found.is_some())
+}
+
 /// The hash at a place, if a message is held that has it.
 fn hash_at<'g, T: Tables<'g>>(tables: &mut T, stream_no: i64, seq: Seq) -> Result<Option<ChainHash>, Fault> {
     Ok(tables.message_at(stream_no, seq)?.and_then(|held| held.hash_at_seq(seq)))
@@ -299,7 +312,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         self.tables.put_hash(place.event_no, &place.hash)?;
         if let Some((reason, detail)) = refused {
             let parking = Parking { reason, detail: &super::record::kept_detail(&detail) };
-            self.park_again(place, parking)?;
+            self.park_again(place, received, parking)?;
         }
         Ok(())
     }
@@ -384,7 +397,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         Ok(())
     }
 
-    fn park_again(&mut self, place: Place, parking: Parking<'_>) -> Result<(), Fault> {
+    fn park_again(&mut self, place: Place, received: &Received, parking: Parking<'_>) -> Result<(), Fault> {
         let Place { event_no, store_no, stream_no, seq, hash, .. } = place;
         let row = ParkedRow {
             store_no,
@@ -394,6 +407,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             parked_at_ms: self.now_ms,
             reason: parking.reason,
             detail: parking.detail,
+            kind: super::record::kind_of(received),
             event_no: Some(event_no),
             bytes: None,
         };

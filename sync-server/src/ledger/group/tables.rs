@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use pos_model::{ChainHash, Currency, Epoch, SaleId, Seq, StoreId, TillId};
 use protocol::latest::{Mark, Predecessor, SaleCompleted, StoreHealth};
 
-use crate::ledger::database::Cell;
+use crate::ledger::database::{Cell, Database};
 use crate::ledger::fault::Fault;
 use crate::ledger::read::frames::HeldBatch;
 
@@ -154,6 +154,8 @@ pub(in crate::ledger) struct ParkedRow<'a> {
     pub(in crate::ledger) reason: &'static str,
     /// Words for people, not too many.
     pub(in crate::ledger) detail: &'a str,
+    /// The kind of event, where it says one.
+    pub(in crate::ledger) kind: Option<&'a str>,
     /// Its number, or else its bytes.
     pub(in crate::ledger) event_no: Option<i64>,
     pub(in crate::ledger) bytes: Option<&'a [u8]>,
@@ -167,18 +169,6 @@ pub(in crate::ledger) struct KnownHead {
     pub(in crate::ledger) z_no: i64,
     /// The till's grand total after its newest Z report.
     pub(in crate::ledger) grand_total_minor: i64,
-}
-
-/// An event that waits to be applied by a program that knows its kind.
-#[derive(Debug)]
-pub(in crate::ledger) struct WaitingRow {
-    pub(in crate::ledger) parked_no: i64,
-    pub(in crate::ledger) event_no: i64,
-    pub(in crate::ledger) store_no: i64,
-    pub(in crate::ledger) stream_no: i64,
-    pub(in crate::ledger) epoch: Epoch,
-    pub(in crate::ledger) seq: Seq,
-    pub(in crate::ledger) hash: ChainHash,
 }
 
 /// How a store is, as it said.
@@ -199,6 +189,8 @@ pub(in crate::ledger) struct StoreCounts {
     pub(in crate::ledger) sales: i64,
     pub(in crate::ledger) parked: i64,
     pub(in crate::ledger) forked: i64,
+    /// By how much the events move that were here when the store said last what it holds.
+    pub(in crate::ledger) taken: i64,
     pub(in crate::ledger) last_sale_at_ms: Option<i64>,
 }
 
@@ -316,12 +308,8 @@ pub(in crate::ledger) trait Tables<'g> {
     fn park(&mut self, row: &ParkedRow<'_>) -> Result<bool, Fault>;
     /// Whether an event at this place with this history is parked.
     fn is_parked(&mut self, stream_no: i64, mark: Mark) -> Result<bool, Fault>;
-    /// The next events behind a number that are parked as of an unknown kind, at most `limit`.
-    fn waiting(&mut self, after: i64, limit: usize) -> Result<Vec<WaitingRow>, Fault>;
-    /// Takes an event out of the parked ones, because it is applied.
-    fn unpark(&mut self, parked_no: i64, now_ms: i64) -> Result<(), Fault>;
-    /// Leaves an event parked, for this reason.
-    fn keep_parked(&mut self, parked_no: i64, reason: &'static str, detail: &str) -> Result<(), Fault>;
+    /// The database within this transaction, for what is seldom done. What is kept back is not in it yet.
+    fn access(&mut self) -> Result<impl Database + '_, Fault>;
 
     /// Has a date of a store, as days since 1970, summed up anew in the roll-ups, once they have come to an event.
     fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault>;

@@ -10,7 +10,7 @@ use super::link::Link;
 use super::session::Session;
 use super::{PostgresInstances, PostgresLedger, PostgresReader};
 use crate::ledger::LedgerError;
-use crate::ledger::database::{AnyRow, Cell, Database, Dialect, KeptHashes};
+use crate::ledger::database::{AnyRow, Cell, Database, Dialect, KeptHashes, Row as _};
 
 /// A session that is used for reading while something else holds it, such as a group.
 pub(super) struct Access<'s>(pub(super) &'s Session);
@@ -175,6 +175,12 @@ impl Database for Access<'_> {
     ) -> Result<T, LedgerError> {
         work(self)
     }
+}
+
+/// The store of a parked event, which is locked before anything is done about it.
+pub(super) fn store_of_parked(session: &Session, parked_no: i64) -> Result<Option<i64>, LedgerError> {
+    let query = "SELECT store_no FROM parked WHERE parked_no = ?1";
+    Access(session).first("read parked event", query, &[Cell::Number(parked_no)], |row| row.number(0))
 }
 
 trait Linked {

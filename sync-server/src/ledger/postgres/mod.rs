@@ -38,7 +38,8 @@ use self::session::Session;
 pub use self::settings::{PostgresSettings, UrlError};
 use self::tables::{PostgresTables, Reading};
 use super::fault::{Fault, as_error};
-use super::group::{self, Care, Repair, RestoreRefused, Restored, Step};
+use super::group::{self, Care, Fix, Repair, RestoreRefused, Restored, Step};
+use super::parking::{Correction, Note, ParkedFilter, ParkedRefused};
 use super::{Job, Ledger, LedgerError, ParkedStep};
 
 /// How often a group is tried before it is given up. Its stores send again.
@@ -163,14 +164,14 @@ impl Ledger for PostgresLedger {
         Ok(outcomes)
     }
 
-    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
+    fn replay(&mut self, filter: &ParkedFilter, note: Option<&Note>, now_ms: i64) -> Result<ParkedStep, LedgerError> {
         self.patiently(|session, months| {
             months.prepare(session, now_ms);
             group::carefully(|care| {
                 in_transaction(session, |session| {
-                    let step =
-                        Step::next(&mut PostgresTables::begin(session, &Reading::default(), now_ms, true)?, after)?;
-                    let asked = Reading::of_stores(step.stores());
+                    let mut looking = PostgresTables::begin(session, &Reading::default(), now_ms, true)?;
+                    let step = Step::next(&mut looking, filter, note)?;
+                    let asked = Reading::of_stores(step.stores(), 0);
                     let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
                     let done = step.apply(&mut tables, now_ms, care)?;
                     months.note(tables.months_missing());
@@ -184,7 +185,7 @@ impl Ledger for PostgresLedger {
         self.patiently(|session, months| {
             months.prepare(session, now_ms);
             let done = in_transaction(session, |session| {
-                let asked = Reading::of_stores(std::iter::once(repair.store_no));
+                let asked = Reading::of_stores(std::iter::once(repair.store_no), 0);
                 let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
                 group::repair(&mut tables, repair, now_ms)?;
                 months.note(tables.months_missing());
@@ -205,6 +206,42 @@ impl Ledger for PostgresLedger {
                 Ok(done)
             });
             done.map_err(as_error)
+        })
+    }
+
+    fn fix(
+        &mut self,
+        parked_no: i64,
+        correction: &Correction,
+        note: &Note,
+        now_ms: i64,
+    ) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        self.patiently(|session, months| {
+            months.prepare(session, now_ms);
+            group::sound(in_transaction(session, |session| {
+                let mut looking = PostgresTables::begin(session, &Reading::default(), now_ms, true)?;
+                let fix = match Fix::prepare(&mut looking, parked_no, correction, note)? {
+                    Ok(fix) => fix,
+                    Err(refused) => return Ok(Err(refused)),
+                };
+                // An event beside the history needs a number of its own.
+                let asked = Reading::of_stores(std::iter::once(fix.store()), 1);
+                let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
+                let done = fix.apply(&mut tables, now_ms)?;
+                months.note(tables.months_missing());
+                Ok(done)
+            }))
+        })
+    }
+
+    fn waive(&mut self, parked_no: i64, note: &Note, now_ms: i64) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        self.patiently(|session, _| {
+            group::sound(in_transaction(session, |session| {
+                let store = database::store_of_parked(session, parked_no)?;
+                let asked = Reading::of_stores(store.into_iter(), 0);
+                let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
+                group::waive(&mut tables, parked_no, note, now_ms)
+            }))
         })
     }
 

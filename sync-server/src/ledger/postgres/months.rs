@@ -10,6 +10,7 @@ use pos_model::BusinessDate;
 use super::session::Session;
 use crate::ledger::LedgerError;
 use crate::ledger::database::{Database, Row, cells};
+use crate::ledger::read::frames::{self, HeldBatch};
 
 /// The tables that are kept by business month, with what their partitions are cut by.
 const BY_DATE: [&str; 4] = ["sales", "sale_lines", "stock_used", "stock_added"];
@@ -222,6 +223,9 @@ pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedM
                 continue;
             }
             let name = format!("{table}_{suffix}");
+            if table == "batches" {
+                keep_parked_bytes(session, &name)?;
+            }
             let ids = format!(" DELETE FROM fact_ids USING {name} WHERE kind = 0 AND id = sale_id;");
             let ids = if table == "sales" { ids.as_str() } else { "" };
             session.batch(doing, &format!("BEGIN; {LOCK_PATIENCE};{ids} DROP TABLE {name}; COMMIT")).or_else(
@@ -234,6 +238,28 @@ pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedM
         }
     }
     Ok(dropped)
+}
+
+/// Before the messages of a month go: what is parked keeps its bytes.
+fn keep_parked_bytes(session: &Session, messages: &str) -> Result<(), LedgerError> {
+    let (doing, access) = ("keep the bytes of parked events", super::database::Access(session));
+    let query = format!(
+        "SELECT parked_no, event_no FROM parked WHERE event_no IS NOT NULL AND bytes IS NULL AND EXISTS (
+            SELECT 1 FROM {messages} WHERE first_event_no <= event_no AND event_no < first_event_no + events)
+        ORDER BY event_no"
+    );
+    let parked = access.all(doing, &query, &[], |row| Ok((row.number(0)?, row.number(1)?)))?;
+    let mut message: Option<HeldBatch> = None;
+    for (parked_no, event_no) in parked {
+        if message.as_ref().is_none_or(|message| message.bytes(event_no).is_none()) {
+            message = frames::holding(&access, event_no)?;
+        }
+        if let Some(bytes) = message.as_ref().and_then(|message| message.bytes(event_no)) {
+            let update = "UPDATE parked SET bytes = ?2 WHERE parked_no = ?1";
+            access.execute(doing, update, cells![parked_no, bytes])?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

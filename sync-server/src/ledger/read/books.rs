@@ -7,13 +7,14 @@ use pos_model::{BusinessDate, Epoch, RefundId, SaleId, Seq, StoreId};
 use protocol::latest::{Event, EventBody, SaleCompleted, decode_event};
 
 use super::registry::store_no;
-use super::{fleet, frames, history, verify};
+use super::{fleet, frames, history, parked, verify};
 use crate::ledger::LedgerError;
 use crate::ledger::books::{
-    Books, DayTotals, DuplicateReceipt, EpochRow, LatestDay, ParkedEvent, ParkedFilter, ReceiptGap, SaleRecord,
-    StoreRow, TotalsFilter, VerifyReport,
+    Books, DayTotals, DuplicateReceipt, EpochRow, LatestDay, ParkedEvent, ReceiptGap, SaleRecord, StoreRow,
+    TotalsFilter, VerifyReport,
 };
-use crate::ledger::database::{AnyRow, Cell, Database, Row, cells};
+use crate::ledger::database::{Cell, Database, Row, cells};
+use crate::ledger::parking::{ParkedAction, ParkedBacklog, ParkedFilter};
 
 impl<D: Database> Books for D {
     fn stores(&self) -> Result<Vec<StoreRow>, LedgerError> {
@@ -78,19 +79,29 @@ impl<D: Database> Books for D {
         let found = self.first(doing, &query, values, |row| Ok((row.number(0)?, row.store(1)?)))?;
         let Some((event_no, store)) = found else { return Ok(None) };
         // What retention has taken is not there to be shown any more.
-        let Some(held) = frames::holding(self, event_no)? else { return Ok(None) };
+        let Some(bytes) = frames::event_bytes(self, event_no)? else { return Ok(None) };
         let damaged = || LedgerError::Damaged { what: "event of a sale" };
-        let event = decode_event(held.bytes(event_no).ok_or_else(damaged)?).map_err(|_| damaged())?;
+        let event = decode_event(&bytes).map_err(|_| damaged())?;
         let EventBody::SaleCompleted(sale) = event.body else { return Err(damaged()) };
+        let (stream_no, seq, hash, received_at_ms) = match frames::holding(self, event_no)? {
+            Some(held) => {
+                let (seq, hash) = held.seq(event_no).zip(held.hash(event_no)).ok_or_else(damaged)?;
+                (held.stream_no, seq, hash, held.received_at_ms)
+            }
+            None => {
+                let fixed = frames::superseding(self, event_no)?.ok_or_else(damaged)?;
+                (fixed.stream_no, fixed.seq, fixed.hash, fixed.fixed_at_ms)
+            }
+        };
         let query = "SELECT epoch FROM streams WHERE stream_no = ?1";
-        let epoch = self.first(doing, query, cells![held.stream_no], |row| row.number(0))?;
+        let epoch = self.first(doing, query, cells![stream_no], |row| row.number(0))?;
         Ok(Some(SaleRecord {
             store,
             epoch: Epoch::from_sql(epoch.ok_or_else(damaged)?),
-            seq: held.seq(event_no).ok_or_else(damaged)?,
+            seq,
             event_id: event.id,
-            hash: held.hash(event_no).ok_or_else(damaged)?,
-            received_at_ms: held.received_at_ms,
+            hash,
+            received_at_ms,
             sale: *sale,
         }))
     }
@@ -167,27 +178,19 @@ impl<D: Database> Books for D {
     }
 
     fn parked(&self, filter: &ParkedFilter) -> Result<Vec<ParkedEvent>, LedgerError> {
-        let doing = "read parked events";
-        let found = match &filter.store {
-            Some(store) => {
-                let query = format!(
-                    "{PARKED} WHERE parked_no > ?1 AND parked.store_no = (SELECT store_no FROM stores WHERE store_id = ?3)
-                    ORDER BY parked_no LIMIT ?2"
-                );
-                self.all(doing, &query, cells![filter.after, filter.limit, store.as_str()], parked_row)?
-            }
-            None => {
-                let query = format!("{PARKED} WHERE parked_no > ?1 ORDER BY parked_no LIMIT ?2");
-                self.all(doing, &query, cells![filter.after, filter.limit], parked_row)?
-            }
-        };
-        found.into_iter().map(|(event_no, event)| with_bytes(self, event_no, event)).collect()
+        parked::list(self, filter)
     }
 
     fn parked_event(&self, parked_no: i64) -> Result<Option<ParkedEvent>, LedgerError> {
-        let query = format!("{PARKED} WHERE parked_no = ?1");
-        let found = self.first("read parked event", &query, cells![parked_no], parked_row)?;
-        found.map(|(event_no, event)| with_bytes(self, event_no, event)).transpose()
+        parked::event(self, parked_no)
+    }
+
+    fn parked_actions(&self, parked_no: i64) -> Result<Vec<ParkedAction>, LedgerError> {
+        parked::actions(self, parked_no)
+    }
+
+    fn parked_backlog(&self) -> Result<ParkedBacklog, LedgerError> {
+        parked::backlog(self)
     }
 
     fn verify(&self) -> Result<VerifyReport, LedgerError> {
@@ -242,37 +245,3 @@ fn by_currency(days: Vec<LatestDay>) -> Vec<LatestDay> {
 }
 
 const MS_PER_DAY: i64 = 86_400_000;
-
-const PARKED: &str = "SELECT parked_no, store_id, epoch, seq, parked.hash, parked_at_ms, reason, detail,
-        event_no, bytes
-    FROM parked JOIN stores USING (store_no) JOIN streams USING (stream_no)";
-
-/// A parked event with the number of its event: if it has one, its bytes are in a frame.
-fn parked_row(row: &AnyRow<'_>) -> Result<(Option<i64>, ParkedEvent), LedgerError> {
-    let bytes = match row.cell(9)? {
-        Cell::Nothing => Vec::new(),
-        _ => row.bytes(9)?.to_vec(),
-    };
-    let event = ParkedEvent {
-        parked_no: row.number(0)?,
-        store: row.text(1)?,
-        epoch: Epoch::from_sql(row.number(2)?),
-        seq: Seq::from_sql(row.number(3)?),
-        hash: row.hash(4)?,
-        parked_at_ms: row.number(5)?,
-        reason: row.text(6)?,
-        detail: row.text(7)?,
-        bytes,
-    };
-    Ok((row.maybe_number(8)?, event))
-}
-
-fn with_bytes<D: Database>(
-    database: &D,
-    event_no: Option<i64>,
-    event: ParkedEvent,
-) -> Result<ParkedEvent, LedgerError> {
-    let Some(event_no) = event_no else { return Ok(event) };
-    let bytes = frames::event_bytes(database, event_no)?.ok_or(LedgerError::Damaged { what: "parked event" })?;
-    Ok(ParkedEvent { bytes, ..event })
-}

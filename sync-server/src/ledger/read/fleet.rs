@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use pos_model::{Epoch, Seq};
 
-use super::alerts;
+use super::{alerts, parked};
 use crate::ledger::LedgerError;
 use crate::ledger::books::{HealthRow, StoreRow};
 use crate::ledger::database::{AnyRow, Database, Row, cells};
@@ -35,11 +35,17 @@ pub(super) fn stores<D: Database>(database: &D, store_no: Option<i64>) -> Result
                 applied_events: row.number(7)?,
                 applied_sales: row.number(8)?,
                 parked_events: row.number(9)?.saturating_add(row.number(10)?),
+                oldest_parked_ms: None,
                 health: health(row)?,
                 alerts: Vec::new(),
             });
             Ok(())
         })?;
+        for (store_no, oldest_ms) in parked::oldest(database, store_no)? {
+            if let Some(&at) = numbers.get(&store_no) {
+                stores[at].oldest_parked_ms = Some(oldest_ms);
+            }
+        }
         for (store_no, alert) in alerts::all(database, store_no)? {
             if let Some(&at) = numbers.get(&store_no) {
                 stores[at].alerts.push(alert);

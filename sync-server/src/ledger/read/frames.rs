@@ -4,7 +4,7 @@ use pos_model::{ChainHash, Seq};
 use protocol::envelope::open_uplink;
 use protocol::latest::{Batch, Uplink};
 
-use crate::ledger::database::{Database, Row, cells};
+use crate::ledger::database::{AnyRow, Database, Row, cells};
 use crate::ledger::{BATCH_EVENTS_MAX, LedgerError};
 
 /// A message that is held, and what of it is in the ledger: event `first_event_no + n` is number `first_seq + n` of the
@@ -111,9 +111,60 @@ pub(in crate::ledger) fn at<D: Database>(
     }
 }
 
-/// The bytes of an event, if it is held.
+/// The content of an event that counts, if it is held: that of its message, unless a person has put other content in its
+/// place.
 pub(in crate::ledger) fn event_bytes<D: Database>(database: &D, event_no: i64) -> Result<Option<Vec<u8>>, LedgerError> {
+    if let Some(fixed) = superseding(database, event_no)? {
+        return Ok(Some(fixed.bytes));
+    }
     let Some(held) = holding(database, event_no)? else { return Ok(None) };
     let bytes = held.bytes(event_no).ok_or(LedgerError::Damaged { what: "frame" })?;
     Ok(Some(bytes.to_vec()))
+}
+
+/// What counts in the place of a parked event.
+#[derive(Debug, Clone)]
+pub(in crate::ledger) struct Superseding {
+    pub(in crate::ledger) event_no: i64,
+    pub(in crate::ledger) parked_no: i64,
+    pub(in crate::ledger) store_no: i64,
+    pub(in crate::ledger) stream_no: i64,
+    pub(in crate::ledger) seq: Seq,
+    pub(in crate::ledger) hash: ChainHash,
+    pub(in crate::ledger) fixed_at_ms: i64,
+    /// Whether the original lies beside the followed history, so that no message holds this event.
+    pub(in crate::ledger) is_beside: bool,
+    /// The bytes as they came.
+    pub(in crate::ledger) original: Vec<u8>,
+    /// The bytes that count.
+    pub(in crate::ledger) bytes: Vec<u8>,
+}
+
+/// The columns that [`superseding_row`] reads.
+pub(in crate::ledger) const SUPERSEDING: &str =
+    "SELECT event_no, parked_no, superseding.store_no, stream_no, seq, superseding.hash, fixed_at_ms, is_beside, original, bytes
+    FROM superseding";
+
+pub(in crate::ledger) fn superseding_row(row: &AnyRow<'_>) -> Result<Superseding, LedgerError> {
+    Ok(Superseding {
+        event_no: row.number(0)?,
+        parked_no: row.number(1)?,
+        store_no: row.number(2)?,
+        stream_no: row.number(3)?,
+        seq: Seq::from_sql(row.number(4)?),
+        hash: row.hash(5)?,
+        fixed_at_ms: row.number(6)?,
+        is_beside: row.is(7)?,
+        original: row.bytes(8)?.to_vec(),
+        bytes: row.bytes(9)?.to_vec(),
+    })
+}
+
+/// What counts in the place of an event, if a person has fixed it.
+pub(in crate::ledger) fn superseding<D: Database>(
+    database: &D,
+    event_no: i64,
+) -> Result<Option<Superseding>, LedgerError> {
+    let query = format!("{SUPERSEDING} WHERE event_no = ?1");
+    database.first("read a fixed event", &query, cells![event_no], superseding_row)
 }

@@ -1,6 +1,6 @@
 //! Every applied sale again, from the events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pos_model::StoreId;
 use protocol::latest::{Event, EventBody, SaleCompleted, decode_event};
@@ -27,6 +27,26 @@ pub(super) fn each_sale<D: Database>(
         while let Some(last) = page(database, filter, behind, each)? {
             behind = last;
         }
+        fixed_beside(database, filter, each)
+    })
+}
+
+/// Sales that came beside a followed history and that a person has fixed: no message of that history holds them.
+fn fixed_beside<D: Database>(
+    database: &D,
+    filter: &TotalsFilter,
+    each: &mut dyn FnMut(&StoreId, &SaleCompleted),
+) -> Result<(), LedgerError> {
+    let query = "SELECT superseding.bytes, store_id FROM superseding JOIN stores USING (store_no)
+        WHERE is_beside AND coalesce(store_id = ?1, true) ORDER BY event_no";
+    let values = cells![filter.store.as_ref().map(StoreId::as_str)];
+    database.query(DOING, query, values, &mut |row| {
+        if let Ok(Event { body: EventBody::SaleCompleted(sale), .. }) = decode_event(row.bytes(0)?)
+            && filter.from.is_none_or(|from| from <= sale.business_date)
+            && filter.to.is_none_or(|to| sale.business_date <= to)
+        {
+            each(&row.store(1)?, &sale);
+        }
         Ok(())
     })
 }
@@ -50,6 +70,9 @@ fn page<D: Database>(
     let query = "SELECT event_no FROM sales WHERE event_no BETWEEN ?1 AND ?2 AND business_date BETWEEN ?3 AND ?4";
     let applied = database.all(DOING, query, cells![first, end, from, to], |row| row.number(0))?;
     let applied: BTreeSet<i64> = applied.into_iter().collect();
+    let query = "SELECT event_no, bytes FROM superseding WHERE event_no BETWEEN ?1 AND ?2";
+    let fixed = database.all(DOING, query, cells![first, end], |row| Ok((row.number(0)?, row.bytes(1)?.to_vec())))?;
+    let fixed: BTreeMap<i64, Vec<u8>> = fixed.into_iter().collect();
     for (first, events, store) in batches {
         let mut numbers = applied.range(first..first.saturating_add(events)).peekable();
         if numbers.peek().is_none() {
@@ -58,7 +81,8 @@ fn page<D: Database>(
         // What retention has taken is not there to be read any more.
         let Some(batch) = frames::holding(database, first)? else { continue };
         for event_no in numbers {
-            match batch.bytes(*event_no).map(decode_event).transpose() {
+            let bytes = fixed.get(event_no).map(Vec::as_slice).or_else(|| batch.bytes(*event_no));
+            match bytes.map(decode_event).transpose() {
                 Ok(Some(Event { body: EventBody::SaleCompleted(sale), .. })) => each(&store, &sale),
                 Ok(_) | Err(_) => return Err(LedgerError::Damaged { what: "event of a sale" }),
             }

@@ -6,6 +6,7 @@ mod counter;
 mod fleet;
 pub(super) mod frames;
 mod history;
+pub(super) mod parked;
 mod prices;
 mod reconcile;
 mod registry;

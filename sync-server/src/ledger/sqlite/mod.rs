@@ -18,7 +18,8 @@ pub(in crate::ledger) use self::database::cell;
 use self::log::LogBound;
 use self::tables::SqliteTables;
 use super::fault::{Fault, as_error};
-use super::group::{self, Repair, RestoreRefused, Restored, Step};
+use super::group::{self, Fix, Repair, RestoreRefused, Restored, Step};
+use super::parking::{Correction, Note, ParkedFilter, ParkedRefused};
 use super::{Job, Ledger, LedgerError, ParkedStep};
 
 /// Says what was being done when a statement failed.
@@ -132,10 +133,10 @@ impl Ledger for SqliteLedger {
         })
     }
 
-    fn apply_parked(&mut self, after: i64, now_ms: i64) -> Result<ParkedStep, LedgerError> {
+    fn replay(&mut self, filter: &ParkedFilter, note: Option<&Note>, now_ms: i64) -> Result<ParkedStep, LedgerError> {
         group::carefully(|care| {
             in_transaction(&mut self.connection, |tables| {
-                let step = Step::next(tables, after)?;
+                let step = Step::next(tables, filter, note)?;
                 step.apply(tables, now_ms, care)
             })
         })
@@ -147,6 +148,25 @@ impl Ledger for SqliteLedger {
 
     fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError> {
         in_transaction(&mut self.connection, |tables| group::restore(tables, restored, now_ms)).map_err(as_error)
+    }
+
+    fn fix(
+        &mut self,
+        parked_no: i64,
+        correction: &Correction,
+        note: &Note,
+        now_ms: i64,
+    ) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        let done =
+            in_transaction(&mut self.connection, |tables| match Fix::prepare(tables, parked_no, correction, note)? {
+                Ok(fix) => fix.apply(tables, now_ms),
+                Err(refused) => Ok(Err(refused)),
+            });
+        group::sound(done)
+    }
+
+    fn waive(&mut self, parked_no: i64, note: &Note, now_ms: i64) -> Result<Result<(), ParkedRefused>, LedgerError> {
+        group::sound(in_transaction(&mut self.connection, |tables| group::waive(tables, parked_no, note, now_ms)))
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {

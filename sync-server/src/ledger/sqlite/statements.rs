@@ -44,9 +44,11 @@ statements! {
     add_sale: "INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
         ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
     add_line: "INSERT INTO sale_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    park: "INSERT INTO parked (parked_no, store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
+    park: "INSERT INTO parked (parked_no, store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes,
+            kind)
         VALUES (1 + max(ifnull((SELECT max(parked_no) FROM parked), 0),
-            ifnull((SELECT max(parked_no) FROM parked_applied), 0)), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
+            ifnull((SELECT max(parked_no) FROM parked_applied), 0)), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        ON CONFLICT (stream_no, seq, hash) DO NOTHING";
     lost: "SELECT max(from_seq, ?2), min(to_seq, ?3) FROM losses
         WHERE stream_no = ?1 AND from_seq <= ?3 AND to_seq >= ?2 ORDER BY from_seq LIMIT 1";
     found: "SELECT hash FROM parked WHERE stream_no = ?1 AND seq = ?2 AND reason = 'found' ORDER BY parked_no LIMIT 1";
@@ -69,7 +71,8 @@ statements! {
         taken_at_health = applied_events + parked_events WHERE store_no = ?1";
     count_store: "UPDATE store_state SET last_contact_ms = max(last_contact_ms, ?2),
         applied_events = applied_events + ?3, applied_sales = applied_sales + ?4, parked_events = parked_events + ?5,
-        forked_events = forked_events + ?6, last_sale_at_ms = ifnull(?7, last_sale_at_ms) WHERE store_no = ?1";
+        forked_events = forked_events + ?6, last_sale_at_ms = ifnull(?7, last_sale_at_ms),
+        taken_at_health = taken_at_health + ?8 WHERE store_no = ?1";
     add_totals: "INSERT INTO day_totals (store_no, business_date, currency, sales, lines, quantity_micro, gross_minor,
         tax_minor, net_minor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET
         sales = sales + excluded.sales, lines = lines + excluded.lines,
@@ -132,14 +135,3 @@ pub(super) const SOLD_LINES: &str = "SELECT quantity_micro, gross_minor FROM sal
 
 pub(super) const COUNT_WAITING: &str =
     "UPDATE store_state SET refunds_waiting = refunds_waiting + ?2 WHERE store_no = ?1";
-
-pub(super) const WAITING: &str = "SELECT parked_no, event_no, parked.store_no, stream_no, epoch, seq, hash
-    FROM parked CROSS JOIN streams USING (stream_no)
-    WHERE reason = 'unknown_kind' AND event_no > ?1 ORDER BY event_no LIMIT ?2";
-
-pub(super) const NOTE_APPLIED: &str =
-    "INSERT INTO parked_applied SELECT parked_no, store_no, event_no, parked_at_ms, reason, ?2 FROM parked
-    WHERE parked_no = ?1";
-
-pub(super) const KEEP_PARKED: &str = "UPDATE parked SET reason = ?2, detail = ?3
-    WHERE parked_no = ?1 AND (reason <> ?2 OR detail <> ?3)";

@@ -9,9 +9,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, T
 
 use super::database::hash_of;
 use super::statements::{
-    ADD_DUPLICATE_Z, ADD_REFUND_TOTALS, COUNT_WAITING, DROP_Z_RUN, KEEP_PARKED, NOTE_APPLIED, PUT_REFUNDED,
-    PUT_REFUNDED_LINE, PUT_Z_RUN, REFUNDED_LINES, REFUNDED_SALE, SALE_EVENT, SOLD, SOLD_LINES, STOCK_ADDED, Statements,
-    WAITING, Z_RUNS_AT,
+    ADD_DUPLICATE_Z, ADD_REFUND_TOTALS, COUNT_WAITING, DROP_Z_RUN, PUT_REFUNDED, PUT_REFUNDED_LINE, PUT_Z_RUN,
+    REFUNDED_LINES, REFUNDED_SALE, SALE_EVENT, SOLD, SOLD_LINES, STOCK_ADDED, Statements, Z_RUNS_AT,
 };
 use super::{Access, During, is_known_key};
 use crate::ledger::LedgerError;
@@ -19,7 +18,7 @@ use crate::ledger::database::{Cell, Database};
 use crate::ledger::fault::Fault;
 use crate::ledger::group::{
     BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
-    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
+    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals,
 };
 use crate::ledger::read::frames::{self, HeldBatch};
 use crate::ledger::read::rollups;
@@ -325,9 +324,9 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
     }
 
     fn park(&mut self, row: &ParkedRow<'_>) -> Result<bool, Fault> {
-        let ParkedRow { store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes } = *row;
+        let ParkedRow { store_no, stream_no, seq, hash, parked_at_ms, reason, detail, kind, event_no, bytes } = *row;
         let (seq, hash) = (seq.to_sql(), hash.as_bytes());
-        let row = params![store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes];
+        let row = params![store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes, kind];
         Ok(self.statements.park.execute(row).during("park event")? > 0)
     }
 
@@ -337,42 +336,12 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
         Ok(found.during("look for a parked event")?)
     }
 
-    fn waiting(&mut self, after: i64, limit: usize) -> Result<Vec<WaitingRow>, Fault> {
-        let doing = "read the parked events of unknown kinds";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut statement = self.cached(WAITING, doing)?;
-        let mut rows = statement.query(params![after, limit]).during(doing)?;
-        let mut waiting = Vec::new();
-        while let Some(row) = rows.next().during(doing)? {
-            let number = |column: usize| row.get::<_, i64>(column).during(doing);
-            waiting.push(WaitingRow {
-                parked_no: number(0)?,
-                event_no: number(1)?,
-                store_no: number(2)?,
-                stream_no: number(3)?,
-                epoch: Epoch::from_sql(number(4)?),
-                seq: Seq::from_sql(number(5)?),
-                hash: hash_of(row.get_ref(6).during(doing)?)?,
-            });
-        }
-        Ok(waiting)
-    }
-
-    fn unpark(&mut self, parked_no: i64, now_ms: i64) -> Result<(), Fault> {
-        let doing = "apply a parked event";
-        self.cached(NOTE_APPLIED, doing)?.execute(params![parked_no, now_ms]).during(doing)?;
-        self.cached("DELETE FROM parked WHERE parked_no = ?1", doing)?.execute([parked_no]).during(doing)?;
-        Ok(())
+    fn access(&mut self) -> Result<impl Database + '_, Fault> {
+        Ok(Access(self.connection))
     }
 
     fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault> {
         Ok(rollups::mark(&Access(self.connection), (store_no, date), event_no)?)
-    }
-
-    fn keep_parked(&mut self, parked_no: i64, reason: &'static str, detail: &str) -> Result<(), Fault> {
-        let doing = "keep a parked event";
-        self.cached(KEEP_PARKED, doing)?.execute(params![parked_no, reason, detail]).during(doing)?;
-        Ok(())
     }
 
     fn report_receipt(&mut self, store_no: i64, till: &TillId, receipt_no: i64) -> Result<(), Fault> {
@@ -412,8 +381,8 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
     }
 
     fn count_store(&mut self, store_no: i64, counts: &StoreCounts) -> Result<(), Fault> {
-        let StoreCounts { contact_ms, events, sales, parked, forked, last_sale_at_ms } = *counts;
-        let row = params![store_no, contact_ms, events, sales, parked, forked, last_sale_at_ms];
+        let StoreCounts { contact_ms, events, sales, parked, forked, taken, last_sale_at_ms } = *counts;
+        let row = params![store_no, contact_ms, events, sales, parked, forked, last_sale_at_ms, taken];
         self.statements.count_store.execute(row).during("count the store's events")?;
         Ok(())
     }

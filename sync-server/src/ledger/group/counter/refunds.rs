@@ -105,7 +105,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             ];
             self.add_row(Table::RefundLines, row)?;
         }
-        self.effects.receipt(place.store_no, &refund.till_id, receipt_no, place.event_no);
+        self.receipt(place, &refund.till_id, receipt_no);
         self.effects.counter.refund(place, refund)?;
         Ok(None)
     }

@@ -12,7 +12,7 @@ use crate::ledger::database::{Cell, Database};
 use crate::ledger::fault::Fault;
 use crate::ledger::group::{
     BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
-    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals, WaitingRow,
+    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals,
 };
 use crate::ledger::postgres::database::Access;
 use crate::ledger::postgres::months::Month;
@@ -264,20 +264,12 @@ impl<'g> Tables<'g> for PostgresTables<'_, 'g> {
         Ok(lookups::is_parked(self.session, stream_no, mark)?)
     }
 
-    fn waiting(&mut self, after: i64, limit: usize) -> Result<Vec<WaitingRow>, Fault> {
-        Ok(lookups::waiting(self.session, after, limit)?)
-    }
-
-    fn unpark(&mut self, parked_no: i64, now_ms: i64) -> Result<(), Fault> {
-        Ok(lookups::unpark(self.session, parked_no, now_ms)?)
+    fn access(&mut self) -> Result<impl Database + '_, Fault> {
+        Ok(Access(self.session))
     }
 
     fn roll_up_anew(&mut self, store_no: i64, date: i32, event_no: i64) -> Result<(), Fault> {
         Ok(rollups::mark(&Access(self.session), (store_no, date), event_no)?)
-    }
-
-    fn keep_parked(&mut self, parked_no: i64, reason: &'static str, detail: &str) -> Result<(), Fault> {
-        Ok(lookups::keep_parked(self.session, parked_no, reason, detail)?)
     }
 
     fn report_receipt(&mut self, store_no: i64, till: &TillId, receipt_no: i64) -> Result<(), Fault> {
@@ -464,9 +456,10 @@ impl<'g> Tables<'g> for PostgresTables<'_, 'g> {
 
     fn sold(&mut self, event_no: i64) -> Result<Option<Sold>, Fault> {
         if !self.sold.contains_key(&event_no) {
-            let Some(held) = self.holding(event_no)? else { return Ok(None) };
-            let event = held.bytes(event_no).and_then(|bytes| decode_event(bytes).ok());
-            let Some(EventBody::SaleCompleted(sale)) = event.map(|event| event.body) else {
+            self.flush()?;
+            let bytes = frames::event_bytes(&Access(self.session), event_no)?;
+            let Some(bytes) = bytes else { return Ok(None) };
+            let Some(EventBody::SaleCompleted(sale)) = decode_event(&bytes).ok().map(|event| event.body) else {
                 return Err(LedgerError::Damaged { what: "event of a sale" }.into());
             };
             self.sold.insert(event_no, sold_of(&sale));

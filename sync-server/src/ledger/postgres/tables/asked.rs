@@ -52,9 +52,9 @@ impl<'g> Reading<'g> {
         reading
     }
 
-    /// Of stores whose parked events are looked at.
-    pub(in crate::ledger::postgres) fn of_stores(stores: impl Iterator<Item = i64>) -> Self {
-        Self { store_numbers: stores.collect(), ..Self::default() }
+    /// Of stores about whose parked events something is done; `events` of them may take a number.
+    pub(in crate::ledger::postgres) fn of_stores(stores: impl Iterator<Item = i64>, events: i64) -> Self {
+        Self { store_numbers: stores.collect(), events, ..Self::default() }
     }
 
     /// Of a message that a store has sent again.

@@ -11,7 +11,7 @@ use super::state::{State, Stream};
 use super::{ahead, number_of};
 use crate::ledger::LedgerError;
 use crate::ledger::database::{AnyRow, Database, Row as _, cells};
-use crate::ledger::group::{FactKind, FactPlace, KnownHead, NumberKind, Refunded, WaitingRow};
+use crate::ledger::group::{FactKind, FactPlace, KnownHead, NumberKind, Refunded};
 use crate::ledger::postgres::database::Access;
 use crate::ledger::postgres::session::Session;
 use crate::ledger::read::frames;
@@ -28,6 +28,7 @@ pub(super) fn read_state(row: &AnyRow<'_>) -> Result<(i64, State), LedgerError> 
         applied_sales: row.number(3)?,
         parked_events: row.number(4)?,
         forked_events: row.number(5)?,
+        taken_more: 0,
         refunds_waiting: row.number(6)?,
         last_sale_at_ms: row.maybe_number(7)?,
         health: None,
@@ -162,54 +163,15 @@ pub(super) fn fact_place(session: &Session, kind: FactKind, id: &[u8; 16]) -> Re
     let query = "SELECT store_id FROM stores WHERE store_no = ?1";
     let store = access.first(doing, query, cells![store_no], |row| row.text(0))?.ok_or_else(damaged)?;
     // Where its message was dropped with an old month, its place is not known any more.
-    let held = frames::holding(&access, event_no)?;
-    let seq = held.as_ref().and_then(|held| held.seq(event_no)).unwrap_or(Seq::ZERO);
-    let epoch = match held {
-        Some(held) => stream_key(session, held.stream_no)?.map_or(0, |(_, epoch)| epoch),
-        None => 0,
+    let place = match frames::holding(&access, event_no)? {
+        Some(held) => Some((held.stream_no, held.seq(event_no).unwrap_or(Seq::ZERO))),
+        None => frames::superseding(&access, event_no)?.map(|fixed| (fixed.stream_no, fixed.seq)),
+    };
+    let (epoch, seq) = match place {
+        Some((stream_no, seq)) => (stream_key(session, stream_no)?.map_or(0, |(_, epoch)| epoch), seq),
+        None => (0, Seq::ZERO),
     };
     Ok(FactPlace { store, store_no, epoch: Epoch::from_sql(epoch), seq, event_no })
-}
-
-pub(super) fn waiting(session: &Session, after: i64, limit: usize) -> Result<Vec<WaitingRow>, LedgerError> {
-    let query = "SELECT parked_no, event_no, parked.store_no, stream_no, epoch, seq, hash
-        FROM parked JOIN streams USING (stream_no)
-        WHERE reason = 'unknown_kind' AND event_no > ?1 ORDER BY event_no LIMIT ?2";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Access(session).all("read the parked events of unknown kinds", query, cells![after, limit], |row| {
-        Ok(WaitingRow {
-            parked_no: row.number(0)?,
-            event_no: row.number(1)?,
-            store_no: row.number(2)?,
-            stream_no: row.number(3)?,
-            epoch: Epoch::from_sql(row.number(4)?),
-            seq: Seq::from_sql(row.number(5)?),
-            hash: row.hash(6)?,
-        })
-    })
-}
-
-pub(super) fn unpark(session: &Session, parked_no: i64, now_ms: i64) -> Result<(), LedgerError> {
-    let doing = "apply a parked event";
-    let note = "WITH gone AS (DELETE FROM parked WHERE parked_no = ?1
-            RETURNING parked_no, store_no, event_no, parked_at_ms, reason)
-        INSERT INTO parked_applied SELECT parked_no, store_no, event_no, parked_at_ms, reason, ?2::bigint FROM gone";
-    match Access(session).execute(doing, note, cells![parked_no, now_ms])? {
-        1 => Ok(()),
-        // Another server was quicker; the step begins anew.
-        _ => Err(LedgerError::Away("another server applies the parked events".to_owned())),
-    }
-}
-
-pub(super) fn keep_parked(
-    session: &Session,
-    parked_no: i64,
-    reason: &'static str,
-    detail: &str,
-) -> Result<(), LedgerError> {
-    let update = "UPDATE parked SET reason = ?2, detail = ?3
-        WHERE parked_no = ?1 AND (reason <> ?2 OR detail <> ?3)";
-    Access(session).execute("keep a parked event", update, cells![parked_no, reason, detail]).map(drop)
 }
 
 pub(super) fn known_receipts(session: &Session, store_no: i64) -> Result<BTreeMap<String, KnownHead>, LedgerError> {

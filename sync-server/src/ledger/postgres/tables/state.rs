@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) applied_sales: i64,
     pub(super) parked_events: i64,
     pub(super) forked_events: i64,
+    /// By how much the events move that were here at the last report of the store.
+    pub(super) taken_more: i64,
     pub(super) refunds_waiting: i64,
     pub(super) last_sale_at_ms: Option<i64>,
     /// What the store said of itself in this group; else it stays as it is.
@@ -41,13 +43,14 @@ pub(super) struct Health {
 
 impl State {
     pub(super) fn count(&mut self, counts: &StoreCounts) -> Result<(), Fault> {
-        let StoreCounts { contact_ms, events, sales, parked, forked, last_sale_at_ms } = *counts;
+        let StoreCounts { contact_ms, events, sales, parked, forked, taken, last_sale_at_ms } = *counts;
         self.is_changed = true;
         self.last_contact_ms = self.last_contact_ms.max(contact_ms);
         add(&mut self.applied_events, events)?;
         add(&mut self.applied_sales, sales)?;
         add(&mut self.parked_events, parked)?;
         add(&mut self.forked_events, forked)?;
+        add(&mut self.taken_more, taken)?;
         self.last_sale_at_ms = last_sale_at_ms.or(self.last_sale_at_ms);
         Ok(())
     }
@@ -132,14 +135,17 @@ pub(super) struct ParkedOut {
     pub(super) parked_at_ms: i64,
     pub(super) reason: &'static str,
     pub(super) detail: String,
+    pub(super) kind: Option<String>,
     pub(super) event_no: Option<i64>,
     pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl ParkedOut {
     pub(super) fn of(row: &ParkedRow<'_>) -> Self {
-        let ParkedRow { store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes } = *row;
+        let ParkedRow { store_no, stream_no, seq, hash, parked_at_ms, reason, detail, kind, event_no, bytes } = *row;
         let (detail, bytes) = (detail.to_owned(), bytes.map(<[u8]>::to_vec));
-        Self { store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes }
+        // The character NUL, which a database does not take, is in no kind that exists.
+        let kind = kind.map(|kind| kind.replace('\0', ""));
+        Self { store_no, stream_no, seq, hash, parked_at_ms, reason, detail, kind, event_no, bytes }
     }
 }

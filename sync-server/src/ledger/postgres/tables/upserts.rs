@@ -16,11 +16,12 @@ pub(super) const LOSSES: &str =
 pub(super) const STATES: &str =
     "UPDATE store_state SET last_contact_ms = new.last_contact_ms, applied_events = new.applied_events,
         applied_sales = new.applied_sales, parked_events = new.parked_events, forked_events = new.forked_events,
-        refunds_waiting = new.refunds_waiting, last_sale_at_ms = new.last_sale_at_ms
+        refunds_waiting = new.refunds_waiting, last_sale_at_ms = new.last_sale_at_ms,
+        taken_at_health = taken_at_health + new.taken_more
     FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bigint[], ?7::bigint[],
-            ?8::bigint[])
+            ?8::bigint[], ?9::bigint[])
         AS new (store_no, last_contact_ms, applied_events, applied_sales, parked_events, forked_events, refunds_waiting,
-            last_sale_at_ms)
+            last_sale_at_ms, taken_more)
     WHERE store_state.store_no = new.store_no";
 
 pub(super) const HEALTH: &str = "UPDATE store_state SET health_at_ms = new.health_at_ms, clock_ms = new.clock_ms,
@@ -92,6 +93,6 @@ pub(super) const REFUNDED_LINES: &str = "INSERT INTO refunded_lines
         gross_minor = excluded.gross_minor";
 
 pub(super) const PARK: &str =
-    "INSERT INTO parked (store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes)
+    "INSERT INTO parked (store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes, kind)
     SELECT * FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::bytea[], ?5::bigint[], ?6::text[], ?7::text[],
-        ?8::bigint[], ?9::bytea[]) ON CONFLICT (stream_no, seq, hash) DO NOTHING";
+        ?8::bigint[], ?9::bytea[], ?10::text[]) ON CONFLICT (stream_no, seq, hash) DO NOTHING";

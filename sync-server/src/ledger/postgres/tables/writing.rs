@@ -164,6 +164,7 @@ impl PostgresTables<'_, '_> {
             changed.push((*store_no, state.clone()));
             state.is_changed = false;
             state.health = None;
+            state.taken_more = 0;
         }
         if changed.is_empty() {
             return Ok(());
@@ -179,6 +180,7 @@ impl PostgresTables<'_, '_> {
             numbers(&|(_, state)| state.forked_events),
             numbers(&|(_, state)| state.refunds_waiting),
             last_sale,
+            numbers(&|(_, state)| state.taken_more),
         ];
         writes.push(Write { statement: counts, columns });
         let said: Vec<(i64, &Health)> =
@@ -394,6 +396,7 @@ fn park(session: &Session, parked: &[ParkedOut]) -> Result<Write, LedgerError> {
         parked.iter().map(|one| one.detail.clone()).collect::<Vec<String>>(),
         parked.iter().map(|one| one.event_no).collect::<Vec<Option<i64>>>(),
         parked.iter().map(|one| one.bytes.clone()).collect::<Vec<Option<Vec<u8>>>>(),
+        parked.iter().map(|one| one.kind.clone()).collect::<Vec<Option<String>>>(),
     ];
     Ok(Write { statement, columns })
 }

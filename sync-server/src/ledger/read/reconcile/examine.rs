@@ -54,14 +54,15 @@ pub(super) fn examine<D: Database>(
     if !walked.gaps.is_empty() {
         return standing(Standing::Lacks(walked.gaps), ledger_facts);
     }
-    let moved = Moved::by(&walked, date);
+    let mut moved = Moved::by(&walked, date);
+    let beside = moved.add_beside(database, store_no, &walked, date)?;
     if !wrong.is_empty() {
         let what = format!("{} of {} events have not the rows that they should have", wrong.len(), walked.events.len());
         let mut repair = Repair::new(store_no, date);
         let chosen: BTreeSet<usize> = wrong.into_iter().take(REPAIR_EVENTS_MAX).collect();
         let events = walked.events.into_iter().enumerate().filter(|(index, _)| chosen.contains(index));
-        for (_, Seen { event_no, stream_no, epoch, seq, hash, received, .. }) in events {
-            repair.add_event(event_no, stream_no, epoch, seq, hash, received);
+        for (_, Seen { event_no, stream_no, epoch, seq, hash, received, fixed, .. }) in events {
+            repair.add_event(event_no, stream_no, epoch, seq, hash, fixed.unwrap_or(received));
         }
         return standing(Standing::Wrong { repair, what }, ledger_facts);
     }
@@ -69,7 +70,7 @@ pub(super) fn examine<D: Database>(
     let mut wanted = moved.sums.clone();
     let mut others = Vec::new();
     if !sums::missing(&wanted, &kept).is_empty() {
-        let seen = walked.events.iter().map(|seen| seen.event_no).collect();
+        let seen = walked.events.iter().map(|seen| seen.event_no).chain(beside).collect();
         others = sums::add_others(database, store_no, date, &seen, &mut wanted)?;
     }
     let mut repair = Repair::new(store_no, date);

@@ -65,7 +65,7 @@ fn compare_window<D: Database>(
 ) -> Result<(), LedgerError> {
     let wanted: BTreeSet<i64> = window.iter().map(|(_, seen)| seen.event_no).collect();
     let has = |is: &dyn Fn(&EventBody) -> bool| {
-        window.iter().any(|(_, seen)| seen.received.as_ref().is_ok_and(|event| is(&event.body)))
+        window.iter().any(|(_, seen)| seen.counts().as_ref().is_ok_and(|event| is(&event.body)))
     };
     let mut held = BTreeMap::new();
     if has(&|body| matches!(body, EventBody::SaleCompleted(_))) {
@@ -76,19 +76,24 @@ fn compare_window<D: Database>(
     }
     let others = has(&|body| !matches!(body, EventBody::SaleCompleted(_) | EventBody::EpochOpened(_)));
     let counter = if others { CounterRows::read(database, first, last)? } else { CounterRows::default() };
-    for row in held.values().filter(|row| row.business_date == date) {
+    // Of an event that a person has fixed the store holds the original.
+    let is_fixed: BTreeSet<i64> =
+        window.iter().filter(|(_, seen)| seen.fixed.is_some()).map(|(_, seen)| seen.event_no).collect();
+    for (_, row) in held.iter().filter(|(event_no, row)| row.business_date == date && !is_fixed.contains(event_no)) {
         compared.ledger.merge(&row.digest);
     }
     for (index, seen) in window {
-        if parked.contains(seen.event_no) {
-            if let Ok(event) = &seen.received
-                && protocol::digest::date_of(&event.body) == Some(date)
-            {
-                compared.ledger.event(&event.body);
-            }
+        let is_parked = parked.contains(seen.event_no);
+        if (is_parked || seen.fixed.is_some())
+            && let Ok(event) = &seen.received
+            && protocol::digest::date_of(&event.body) == Some(date)
+        {
+            compared.ledger.event(&event.body);
+        }
+        if is_parked {
             continue;
         }
-        let is_right = match &seen.received {
+        let is_right = match seen.counts() {
             Err(_) => false,
             Ok(event) => match &event.body {
                 EventBody::EpochOpened(_) => true,

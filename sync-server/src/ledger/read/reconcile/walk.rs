@@ -23,7 +23,17 @@ pub(super) struct Seen {
     pub(super) hash: ChainHash,
     /// Whether its hash stands beside the message, where the home keeps it there.
     pub(super) has_hash: bool,
+    /// What its message says: what the store holds.
     pub(super) received: Result<Event, DecodeError>,
+    /// What counts in its place, if a person has fixed it.
+    pub(super) fixed: Option<Result<Event, DecodeError>>,
+}
+
+impl Seen {
+    /// What its rows and the sums have to say.
+    pub(super) fn counts(&self) -> &Result<Event, DecodeError> {
+        self.fixed.as_ref().unwrap_or(&self.received)
+    }
 }
 
 /// What was found of the runs of a date.
@@ -130,6 +140,12 @@ impl Walked {
         if before.is_some_and(|before| before != held.hash_before()) {
             return Ok(None);
         }
+        let query = "SELECT event_no, bytes FROM superseding WHERE event_no BETWEEN ?1 AND ?2";
+        let mut fixed = BTreeMap::new();
+        database.query(DOING, query, between, &mut |row| {
+            fixed.insert(row.number(0)?, decode_event(row.bytes(1)?));
+            Ok(())
+        })?;
         let mut hash = held.hash_before();
         let mut events = Vec::new();
         for (event_no, seq, bytes) in held.each() {
@@ -139,8 +155,8 @@ impl Walked {
             }
             if (run.first..=run.last.seq).contains(&seq) {
                 let has_hash = D::DIALECT.kept_hashes == KeptHashes::Last || kept.contains_key(&event_no);
-                let received = decode_event(bytes);
-                events.push(Seen { event_no, stream_no, epoch: run.epoch, seq, hash, has_hash, received });
+                let (received, fixed) = (decode_event(bytes), fixed.remove(&event_no));
+                events.push(Seen { event_no, stream_no, epoch: run.epoch, seq, hash, has_hash, received, fixed });
             }
         }
         if held.each().count() != usize::try_from(span.events).unwrap_or(usize::MAX) {

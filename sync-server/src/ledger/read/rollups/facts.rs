@@ -1,4 +1,8 @@
 //! The events from which roll-ups follow.
+//!
+//! - What a person has put in the place of an event counts, not what its message says.
+//! - An event that was fixed beside the followed history has a number of its own and is in no message: whoever walks the
+//!   messages does not meet it, and the date that was marked with it brings it in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +59,9 @@ pub(super) fn behind<D: Database>(database: &D, through: i64, settled: i64) -> R
     let query = "SELECT event_no FROM parked WHERE event_no > ?1 AND event_no <= ?2";
     let parked = database.all(DOING, query, cells![through, end], |row| row.number(0))?;
     let parked: BTreeSet<i64> = parked.into_iter().collect();
+    let query = "SELECT event_no, bytes FROM superseding WHERE event_no > ?1 AND event_no <= ?2 AND NOT is_beside";
+    let fixed = database.all(DOING, query, cells![through, end], |row| Ok((row.number(0)?, row.bytes(1)?.to_vec())))?;
+    let fixed: BTreeMap<i64, Vec<u8>> = fixed.into_iter().collect();
     let query = "SELECT first_event_no, batches.events, frame_skip, frame, store_no
         FROM batches JOIN streams USING (stream_no) WHERE first_event_no > ?1 AND first_event_no <= ?2";
     database.query(DOING, query, cells![through, end], &mut |row| {
@@ -64,6 +71,7 @@ pub(super) fn behind<D: Database>(database: &D, through: i64, settled: i64) -> R
         let held = batch.events.iter().skip(skip).zip(row.number(0)?..).take(row.small(1)?);
         for (bytes, event_no) in held {
             behind.events += 1;
+            let bytes = fixed.get(&event_no).map_or(bytes.as_slice(), Vec::as_slice);
             if !parked.contains(&event_no)
                 && let Ok(event) = decode_event(bytes)
             {
@@ -132,6 +140,7 @@ fn each_event<D: Database>(
     wanted: &BTreeMap<i64, Day>,
     each: &mut dyn FnMut(i64, Option<&[u8]>),
 ) -> Result<(), LedgerError> {
+    let fixed = "SELECT event_no, bytes FROM superseding WHERE event_no BETWEEN ?1 AND ?2";
     let query = "SELECT first_event_no, events, frame_skip, frame FROM batches
         WHERE first_event_no > ?1 AND first_event_no <= ?2";
     let mut numbers = wanted.keys().copied().peekable();
@@ -142,6 +151,13 @@ fn each_event<D: Database>(
             last = next;
             missing.insert(next);
         }
+        database.query(DOING, fixed, cells![first, last], &mut |row| {
+            let event_no = row.number(0)?;
+            if missing.remove(&event_no) {
+                each(event_no, Some(row.bytes(1)?));
+            }
+            Ok(())
+        })?;
         let values = cells![first.saturating_sub(MESSAGE_EVENTS_MAX), last];
         database.query(DOING, query, values, &mut |row| {
             let (first_event_no, count) = (row.number(0)?, row.number(1)?);

@@ -3,6 +3,7 @@
 //! hundred bytes for each store, business date and item.
 
 mod counter;
+mod fixed;
 mod page;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use protocol::latest::{EventBody, SaleCompleted, decode_event};
 
 use self::counter::Counter;
 pub(super) use self::counter::CounterRows;
+use self::fixed::Fixed;
 pub(super) use self::page::Parked;
 use self::page::{BatchHead, Page};
 use crate::ledger::LedgerError;
@@ -46,33 +48,43 @@ pub(super) fn verify<D: Database>(database: &D) -> Result<VerifyReport, LedgerEr
     database.prepare_walk();
     database.snapshot(DOING, |database| {
         let mut report = VerifyReport::default();
-        let computed = walk_batches(database, &mut report)?;
+        let fixed = Fixed::read(database)?;
+        let computed = walk_batches(database, &fixed, &mut report)?;
         compare_totals(database, &computed, &mut report)?;
         compare_used(database, &computed, &mut report)?;
         compare_stores(database, &computed, &mut report)?;
         computed.counter.compare(database, &mut report)?;
         compare_cursors(database, &computed, &mut report)?;
+        fixed.compare(database, &mut report)?;
         Ok(report)
     })
 }
 
 /// Opens every frame: follows the hash chains from message to message, compares the columns of the sales with what
 /// their events say, and sums up.
-fn walk_batches<D: Database>(database: &D, report: &mut VerifyReport) -> Result<Computed, LedgerError> {
+fn walk_batches<D: Database>(database: &D, fixed: &Fixed, report: &mut VerifyReport) -> Result<Computed, LedgerError> {
     let mut computed = Computed::default();
     let parked = Parked::read(database)?;
     let mut behind = 0;
     while let Some(page) = Page::read(database, behind)? {
         for batch in &page.batches {
-            computed.batch::<D>(&page, &parked, batch, report);
+            computed.batch::<D>(&page, (&parked, fixed), batch, report);
         }
         behind = page.last_first_event_no();
     }
+    fixed.add_beside(database, &parked, &mut computed, report)?;
+    fixed::parked_receipts(database, &mut computed)?;
     Ok(computed)
 }
 
 impl Computed {
-    fn batch<D: Database>(&mut self, page: &Page, parked: &Parked, head: &BatchHead, report: &mut VerifyReport) {
+    fn batch<D: Database>(
+        &mut self,
+        page: &Page,
+        (parked, fixed): (&Parked, &Fixed),
+        head: &BatchHead,
+        report: &mut VerifyReport,
+    ) {
         let BatchHead { first_event_no, stream_no, store_no, first_seq, count, epoch, .. } = *head;
         let held = head.batch.events.get(head.skip..).unwrap_or_default();
         report.compare(i128::from(count), held.len() as i128, || format!("events from {epoch}/{first_seq}"));
@@ -94,20 +106,32 @@ impl Computed {
                 let stored = page.hashes.get(&event_no).copied().unwrap_or(ChainHash::GENESIS);
                 report.compare(stored, hash, || format!("hash of event {epoch}/{seq}"));
             }
-            let Ok(event) = decode_event(bytes) else { continue };
-            if let EventBody::SaleCompleted(sale) = &event.body {
-                if page.compare_sale(event_no, sale, report) {
-                    report.sales += 1;
-                    self.add(store_no, stream_no, sale);
-                }
-            } else if page.counter.compare(parked, event_no, &event.body, report) {
-                self.counter.add(store_no, stream_no, &event.body, &mut self.used);
-            }
+            let Ok(event) = decode_event(fixed.content(event_no, bytes, report)) else { continue };
+            self.event(page, parked, (event_no, store_no, stream_no), &event.body, report);
         }
         // A message that a store has sent again lies behind later ones.
         let end = (first_seq + count - 1, hash);
         if self.ends.get(&stream_no).is_none_or(|(seq, _)| *seq < end.0) {
             self.ends.insert(stream_no, end);
+        }
+    }
+
+    /// Compares an event's rows with what it says, and adds it up if it is applied.
+    fn event(
+        &mut self,
+        page: &Page,
+        parked: &Parked,
+        (event_no, store_no, stream_no): (i64, i64, i64),
+        body: &EventBody,
+        report: &mut VerifyReport,
+    ) {
+        if let EventBody::SaleCompleted(sale) = body {
+            if page.compare_sale(event_no, sale, report) {
+                report.sales += 1;
+                self.add(store_no, stream_no, sale);
+            }
+        } else if page.counter.compare(parked, event_no, body, report) {
+            self.counter.add(store_no, stream_no, body, &mut self.used);
         }
     }
 

@@ -97,6 +97,16 @@ impl Page {
         })?;
         let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(None) };
         let (first, last) = (first.first_event_no, last.first_event_no.saturating_add(last.count.max(1) - 1));
+        Self::of_events(database, batches, first, last).map(Some)
+    }
+
+    /// The rows of the events between two numbers.
+    pub(super) fn of_events<D: Database>(
+        database: &D,
+        batches: Vec<BatchHead>,
+        first: i64,
+        last: i64,
+    ) -> Result<Self, LedgerError> {
         let mut page = Self {
             batches,
             hashes: BTreeMap::new(),
@@ -131,7 +141,12 @@ impl Page {
             rows.gross_minor += i128::from(row.number(1)?);
             Ok(())
         })?;
-        Ok(Some(page))
+        Ok(page)
+    }
+
+    /// Whether a sale has its row.
+    pub(super) fn has_sale(&self, event_no: i64) -> bool {
+        self.sales.contains_key(&event_no)
     }
 
     /// The number behind which the next page begins.
