@@ -81,10 +81,8 @@ impl View<'_> {
                 day.facts.event(&event_body);
                 if !day.goes_back_to(report.epoch, Seq::from_sql(position - row.base)) {
                     let end = above - 1;
-                    let hash = match end == position {
-                        true => ChainHash::from_bytes(event.get(1).doing(doing)?),
-                        false => self.hash_at(end)?,
-                    };
+                    let own = ChainHash::from_bytes(event.get(1).doing(doing)?);
+                    let hash = if end == position { own } else { self.hash_at(end)? };
                     let last = Mark { seq: Seq::from_sql(end - row.base), hash };
                     day.runs.push(RunOfDay { epoch: report.epoch, first: Seq::from_sql(position - row.base), last });
                 }
@@ -100,12 +98,6 @@ impl View<'_> {
             }
         }
         Ok((days, oldest.filter(|_| !has_begin)))
-    }
-
-    fn hash_at(&self, position: i64) -> Result<ChainHash, Error> {
-        let doing = "read the hash of an event";
-        let mut select = self.connection.prepare_cached("SELECT hash FROM event WHERE position = ?1").doing(doing)?;
-        select.query_row([position], |row| row.get(0)).map(ChainHash::from_bytes).doing(doing)
     }
 }
 

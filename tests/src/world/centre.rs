@@ -104,10 +104,7 @@ impl World {
         };
         let server_epoch = self.random.next_u64();
         self.note(format_args!("the centre starts, run {server_epoch:x}"));
-        let comparing = match self.settings.hand {
-            true => Some(self.begin_comparing(server_epoch)?),
-            false => None,
-        };
+        let comparing = if self.settings.hand { Some(self.begin_comparing(server_epoch)?) } else { None };
         self.centre.running = Some(Server {
             ledger,
             comparing,
