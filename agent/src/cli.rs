@@ -117,7 +117,11 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Check the configuration, and say what it comes to
     #[command(after_help = ending("breakwater-agent check-config --config /etc/breakwater/agent.toml", ""))]
-    CheckConfig,
+    CheckConfig {
+        /// Only warn of keys, variables and roles that this version does not know, as an agent that runs does
+        #[arg(long)]
+        allow_unknown: bool,
+    },
     /// Look at the events that the centre has not confirmed
     #[command(subcommand, after_help = ending("breakwater-agent outbox list --limit 20", ""))]
     Outbox(Outbox),

@@ -1,5 +1,6 @@
 //! The commands that look: what they print.
 
+mod check_config;
 pub mod stock;
 
 use std::io::{self, Write};
@@ -10,10 +11,9 @@ use pos_model::Place;
 use protocol::latest::{Event, EventBody};
 use serde_json::{Value, json};
 
-use crate::config::{Config, TerminalKind, Tills};
 use crate::db::{self, EventRow, KeptBook, Reader};
 use crate::folder;
-use crate::identity::Identity;
+pub use check_config::check_config;
 
 /// A command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -36,45 +36,6 @@ pub fn open(data_dir: &Path) -> Result<Reader, CommandError> {
         return Err(CommandError::NoBooks(data_dir.display().to_string()));
     }
     Reader::open(&path).map_err(CommandError::Books)
-}
-
-/// `check-config`.
-pub fn check_config(config: &Config, warnings: &[String], out: &mut impl Write) -> Result<(), CommandError> {
-    let text = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
-    let cut_off = config.store.rules.cut_off.minutes();
-    let mut lines = vec![
-        format!("data folder    {}", config.data_dir.display()),
-        format!(
-            "currency       {}",
-            config.store.rules.currency.map_or_else(|| "the folder's".to_owned(), |currency| currency.to_string())
-        ),
-        format!("time zone      {}", config.store.time_zone.iana_name().unwrap_or("the machine's")),
-        format!("day cut-off    {:02}:{:02}", cut_off / 60, cut_off % 60),
-        format!("terminals      {}", terminals(config)),
-        format!("local API      http://{}, {}", config.listen, tills(config.tills)),
-        format!("retention      {} days", config.retention_ms / 86_400_000),
-        format!("centre         {}", text(config.centre.http_url.as_ref().map(ToString::to_string))),
-        format!("uplink         {}", text(config.centre.mqtt_url.as_ref().map(ToString::to_string))),
-        match Identity::load(&config.data_dir) {
-            Ok(Some(identity)) => {
-                format!("enrolled       as {}, which sends to {}", identity.store_id, identity.mqtt_url)
-            }
-            Ok(None) => "enrolled       not yet".to_owned(),
-            Err(error) => format!("enrolled       {}", crate::telemetry::chain(&error)),
-        },
-    ];
-    lines.extend(warnings.iter().map(|warning| format!("warning: {warning}")));
-    lines.push("the configuration can be used".to_owned());
-    lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(CommandError::Output)
-}
-
-fn terminals(config: &Config) -> String {
-    let named = config.payment.terminals.iter().map(|terminal| match &terminal.kind {
-        TerminalKind::Simulator { .. } => format!("{} (a simulator: no money moves)", terminal.name),
-        TerminalKind::Http { url, .. } => format!("{} at {url}", terminal.name),
-    });
-    let named: Vec<String> = named.collect();
-    if named.is_empty() { "none".to_owned() } else { named.join(", ") }
 }
 
 /// `outbox list`.
@@ -165,13 +126,6 @@ pub fn verify(reader: &Reader, as_json: bool, out: &mut impl Write) -> Result<bo
     };
     writeln!(out, "{line}").map_err(CommandError::Output)?;
     Ok(sound)
-}
-
-fn tills(tills: Tills) -> &'static str {
-    match tills {
-        Tills::Open => "to whoever reaches it",
-        Tills::Paired => "to tills that are paired",
-    }
 }
 
 fn plural(count: u64, one: &str) -> String {

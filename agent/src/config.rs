@@ -1,7 +1,8 @@
 //! The configuration: a file, then variables, then flags; all of it checked before anything starts.
 //!
-//! `default.toml` is the reference: it names every key. A key elsewhere that it does not name is warned of, with its
-//! path, and changes nothing.
+//! `default.toml` is the reference: it names every key. A key elsewhere that it does not name changes nothing and is told
+//! apart, with its path: `check-config` refuses it, for it is mistyped. An agent that sells does not: after a step back to an
+//! earlier version, the file of the later one must not close the store.
 
 mod parse;
 mod printers;
@@ -132,6 +133,8 @@ pub struct Loaded {
     pub config: Config,
     /// What a person should look at; none of it hinders the start.
     pub warnings: Vec<String>,
+    /// The keys and variables that this version does not know; they change nothing.
+    pub unknown: Vec<String>,
 }
 
 /// The configuration cannot be used.
@@ -155,7 +158,7 @@ pub enum ConfigError {
         #[source]
         source: Box<toml::de::Error>,
     },
-    /// Values that cannot be; all of them.
+    /// Values that cannot be; all of them, and behind them what is odd or unknown.
     #[error("use the configuration:\n  {}", .0.join("\n  "))]
     Values(Vec<String>),
 }
@@ -184,7 +187,8 @@ impl Config {
 
     /// Loads and checks everything.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
-        let (mut values, mut warnings) = sources.values()?;
+        let (mut values, mut unknown) = sources.values()?;
+        let mut warnings = Vec::new();
         let data_dir = values.text("data_dir", parse::path);
         let currency = values.optional("store.currency", parse::currency);
         let time_zone = values.text("store.time_zone", parse::time_zone);
@@ -196,7 +200,7 @@ impl Config {
         let header = values.optional("store.receipt_header", parse::paper_lines);
         let footer = values.optional("store.receipt_footer", parse::paper_lines);
         let listen = values.text("http.listen", parse::socket_address);
-        let terminals = terminals::terminals(&mut values, &mut warnings);
+        let terminals = terminals::terminals(&mut values, &mut unknown, &mut warnings);
         let attempts_for = values.optional("payment.require_attempts", parse::tags);
         let tills = values.text("http.tills", parse::tills);
         let retention = values.text("outbox.retention", duration);
@@ -207,7 +211,7 @@ impl Config {
         let ca_file = values.optional("centre.ca_file", parse::path);
         let filter = values.text("log.filter", parse::log_filter);
         let json = values.text("log.format", parse::log_format);
-        let printers = values.list("printer").map(|tables| read_printers(&tables, &mut values, &mut warnings));
+        let printers = values.list("printer").map(|tables| read_printers(&tables, &mut values, &mut unknown));
 
         check_listen(&mut values, listen, tills);
         let retention_ms = retention.and_then(|retention| check_retention(&mut values, retention));
@@ -241,8 +245,11 @@ impl Config {
             })
         })();
         match built {
-            Some(config) if values.problems().is_empty() => Ok(Loaded { config, warnings }),
-            _ => Err(ConfigError::Values(values.into_problems())),
+            Some(config) if values.problems().is_empty() => Ok(Loaded { config, warnings, unknown }),
+            _ => {
+                let odd = unknown.into_iter().chain(warnings).map(|text| format!("besides: {text}"));
+                Err(ConfigError::Values(values.into_problems().into_iter().chain(odd).collect()))
+            }
         }
     }
 }
@@ -257,10 +264,10 @@ fn check_listen(values: &mut Values, listen: Option<SocketAddr>, tills: Option<T
     }
 }
 
-fn read_printers(tables: &[toml::Value], values: &mut Values, warnings: &mut Vec<String>) -> Vec<PrinterConfig> {
+fn read_printers(tables: &[toml::Value], values: &mut Values, unknown: &mut Vec<String>) -> Vec<PrinterConfig> {
     let read = printers::read(tables);
     read.problems.iter().for_each(|problem| values.problem("printer", problem));
-    warnings.extend(read.warnings);
+    unknown.extend(read.unknown);
     read.printers
 }
 
@@ -315,7 +322,7 @@ mod tests {
     #[test]
     fn the_defaults_are_complete_and_sound() {
         let loaded = load("", &[], &[]).expect("sound");
-        assert_eq!(loaded.warnings, [""; 0]);
+        assert_eq!((loaded.warnings, loaded.unknown), (vec![], vec![]));
         assert_eq!(loaded.config.listen.to_string(), "127.0.0.1:8090");
         assert_eq!(loaded.config.retention_ms, RETENTION_MS_MIN);
         assert_eq!(loaded.config.store.rules.cut_off.minutes(), 240);
@@ -359,11 +366,17 @@ mod tests {
     #[test]
     fn what_is_odd_is_warned_of_with_its_path() {
         let file = "colour = 1\n[http]\nlissten = \"x\"\n[centre]\nmqtt_url = \"mqtt://centre.example\"";
-        let warnings = load(file, &[("BREAKWATER_AGENT_LISTEN", "x")], &[]).expect("sound").warnings;
-        for part in ["colour", "http.lissten", "BREAKWATER_AGENT_LISTEN", "centre.mqtt_url has no TLS"] {
-            assert!(warnings.iter().any(|warning| warning.contains(part)), "{part} in {warnings:?}");
+        let Loaded { warnings, unknown, .. } = load(file, &[("BREAKWATER_AGENT_LISTEN", "x")], &[]).expect("sound");
+        for part in ["colour", "http.lissten", "BREAKWATER_AGENT_LISTEN"] {
+            assert!(unknown.iter().any(|key| key.contains(part)), "{part} in {unknown:?}");
         }
-        assert_eq!(warnings.len(), 4, "{warnings:?}");
+        assert_eq!((unknown.len(), warnings.len()), (3, 1), "{unknown:?} {warnings:?}");
+        assert!(warnings[0].contains("centre.mqtt_url has no TLS"), "{warnings:?}");
+        // Beside an error everything else is told as well: who mends one thing mends all.
+        let error = load(&format!("{file}\n[log]\nformat = \"xml\""), &[], &[]).expect_err("must be refused");
+        for part in ["log.format", "besides", "colour", "http.lissten", "centre.mqtt_url has no TLS"] {
+            assert!(error.to_string().contains(part), "{part} in {error}");
+        }
     }
 
     #[test]
@@ -403,15 +416,15 @@ mod tests {
         let file = "[[terminal]]\nname = \"front\"\nkind = \"http\"\nurl = \"http://127.0.0.1:9000\"\ncolour = 1\n\
                     [[terminal]]\nname = \"bar\"\nkind = \"simulator\"\nscript = \"decline\"\nunpaid_after = \"1m\"\n\
                     [payment]\nrequire_attempts = \"card, wallet\"";
-        let Loaded { config, warnings } = load(file, &[], &[]).expect("sound");
+        let Loaded { config, unknown, .. } = load(file, &[], &[]).expect("sound");
         let [front, bar] = &config.payment.terminals[..] else { panic!("two terminals") };
         assert_eq!((front.name.as_str(), bar.name.as_str()), ("front", "bar"));
         assert!(matches!(&front.kind, TerminalKind::Http { url, token_file: None } if url.port() == Some(9000)));
         assert_eq!(front.patience, till::payment::Patience::USUAL);
         assert_eq!(bar.patience.unpaid_ms, 60_000);
         assert_eq!(config.payment.attempts_for.len(), 2);
-        assert!(warnings.iter().any(|warning| warning.contains("terminal front: the key colour")), "{warnings:?}");
-        assert_eq!(warnings.len(), 1);
+        assert!(unknown.iter().any(|key| key.contains("terminal front: the key colour")), "{unknown:?}");
+        assert_eq!(unknown.len(), 1);
         let file = "[[terminal]]\nname = \"a\"\nkind = \"http\"\nurl = \"http://10.0.0.7\"\ntoken_file = \"/t\"";
         let warnings = load(file, &[], &[]).expect("sound").warnings;
         assert!(warnings.len() == 1 && warnings[0].contains("terminal a: url has no TLS"), "{warnings:?}");
@@ -422,8 +435,8 @@ mod tests {
         let file = "[http]\nlisten = \"0.0.0.0:80\"\ntills = \"paired\"";
         assert_eq!(load(file, &[], &[]).expect("sound").config.tills, Tills::Paired);
         // The word of an older configuration that allowed nothing does no harm.
-        let warnings = load("[http]\nallow_lan = false", &[], &[]).expect("sound").warnings;
-        assert!(warnings.len() == 1 && warnings[0].contains("http.allow_lan"), "{warnings:?}");
+        let unknown = load("[http]\nallow_lan = false", &[], &[]).expect("sound").unknown;
+        assert!(unknown.len() == 1 && unknown[0].contains("http.allow_lan"), "{unknown:?}");
         let error = load("", &[("BREAKWATER_AGENT_HTTP_ALLOW_LAN", "true")], &[]).expect_err("must be refused");
         assert!(error.to_string().contains("http.tills"), "{error}");
     }

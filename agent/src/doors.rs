@@ -15,7 +15,7 @@ use crate::clock::random_u64;
 use crate::config::Tills;
 use crate::db::{Refused, TokenHash};
 use crate::owner::Token;
-use crate::pair_codes::{CODE_LIFE, NotTaken, PairCodes};
+use crate::pair_codes::{CODE_LIFE, NotTaken, PairCodes, Pairing};
 use crate::readers::{ReadError, Readers};
 use crate::writer::{WriteError, Writer};
 
@@ -117,29 +117,34 @@ impl Doors {
         Ok(PairCode { code, tills, expires_in_s: CODE_LIFE.as_secs() })
     }
 
-    /// Pairs a till that speaks from an address. Its token is shown here and nowhere else.
+    /// Pairs a till that speaks from an address. Its token is shown here and nowhere else; a till that asks again, as it did
+    /// not hear, gets another one.
     pub async fn pair(&self, pair: PairTill, from: IpAddr) -> Result<TillToken, PairError> {
-        let place = self.codes(|codes| codes.take(&pair.code, from, Instant::now())).map_err(|why| match why {
+        let pairing = pair.pair_id.map(|pair_id| Pairing { till_id: pair.till_id.clone(), pair_id });
+        let taken = self.codes(|codes| codes.take(&pair.code, pairing.as_ref(), from, Instant::now()));
+        let place = taken.map_err(|why| match why {
             NotTaken::Wrong => PairError::Code,
             NotTaken::TooMany { wait } => PairError::TooMany { wait },
         })?;
         let doors = self.clone();
         // A task of its own: a till that hangs up must not leave the books and the doors apart.
         let pairing = tokio::spawn(async move {
-            let paired = doors.pair_by_code(pair.till_id, pair.name).await;
-            if paired.is_err() {
-                doors.codes(|codes| codes.give_back(place));
-            }
+            let paired = doors.pair_by_code(pair.till_id, pair.name, place.again).await;
+            doors.codes(|codes| match (&paired, pairing) {
+                (Err(_), _) => codes.give_back(place),
+                (Ok(_), Some(pairing)) => codes.paired(place, pairing),
+                (Ok(_), None) => {}
+            });
             paired
         });
         pairing.await.unwrap_or(Err(PairError::Write(WriteError::Closed)))
     }
 
-    async fn pair_by_code(&self, till_id: TillId, name: String) -> Result<TillToken, PairError> {
+    async fn pair_by_code(&self, till_id: TillId, name: String, again: bool) -> Result<TillToken, PairError> {
         let token = Token::random().map_err(|error| PairError::Write(error.into()))?;
         let (id, hash) = (till_id.clone(), token.hash());
         let _changing = self.shared.changing.lock().await;
-        let paired = self.shared.writer.act(move |store, moment| store.pair_till(moment, id, name, hash)).await;
+        let paired = self.shared.writer.act(move |store, moment| store.pair_till(moment, id, name, hash, again)).await;
         paired.map_err(PairError::Write)?.map_err(PairError::Refused)?;
         self.shared.tokens.send_modify(|tokens| {
             let others = tokens.iter().filter(|(paired, _)| *paired != till_id).cloned();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agent::cli::{AuditCommand, Cli, Command, Outbox, PriceBookCommand, StockCommand};
 use agent::clock::{StoreClock, SystemClock};
-use agent::config::{Config, ConfigError, Loaded, LogConfig, MqttUrl};
+use agent::config::{Config, ConfigError, LogConfig, MqttUrl};
 use agent::enroll::{Allowed, Enrollment};
 use agent::folder::{self, FolderError};
 use agent::identity::Identity;
@@ -56,10 +56,12 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     // What is not UTF-8 cannot be a value of ours.
     let env =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let Loaded { config, warnings } = Config::load(&cli.settings.sources(env))?;
-    start_log(&config.log)?;
-    telemetry::configuration_warnings(&warnings);
+    let loaded = Config::load(&cli.settings.sources(env))?;
+    start_log(&loaded.config.log)?;
+    telemetry::configuration_warnings(&loaded.unknown);
+    telemetry::configuration_warnings(&loaded.warnings);
     let mut out = io::stdout();
+    let config = loaded.config.clone();
     match cli.command {
         Command::Run { json } => sell(config, json)?,
         Command::Enroll { centre, store, code, mqtt, plain_text, replace_store } => {
@@ -67,7 +69,11 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
             enroll(&config, centre.as_deref(), &store, &code, mqtt.as_deref(), allowed, &mut out)?;
         }
         Command::Replay(args) => return replay(args, &config),
-        Command::CheckConfig => commands::check_config(&config, &warnings, &mut out)?,
+        Command::CheckConfig { allow_unknown } => {
+            if !commands::check_config(&loaded, allow_unknown, &mut out)? {
+                return Ok(ExitCode::from(WRONG_USAGE));
+            }
+        }
         Command::Outbox(Outbox::List { all, after, limit, json }) => {
             commands::list(&commands::open(&config.data_dir)?, after, all, limit, json, &mut out)?;
         }
@@ -160,7 +166,9 @@ fn enroll(
 }
 
 fn load_price_book(config: &Config, file: &Path, out: &mut impl Write) -> anyhow::Result<()> {
-    let book = price_book::read(file, config.store.rules.currency)?;
+    // A book in another currency is refused here, by whoever can do something about it, and not later in the store.
+    let of_folder = || commands::open(&config.data_dir).ok().and_then(|reader| reader.view().currency().ok());
+    let book = price_book::read(file, config.store.rules.currency.or_else(of_folder))?;
     folder::prepare(&config.data_dir)?;
     price_book::deliver(&book, &config.data_dir)?;
     let when = if folder::is_in_use(&config.data_dir) { "within seconds" } else { "from its next start on" };
@@ -204,7 +212,11 @@ fn sell(config: Config, as_json: bool) -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        let running = run(config, shutdown).await?;
+        let running = match run(config, shutdown).await {
+            // It was told to end, and had nothing to end yet.
+            Err(RunError::ToldToEnd) => return Ok(()),
+            running => running?,
+        };
         let (address, epoch) = (running.address.to_string(), running.opened.place.epoch.to_string());
         let line = if as_json {
             serde_json::json!({ "http": address, "epoch": epoch, "data_dir": data_dir }).to_string()

@@ -7,6 +7,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use pos_model::{CommandId, TillId};
+
 /// How long a code holds: from the back office to the counter, and a second try.
 pub const CODE_LIFE: Duration = Duration::from_mins(10);
 
@@ -64,6 +66,17 @@ struct Code {
     until: Instant,
     tills_left: u32,
     wrong: u32,
+    /// Who has paired by it: as many as it was for.
+    paired: Vec<Pairing>,
+}
+
+/// By which a till that has paired shows that it is the one. Only the till itself knows its second half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairing {
+    /// The till.
+    pub till_id: TillId,
+    /// Made by the till, and kept there before it asked.
+    pub pair_id: CommandId,
 }
 
 impl std::fmt::Debug for Code {
@@ -74,7 +87,11 @@ impl std::fmt::Debug for Code {
 
 /// A place for one till, taken off a code.
 #[derive(Debug, Clone, Copy)]
-pub struct Place(blake3::Hash);
+pub struct Place {
+    code: blake3::Hash,
+    /// The till has had it before, and asks again because it did not hear the answer.
+    pub again: bool,
+}
 
 impl PairCodes {
     /// Makes a code of a random number, for so many tills. When there are too many, the oldest one goes.
@@ -87,13 +104,20 @@ impl PairCodes {
             self.live.remove(0);
         }
         let hash = blake3::hash(digits.as_bytes());
-        self.live.push(Code { hash, until: now + CODE_LIFE, tills_left: tills, wrong: 0 });
+        self.live.push(Code { hash, until: now + CODE_LIFE, tills_left: tills, wrong: 0, paired: Vec::new() });
         let (front, back) = digits.split_at(4);
         format!("{front}-{back}")
     }
 
-    /// Takes a place off a code, typed by somebody at an address. Spaces and dashes are ignored.
-    pub fn take(&mut self, typed: &str, from: IpAddr, now: Instant) -> Result<Place, NotTaken> {
+    /// Takes a place off a code, typed by somebody at an address. Spaces and dashes are ignored. A till that shows that it
+    /// has one by this code gets that one again.
+    pub fn take(
+        &mut self,
+        typed: &str,
+        pairing: Option<&Pairing>,
+        from: IpAddr,
+        now: Instant,
+    ) -> Result<Place, NotTaken> {
         self.forget(now);
         let from = counted(from);
         let guesser = self.guessers.iter().position(|guesser| guesser.from == from);
@@ -104,13 +128,13 @@ impl PairCodes {
         let digits: String = typed.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
         let hash = blake3::hash(digits.as_bytes());
         // Every code is looked at, so that the time tells nothing.
-        let found =
-            self.live.iter().enumerate().fold(None, |found, (at, code)| {
-                if code.hash == hash && code.tills_left > 0 { Some(at) } else { found }
-            });
-        if let Some(at) = found {
-            self.live[at].tills_left -= 1;
-            return Ok(Place(hash));
+        let found = self.live.iter().enumerate().fold(None, |found, (at, code)| {
+            let again = pairing.is_some_and(|pairing| code.paired.contains(pairing));
+            if code.hash == hash && (again || code.tills_left > 0) { Some((at, again)) } else { found }
+        });
+        if let Some((at, again)) = found {
+            self.live[at].tills_left -= u32::from(!again);
+            return Ok(Place { code: hash, again });
         }
         self.live.iter_mut().for_each(|code| code.wrong += 1);
         match guesser {
@@ -125,9 +149,16 @@ impl PairCodes {
         Err(NotTaken::Wrong)
     }
 
+    /// Notes who has paired by a place, so that the till may ask again.
+    pub fn paired(&mut self, place: Place, pairing: Pairing) {
+        if let Some(code) = self.live.iter_mut().find(|code| code.hash == place.code && !place.again) {
+            code.paired.push(pairing);
+        }
+    }
+
     /// Gives a place back, because the till was not paired for another reason than its code.
     pub fn give_back(&mut self, place: Place) {
-        if let Some(code) = self.live.iter_mut().find(|code| code.hash == place.0) {
+        if let Some(code) = self.live.iter_mut().find(|code| code.hash == place.code && !place.again) {
             code.tills_left += 1;
         }
     }
@@ -164,14 +195,37 @@ mod tests {
         let mut codes = PairCodes::default();
         let code = codes.make(1_000_000_042, 2, now);
         assert_eq!(code, "0000-0042");
-        assert!(codes.take("0000 0042", at(1), now).is_ok());
-        let place = codes.take("00000042", at(1), now).expect("the second till");
-        assert!(codes.take(&code, at(1), now).is_err(), "two tills are two");
+        assert!(codes.take("0000 0042", None, at(1), now).is_ok());
+        let place = codes.take("00000042", None, at(1), now).expect("the second till");
+        assert!(codes.take(&code, None, at(1), now).is_err(), "two tills are two");
         codes.give_back(place);
-        assert!(codes.take(&code, at(1), now + CODE_LIFE).is_err(), "it is over");
-        assert!(codes.take(&code, at(1), now).is_err(), "for ever");
+        assert!(codes.take(&code, None, at(1), now + CODE_LIFE).is_err(), "it is over");
+        assert!(codes.take(&code, None, at(1), now).is_err(), "for ever");
         let code = codes.make(7, 1, now);
-        assert!(codes.take(&code, at(1), now + CODE_LIFE - Duration::from_millis(1)).is_ok());
+        assert!(codes.take(&code, None, at(1), now + CODE_LIFE - Duration::from_millis(1)).is_ok());
+    }
+
+    #[test]
+    fn a_till_that_lost_the_answer_gets_its_place_again_and_nobody_else_does() {
+        let now = Instant::now();
+        let mut codes = PairCodes::default();
+        let code = codes.make(42, 1, now);
+        let pairing = |till_id: &str, last: u128| Pairing {
+            till_id: till_id.parse().expect("valid"),
+            pair_id: CommandId::new(uuid::Uuid::from_u128(last)),
+        };
+        let place = codes.take(&code, Some(&pairing("T1", 1)), at(1), now).expect("a place");
+        assert!(!place.again);
+        codes.paired(place, pairing("T1", 1));
+        for _ in 0..2 {
+            let place = codes.take(&code, Some(&pairing("T1", 1)), at(1), now).expect("the same place");
+            assert!(place.again);
+            codes.give_back(place);
+        }
+        for other in [None, Some(pairing("T1", 2)), Some(pairing("T2", 1))] {
+            assert!(codes.take(&code, other.as_ref(), at(1), now).is_err(), "{other:?}");
+        }
+        assert!(codes.take(&code, Some(&pairing("T1", 1)), at(1), now + CODE_LIFE).is_err(), "it is over");
     }
 
     #[test]
@@ -180,15 +234,15 @@ mod tests {
         let mut codes = PairCodes::default();
         let code = codes.make(7, 3, now);
         for wrong in 0..WRONG_MAX {
-            assert_eq!(codes.take(&format!("9999-{wrong:04}"), at(1), now).err(), Some(NotTaken::Wrong));
+            assert_eq!(codes.take(&format!("9999-{wrong:04}"), None, at(1), now).err(), Some(NotTaken::Wrong));
         }
         // Not even the right one, for a guess that is answered is a guess.
         let later = now + Duration::from_secs(60);
         let too_many = NotTaken::TooMany { wait: CODE_LIFE - Duration::from_secs(60) };
-        assert_eq!(codes.take(&code, at(1), later).err(), Some(too_many));
-        assert!(codes.take(&code, at(2), later).is_ok(), "the installer pairs on");
+        assert_eq!(codes.take(&code, None, at(1), later).err(), Some(too_many));
+        assert!(codes.take(&code, None, at(2), later).is_ok(), "the installer pairs on");
         let code = codes.make(8, 1, now + CODE_LIFE);
-        assert!(codes.take(&code, at(1), now + CODE_LIFE).is_ok(), "it is forgotten after a while");
+        assert!(codes.take(&code, None, at(1), now + CODE_LIFE).is_ok(), "it is forgotten after a while");
     }
 
     #[test]
@@ -199,13 +253,14 @@ mod tests {
         let mut answered = 0;
         for last in 0..=u8::MAX {
             for wrong in 0..WRONG_MAX {
-                answered +=
-                    u32::from(codes.take(&format!("9999{wrong:04}"), at(last), now).err() == Some(NotTaken::Wrong));
+                answered += u32::from(
+                    codes.take(&format!("9999{wrong:04}"), None, at(last), now).err() == Some(NotTaken::Wrong),
+                );
             }
             assert!(codes.guessers.len() <= GUESSERS_MAX);
         }
         assert!(answered >= WRONG_OF_ALL_MAX);
-        assert_eq!(codes.take(&code, IpAddr::from([198, 51, 100, 1]), now).err(), Some(NotTaken::Wrong));
+        assert_eq!(codes.take(&code, None, IpAddr::from([198, 51, 100, 1]), now).err(), Some(NotTaken::Wrong));
         let network = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 7, 0, 0, 0, last]);
         assert_eq!(counted(network(1)), counted(network(2)));
     }
@@ -216,7 +271,7 @@ mod tests {
         let mut codes = PairCodes::default();
         let all: Vec<String> = (0..=CODES_MAX).map(|n| codes.make(u64::try_from(n).expect("small"), 1, now)).collect();
         assert_eq!(codes.live.len(), CODES_MAX);
-        assert!(codes.take(&all[0], at(1), now).is_err());
-        assert!(codes.take(&all[1], at(1), now).is_ok());
+        assert!(codes.take(&all[0], None, at(1), now).is_err());
+        assert!(codes.take(&all[1], None, at(1), now).is_ok());
     }
 }

@@ -229,6 +229,8 @@ impl Keeper {
         // A file that stays is the book in force, and is found to be so the next time.
         let _ = fs::remove_file(taken);
         let _ = self.writer.settle_notice(NOTICE.to_owned()).await;
+        // What was wrong before is of no interest any more; a file that stays all the same does no harm.
+        let _ = fs::remove_file(self.data_dir.join(REFUSED_FILE));
     }
 
     fn put_in_force(&self, rules: Rules, activated_at_ms: i64) {

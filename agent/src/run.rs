@@ -1,6 +1,6 @@
 //! Starting the parts in order, and draining them in the other order.
 //!
-//! Start: lock the folder, bind the address, open the books, open an epoch, start the writer, answer tills, keep house.
+//! Start: lock the folder, bind the address, wait for room on the disk if there is none, open the books, open an epoch, start the writer, answer tills, keep house.
 //! End: no more requests, no more housekeeping, what waits is written, the log goes into the file, the lock is given
 //! back. Nothing that was answered depends on the end being orderly.
 
@@ -34,9 +34,10 @@ use crate::status::Status;
 use crate::training::Training;
 use crate::uplink::task::LinkStatus;
 use crate::uplink::{self, UplinkError};
+use crate::waiting_room::{Opening, WaitError};
 use crate::watched::Watch;
 use crate::writer::{AGENT_VERSION, WriteError, Writer, WriterThread};
-use crate::{clock_watch, day_start, housekeeping, owner, stock_watch, telemetry, training};
+use crate::{clock_watch, day_start, housekeeping, owner, room, stock_watch, telemetry, training, waiting_room};
 
 /// How long requests may take to finish when the agent ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -53,6 +54,10 @@ pub enum RunError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("open the books")]
     Books(#[source] db::Error),
+    #[error("find room on the disk: {0}")]
+    NoRoom(String),
+    #[error("start: told to end while it waited for room on the disk")]
+    ToldToEnd,
     #[error("open an epoch")]
     Randomness(#[source] NoRandomness),
     #[error("read the store's price book")]
@@ -71,6 +76,17 @@ pub enum RunError {
     Writer(#[source] std::io::Error),
     #[error("run: a part of the agent has ended: {0}")]
     Ended(String),
+}
+
+impl RunError {
+    /// What is in the way, if room on the disk is all that is missing.
+    pub(crate) fn no_room(&self) -> Option<String> {
+        match self {
+            Self::NoRoom(why) => Some(why.clone()),
+            Self::Books(error) if error.failure() == db::Failure::DiskFull => Some(error.chain()),
+            _ => None,
+        }
+    }
 }
 
 /// A running agent.
@@ -107,6 +123,7 @@ pub async fn run_with_clock(
     clock: Arc<dyn Clock>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Running, RunError> {
+    let mut shutdown = Box::pin(shutdown);
     let folder = Folder::lock(&config.data_dir).map_err(RunError::Folder)?;
     let identity = Identity::load(&config.data_dir).map_err(RunError::Identity)?;
     let listen = |source| RunError::Listen { address: config.listen, source };
@@ -117,12 +134,18 @@ pub async fn run_with_clock(
     let rules = config.store.rules;
     let books = folder.books();
     let paper = config.paper_plan();
-    let opening = {
-        let (books, clock) = (books.clone(), clock.clone());
-        let paper = paper.clone();
-        tokio::task::spawn_blocking(move || open_books(&books, rules, paper, &clock))
+    let opening = Opening {
+        books: books.clone(),
+        data_dir: config.data_dir.clone(),
+        rules,
+        paper: paper.clone(),
+        clock: clock.clone(),
     };
-    let (store, opened) = opening.await.map_err(|error| RunError::Ended(error.to_string()))??;
+    let (store, opened) = waiting_room::open(opening, &listener, &mut shutdown).await.map_err(|error| match error {
+        WaitError::Listen(source) => listen(source),
+        WaitError::Opening(error) => error,
+        WaitError::ToldToEnd => RunError::ToldToEnd,
+    })?;
     let currency = store.currency();
     let changes = Changes::new(opened.place.epoch);
     let (writer, thread) = Writer::start(store, opened, clock.clone(), changes.clone()).map_err(RunError::Writer)?;
@@ -174,6 +197,10 @@ pub async fn run_with_clock(
         let (writer, _, ended) = shared.clone();
         move || day_start::run(writer.clone(), rules.cut_off, ended.clone())
     }));
+    tasks.spawn(kept.clone().keep("room", {
+        let ((writer, _, ended), data_dir) = (shared.clone(), config.data_dir.clone());
+        move || room::run(writer.clone(), data_dir.clone(), ended.clone())
+    }));
     tasks.spawn(kept.clone().keep("housekeeping", {
         let ((writer, _, ended), retention_ms) = (shared.clone(), config.retention_ms);
         move || housekeeping::run(writer.clone(), retention_ms, ended.clone())
@@ -197,6 +224,7 @@ pub async fn run_with_clock(
         region: config.store.region.clone(),
         groups: config.store.groups.clone(),
         own_prices: config.store.own_prices,
+        change_minor_max: till::limits::change_minor_max(currency),
     };
     let training = Training::new(training::Surroundings {
         config: config.clone(),

@@ -34,6 +34,21 @@ pub(crate) fn disk_failed(error: &str) {
     tracing::error!(error, "the disk failed: nothing is recorded until the agent is started again");
 }
 
+/// There is no room for sales on the disk. Somebody should make some; nothing has to be started again.
+pub(crate) fn no_room(why: &str) {
+    tracing::error!(why, "the disk is full: sales are refused until there is room");
+}
+
+/// Somebody has made room.
+pub(crate) fn room_again() {
+    tracing::info!("there is room on the disk again: sales are recorded");
+}
+
+/// The agent cannot start for want of room, and waits.
+pub(crate) fn waits_for_room(why: &str) {
+    tracing::error!(why, "the disk is full: the agent waits for room and then starts by itself");
+}
+
 /// The log could not be moved into the database; it will be tried again.
 pub(crate) fn checkpoint_failed(error: &WriteError) {
     tracing::warn!(%error, "the write-ahead log was not emptied");

@@ -31,6 +31,7 @@ use crate::db::{
     RefundRecorded, Refused, Store,
 };
 use crate::defect::caught;
+use crate::room::NoRoom;
 use crate::telemetry;
 
 /// Commands in one database transaction. It bounds what one failure of the disk refuses, and for how long the first of a
@@ -95,6 +96,8 @@ struct Signals {
     /// Counts committed groups: something in the books may have changed.
     commits: watch::Sender<u64>,
     stopped: watch::Sender<Option<String>>,
+    no_room: Arc<watch::Sender<Option<NoRoom>>>,
+    clock: StoreClock,
     /// What is sold out, as it was committed last.
     sold_out: watch::Sender<Arc<SoldOut>>,
     changes: Changes,
@@ -108,6 +111,7 @@ pub struct Writer {
     head: watch::Receiver<Head>,
     commits: watch::Receiver<u64>,
     stopped: watch::Receiver<Option<String>>,
+    no_room: Arc<watch::Sender<Option<NoRoom>>>,
     sold_out: watch::Receiver<Arc<SoldOut>>,
 }
 
@@ -143,6 +147,8 @@ impl Writer {
             head: watch::Sender::new(head),
             commits: watch::Sender::new(0),
             stopped: watch::Sender::new(store.stopped().map(str::to_owned)),
+            no_room: Arc::new(watch::Sender::new(None)),
+            clock: clock.clone(),
             sold_out: watch::Sender::new(sold_out),
             changes,
         };
@@ -152,6 +158,7 @@ impl Writer {
             head: signals.head.subscribe(),
             commits: signals.commits.subscribe(),
             stopped: signals.stopped.subscribe(),
+            no_room: Arc::clone(&signals.no_room),
             sold_out: signals.sold_out.subscribe(),
         };
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || run(store, waiting, &signals))?;
@@ -175,6 +182,16 @@ impl Writer {
         self.stopped.borrow().clone()
     }
 
+    /// Since when there is no room for sales on the disk, if there is none.
+    pub fn no_room(&self) -> Option<NoRoom> {
+        self.no_room.borrow().clone()
+    }
+
+    /// Tells when room on the disk runs out, and when it is there again.
+    pub fn room(&self) -> watch::Receiver<Option<NoRoom>> {
+        self.no_room.subscribe()
+    }
+
     /// What is sold out or is counted down. Whoever is told of a change finds it here.
     pub fn sold_out(&self) -> Arc<SoldOut> {
         Arc::clone(&self.sold_out.borrow())
@@ -183,6 +200,18 @@ impl Writer {
     /// The store's clock.
     pub fn clock(&self) -> &StoreClock {
         &self.clock
+    }
+
+    /// Somebody has seen that there is no room for sales.
+    pub(crate) fn tell_of_no_room(&self, why: String) {
+        tell_of_no_room(&self.no_room, self.clock.now().utc_ms, why);
+    }
+
+    /// Somebody has written to the books, and there is room.
+    pub(crate) fn tell_of_room(&self) {
+        if self.no_room.send_if_modified(|known| known.take().is_some()) {
+            telemetry::room_again();
+        }
     }
 
     // ---- what it does ----
@@ -424,6 +453,7 @@ impl Group<'_> {
         // If it cannot begin, the operation meets the same failure itself and reports it. A replay succeeds even then.
         let begun = !self.alone && (self.store.in_group() || self.store.begin(self.durability).is_ok());
         let (answer, failed) = work(self.store);
+        self.signals.tell_if_full(failed.as_ref());
         if begun && self.store.in_group() {
             self.answers.push(answer);
         } else if let Some(failure) = failed.filter(|_| begun) {
@@ -442,6 +472,7 @@ impl Group<'_> {
             return;
         }
         let failure = self.store.commit().err().map(WriteError::from);
+        self.signals.tell_if_full(failure.as_ref());
         match &failure {
             Some(failure) => telemetry::group_failed(self.answers.len(), failure),
             // Before the answers, so that a till which then asks sees its own sale.
@@ -468,6 +499,12 @@ impl Signals {
         store.take_changes().iter().for_each(|change| self.changes.announce(change));
     }
 
+    fn tell_if_full(&self, failed: Option<&WriteError>) {
+        if let Some(WriteError::Failed { failure: Failure::DiskFull, text }) = failed {
+            tell_of_no_room(&self.no_room, self.clock.now().utc_ms, text.clone());
+        }
+    }
+
     fn tell_if_stopped(&self, store: &Store) {
         if let Some(why) = store.stopped()
             && self.stopped.borrow().is_none()
@@ -475,6 +512,18 @@ impl Signals {
             telemetry::disk_failed(why);
             self.stopped.send_replace(Some(why.to_owned()));
         }
+    }
+}
+
+/// What was seen first stands, so that its time says for how long it has been so.
+fn tell_of_no_room(no_room: &watch::Sender<Option<NoRoom>>, since_ms: i64, why: String) {
+    let is_first = no_room.send_if_modified(|known| {
+        let is_first = known.is_none();
+        known.get_or_insert_with(|| NoRoom { since_ms, why: why.clone() });
+        is_first
+    });
+    if is_first {
+        telemetry::no_room(&why);
     }
 }
 

@@ -87,6 +87,11 @@ async fn what_is_refused_says_why() {
     post(with("/lines", json!([])), 422, "sale.line_count").await;
     post(with("/till_id", json!("a till")), 400, "request.malformed").await;
     post(with("/sale_id", json!("1")), 400, "request.malformed").await;
+    for made_badly in ["00000000-0000-0000-0000-000000000000", "9f2c1a0e-6d1b-4a53-8c0f-0d5f6a7b8c9d"] {
+        post(with("/sale_id", json!(made_badly)), 422, "command.id_version").await;
+    }
+    let detail = post("[5]".to_owned(), 400, "request.malformed").await.detail;
+    assert!(!detail.contains("struct"), "{detail}");
     post(with("/lines/0/unit_price_minor", json!(18.5)), 400, "request.malformed").await;
     let detail = post(new_sale().to_string().replace("till_id", "till_idd"), 400, "request.malformed").await.detail;
     assert!(detail.contains("till_idd"), "{detail}");
@@ -108,6 +113,10 @@ async fn what_is_refused_says_why() {
         ("/v1/nothing", 404, "request.unknown_path"),
         ("/", 404, "request.unknown_path"),
         ("/v1/totals?from=2026-02-30", 400, "request.malformed"),
+        // A name that the query has not: ignored, it would answer another question.
+        ("/v1/shifts?date=2026-02-28", 400, "request.malformed"),
+        ("/v1/payments?sale=1", 400, "request.malformed"),
+        ("/v1/stock/movements?date=2026-02-28", 400, "request.malformed"),
         ("/v1/totals?from=2026-02-02&to=2026-02-01", 400, "request.malformed"),
         ("/v1/totals?from=1000-01-01&to=2026-02-01", 400, "request.malformed"),
     ] {
@@ -214,6 +223,7 @@ async fn the_description_names_every_path_and_type() {
             "/v1/payments/{attempt_id}",
             "/v1/payments/{attempt_id}/retry-query",
             "/v1/payments/{attempt_id}/reverse",
+            "/v1/payments/{attempt_id}/settle",
             "/v1/price",
             "/v1/price-book",
             "/v1/print-jobs",

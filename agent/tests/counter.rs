@@ -11,6 +11,8 @@ mod clock;
 mod doors;
 #[path = "counter/examples.rs"]
 mod examples;
+#[path = "counter/goods.rs"]
+mod goods;
 #[path = "counter/kit.rs"]
 mod kit;
 #[path = "counter/money.rs"]

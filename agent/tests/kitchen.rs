@@ -320,7 +320,7 @@ async fn t31_sold_out_takes_effect_on_every_till_within_a_second() {
     assert_eq!((&first, &second, view.state), (&view, &view, SoldOutState::SoldOut));
 
     // From the answer on it is refused, at whichever till.
-    let missing = json!([{ "line": 2, "what": "option", "code": "pearls", "name": "Pearls", "left": 0 }]);
+    let missing = json!([{ "line": 1, "what": "option", "code": "pearls", "name": "Pearls", "left": 0 }]);
     assert_eq!(price(pearls.clone()).await["sold_out"], missing);
     let sale = order(pearls.clone());
     store.refuses("/v1/sales", &sale, 422, "sold_out.option").await;
@@ -352,7 +352,7 @@ async fn an_ingredient_is_counted_down_over_all_that_needs_it() {
     let price: Value = store.tell("/v1/price", &json!({ "order": { "lines": [{ "sku": "tea" }] } })).await;
     assert_eq!(
         price["sold_out"],
-        json!([{ "line": 1, "what": "item", "code": "milk", "name": "Fresh milk", "left": 100 }])
+        json!([{ "line": 0, "what": "item", "code": "milk", "name": "Fresh milk", "left": 100 }])
     );
     let unknown = with_id(json!({ "what": "sku", "code": "coffee", "state": "sold_out" }));
     store.refuses("/v1/sold-out", &unknown, 404, "sold_out.unknown").await;

@@ -111,7 +111,7 @@ async fn what_is_paid_in_cash_is_rounded_and_nothing_else() {
         let receipt = store.sell(&sale).await;
         assert_eq!((receipt.total_minor.minor(), receipt.change_minor.minor()), (1_651, change));
         let view: SaleView = store.read(&format!("/v1/sales/{}", receipt.sale_id)).await;
-        assert_eq!(view.cash_rounding_minor.minor(), rounding, "{sale}");
+        assert_eq!(view.receipt.cash_rounding_minor.minor(), rounding, "{sale}");
     };
     check(1, json!([{ "kind": "cash", "amount_minor": 2_000 }]), -1, 350).await;
     check(2, json!([{ "kind": "card", "amount_minor": 1_651 }]), 0, 0).await;

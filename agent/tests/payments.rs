@@ -208,7 +208,8 @@ async fn a_sale_that_is_given_up_gives_the_money_back() {
     until(&store, 1, is(PaymentState::Reversed)).await;
     assert_eq!(service.simulator.holds(attempt_id(1)).minor(), 0);
     assert_eq!(head(store.read("/v1/sync").await), before + 1, "who gave it back stands in the history, once");
-    problem(store.post(sale(1).to_string()).await, 422, "payment.not_approved").await;
+    let refused = problem(store.post(sale(1).to_string()).await, 422, "payment.not_approved").await;
+    assert!(refused.detail.contains("is reversed"), "{}", refused.detail);
 
     // The command speaks of this attempt and of no other.
     pay(&store, &ask(2)).await;
@@ -236,6 +237,54 @@ async fn a_reversal_survives_a_restart() {
     service.light_up();
     until(&store, 1, is(PaymentState::Reversed)).await;
     assert_eq!(service.simulator.holds(attempt_id(1)).minor(), 0);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_a_terminal_took_and_forgot_stays_with_people_until_they_settle_it() {
+    let (_service, store) = open("approve").await;
+    pay(&store, &ask(1)).await;
+    until(&store, 1, is(PaymentState::Approved)).await;
+    // The terminal is exchanged while the store is closed: this one knows nothing.
+    let other = Service::open("").await;
+    let store = store_at(&other, store.close().await).await;
+    let path = format!("/v1/payments/{}", attempt_id(1));
+    let give_up = json!({ "command_id": "018f0000-0000-7000-8000-0000000000cc", "till_id": "T1" });
+    assert_eq!(store.post_to(&format!("{path}/reverse"), give_up.to_string()).await.status(), StatusCode::OK);
+    let forgotten = until(&store, 1, |view| view.odd_answers > 0).await;
+    assert_eq!((forgotten.state, forgotten.usable), (PaymentState::Unknown, false));
+    let notices = store.read::<SyncState>("/v1/sync").await.notices;
+    assert!(notices.iter().any(|notice| notice.text.contains("has not heard of it")), "{notices:?}");
+    let settle = json!({
+        "command_id": "018f0000-0000-7000-8000-0000000000cd", "till_id": "T1", "outcome": "given_back",
+    });
+    for _ in 0..2 {
+        let settled = store.post_to(&format!("{path}/settle"), settle.to_string()).await;
+        assert_eq!(settled.status(), StatusCode::OK);
+        assert_eq!(settled.json::<PaymentView>().await.expect("a payment").state, PaymentState::Reversed);
+    }
+    assert!(store.read::<SyncState>("/v1/sync").await.notices.is_empty());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_sale_paid_in_cash_gives_back_what_the_terminal_took_for_it() {
+    let (service, store) = open("approve").await;
+    pay(&store, &ask(1)).await;
+    until(&store, 1, is(PaymentState::Approved)).await;
+    let mut cash = sale(1);
+    cash["tenders"] = json!([{ "kind": "cash", "amount_minor": 1800 }]);
+    store.sell(&cash).await;
+    let stands = stands(&store, 1).await;
+    assert_eq!(
+        (stands.usable, stands.reversal.as_ref().map(|reason| reason.as_str())),
+        (false, Some("paid_otherwise"))
+    );
+    let notices = store.read::<SyncState>("/v1/sync").await.notices;
+    assert!(notices.iter().any(|notice| notice.text.contains("goes back to the customer")), "{notices:?}");
+    until(&store, 1, is(PaymentState::Reversed)).await;
+    assert_eq!(service.simulator.holds(attempt_id(1)).minor(), 0);
+    assert!(store.read::<SyncState>("/v1/sync").await.notices.is_empty());
     store.close().await;
 }
 
@@ -283,6 +332,7 @@ async fn money_that_no_sale_has_used_is_told_until_one_does() {
     };
     assert_eq!(notices[0].key, format!("payment.{}", attempt_id(1)));
     assert!(notices[0].text.contains("18.00 CNY"), "{}", notices[0].text);
+    assert_eq!(notices[0].since_ms, Some(1_772_445_600_000), "for so long it has been open");
     store.sell(&sale(1)).await;
     assert_eq!(store.read::<SyncState>("/v1/sync").await.notices, []);
     store.close().await;

@@ -83,6 +83,12 @@ async fn an_operator_signs_on_once_and_off() {
         assert_eq!(response.status(), StatusCode::OK);
     }
     assert_eq!(marks(&store).await[2..], [word::SIGNED_ON, word::SIGNED_OFF]);
+    // The command may come once more, late. It does not say that somebody is there who has gone, and it knows its PIN.
+    let path = "/v1/operators/sign-on";
+    problem(store.post_to(path, command.to_string()).await, 409, "operator.signed_off_since").await;
+    let mut guess = command.clone();
+    guess["pin"] = json!("31415926");
+    problem(store.post_to(path, guess.to_string()).await, 403, "operator.pin_wrong").await;
     problem(
         store.post_to("/v1/operators/sign-on", sign_on("T1", "ma", PIN).to_string()).await,
         404,
@@ -308,6 +314,24 @@ async fn eight_tills_pair_with_one_code_and_a_ninth_does_not() {
     let code = owner(&store).make_pair_code(1).await.expect("a code").code;
     problem(pair(&store, &code, "T1").await, 409, "till.taken").await;
     assert_eq!(pair(&store, &code, "T9").await.status(), StatusCode::OK);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_till_that_lost_its_token_on_the_way_gets_another_one_and_nobody_else_does() {
+    let store = paired_store().await;
+    let code = owner(&store).make_pair_code(1).await.expect("a code").code;
+    let pair_id = id();
+    let body =
+        |pair_id: &str| json!({ "code": code, "till_id": "T1", "name": "counter", "pair_id": pair_id }).to_string();
+    let first: TillToken = store.post_to("/v1/pair", body(&pair_id)).await.json().await.expect("a token");
+    let second: TillToken = store.post_to("/v1/pair", body(&pair_id)).await.json().await.expect("a token");
+    problem(sell(&store, &first.token, "T1").await, 401, "till.token_unknown").await;
+    assert_eq!(sell(&store, &second.token, "T1").await.status(), StatusCode::OK);
+    // Whoever has only seen the code.
+    problem(store.post_to("/v1/pair", body(&id())).await, 403, "pair.code_wrong").await;
+    problem(pair(&store, &code, "T1").await, 403, "pair.code_wrong").await;
+    assert_eq!(sell(&store, &second.token, "T1").await.status(), StatusCode::OK);
     store.close().await;
 }
 

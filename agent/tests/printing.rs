@@ -517,3 +517,38 @@ async fn previews_are_drawn_two_at_once() {
     assert_eq!(store.get("/v1/print-templates/receipt/preview.png").await.status(), StatusCode::OK);
     store.close().await;
 }
+
+#[tokio::test]
+async fn what_waits_for_a_printer_that_is_off_costs_one_try_and_all_of_it_comes_out_when_it_is_on() {
+    const WAITING: usize = 40;
+    let address = Printer::off();
+    let printers = [tcp("counter", address, ", roles = [\"receipt\"]")];
+    let store = open(&printers).await;
+    let mut ids = Vec::new();
+    for _ in 0..WAITING {
+        ids.push(put_in(&store, receipt(1)).await);
+    }
+    let store = open_on(store.close().await, &printers).await;
+    let tries = async || -> u32 {
+        let jobs: Vec<PrintJobView> = store.read("/v1/print-jobs?state=queued&limit=500").await;
+        assert_eq!(jobs.len(), WAITING);
+        jobs.iter().map(|job| job.tries).sum()
+    };
+    let before = tries().await;
+    let deadline = Instant::now() + PATIENCE;
+    let grown = loop {
+        let grown = tries().await - before;
+        if grown >= 2 {
+            break grown;
+        }
+        assert!(Instant::now() < deadline, "it is not tried again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(grown < 5, "one job tries for all, and pauses: {grown} tries");
+    let printer = Printer::on_at(address).await;
+    for id in ids {
+        becomes(&store, id, "printed").await;
+    }
+    assert_eq!(printer.jobs().len(), WAITING);
+    store.close().await;
+}

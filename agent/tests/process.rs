@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> &str {
 struct Agent {
     child: Child,
     address: String,
-    _stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Agent {
@@ -32,16 +32,42 @@ impl Agent {
         Self::start_by(Command::new(PROGRAM), data_dir)
     }
 
-    fn start_by(mut command: Command, data_dir: &Path) -> Self {
-        command.args(["run", "--json", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    fn start_by(command: Command, data_dir: &Path) -> Self {
+        let mut agent = Self::spawn(command, data_dir, "127.0.0.1:0");
+        agent.is_ready();
+        agent
+    }
+
+    /// Starts the program, and waits for nothing.
+    fn spawn(mut command: Command, data_dir: &Path, listen: &str) -> Self {
+        command.args(["run", "--json", "--listen", listen, "--data-dir"]).arg(data_dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
+        let stdout = BufReader::new(child.stdout.take().expect("is piped"));
+        Self { child, address: listen.to_owned(), stdout }
+    }
+
+    /// Waits until it says that it sells, and where.
+    fn is_ready(&mut self) {
         let mut line = String::new();
-        stdout.read_line(&mut line).expect("reads");
+        self.stdout.read_line(&mut line).expect("reads");
         let ready: Value = serde_json::from_str(&line).expect("the ready line is JSON");
-        let address = ready["http"].as_str().expect("an address").to_owned();
-        Self { child, address, _stdout: stdout }
+        self.address = ready["http"].as_str().expect("an address").to_owned();
+    }
+
+    /// Waits until `/healthz` answers like this; returns the body.
+    fn health(&self, status: u16) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answered = self.get("/healthz");
+            if let Ok((found, body)) = &answered
+                && *found == status
+            {
+                return body.clone();
+            }
+            assert!(Instant::now() < deadline, "not {status}: {answered:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Posts a sale over a connection of its own. Returns status and body.
@@ -213,6 +239,14 @@ fn usage_and_configuration_have_their_exit_code() {
     };
     check(&["check-config"], 0, "the configuration can be used");
     check(&["check-config", "--listen", "0.0.0.0:80"], 2, "http.tills");
+    let odd = folder.path().join("odd.toml");
+    let printer = "[[printer]]\nname = \"counter\"\naddress = \"tcp://192.0.2.7\"\nroles = [\"reciept\", \"bar\"]\n";
+    std::fs::write(&odd, format!("{printer}[stroe]\nname = \"Quay\"\n")).expect("writes");
+    let odd = odd.to_str().expect("text");
+    for part in ["error: ", "stroe.name", "reciept", "is receipt meant?", "warning: printer counter: the role bar"] {
+        check(&["check-config", "--config", odd], 2, part);
+    }
+    check(&["check-config", "--config", odd, "--allow-unknown"], 0, "the configuration can be used");
     check(&["check-config", "--config", "/nowhere.toml"], 2, "/nowhere.toml");
     check(&["no-such-command"], 2, "Usage");
     check(&["outbox", "show", "x"], 2, "is not a place");
@@ -262,16 +296,52 @@ fn a_full_disk_refuses_and_resumes() {
         }
     };
     assert!(body.contains("store.disk_full"), "{body}");
-    assert_eq!(agent.get("/healthz").expect("answers").0, 200, "it is not broken, only full");
+    assert!(agent.health(503).contains("store.disk_full"));
+    assert!(agent.get("/v1/sync").expect("answers").1.contains(r#""key":"disk_full""#), "people are told");
     let refused = agent.get(&format!("/v1/sales/018f0000-0000-7000-8000-{number:012x}")).expect("answers");
     assert_eq!(refused.0, 404, "nothing of it was recorded");
     std::fs::remove_file(&ballast).expect("removes");
+    agent.health(200);
+    assert!(!agent.get("/v1/sync").expect("answers").1.contains("disk_full"), "nobody has to sell for that");
     for number in 1..=number + 5 {
         let (status, body) = agent.sell(number).expect("answers");
         let receipt: Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!((status, receipt["receipt_no"].as_u64()), (200, Some(number)), "without a gap");
     }
     assert_eq!(program(&data_dir, &["verify"]).status.code(), Some(0));
+    assert_eq!(agent.terminate(), 0);
+}
+
+#[test]
+fn a_start_on_a_full_disk_waits_and_says_so_and_then_sells() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: this user may not mount a file system of its own");
+        return;
+    };
+    let data_dir = disk.0.path().join("data");
+    let agent = Agent::start(&data_dir);
+    let sold = agent.sell(1).expect("answers");
+    agent.kill();
+    let ballast = disk.0.path().join("ballast");
+    let mut file = std::fs::File::create(&ballast).expect("makes");
+    while file.write_all(&[0; 512]).is_ok() {}
+    drop(file);
+
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let waits = || Agent::spawn(Command::new(PROGRAM), &data_dir, &port.to_string());
+    let agent = waits();
+    assert!(agent.health(503).contains("store.disk_full"));
+    assert_eq!(agent.terminate(), 0, "it can be told to end while it waits");
+
+    let mut agent = waits();
+    agent.health(503);
+    let (status, body) = agent.sell(2).expect("answers");
+    assert!(status == 503 && body.contains("store.disk_full"), "{status} {body}");
+    std::fs::remove_file(&ballast).expect("removes");
+    agent.is_ready();
+    assert_eq!(agent.sell(1).expect("answers"), sold);
+    assert_eq!(agent.sell(2).expect("answers").0, 200);
+    agent.health(200);
     assert_eq!(agent.terminate(), 0);
 }
 

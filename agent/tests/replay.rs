@@ -95,6 +95,7 @@ fn answer(books: &mut Books, sale: CompleteSale) -> Response {
         total_minor: sale.expected_total_minor.unwrap_or(Money::ZERO),
         tax_minor: Money::ZERO,
         change_minor: Money::ZERO,
+        cash_rounding_minor: Money::ZERO,
         recorded_at_ms: jiff::Timestamp::now().as_millisecond(),
     };
     books.sales.insert(sale.sale_id, (sale.clone(), receipt.clone()));

@@ -31,6 +31,12 @@ def one_of(*words):
     return lambda: RANDOM.choice(words)
 
 
+def new_id():
+    """An id as a till makes one: of version 7."""
+    bits = RANDOM.getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62)
+    return str(uuid.UUID(int=bits | (0x7 << 76) | (0x2 << 62)))
+
+
 def pool(kind, size):
     """One of so many ids of a kind."""
     return lambda: f"0199{kind:04x}-0000-7000-8000-{RANDOM.randrange(size):012x}"
@@ -38,7 +44,8 @@ def pool(kind, size):
 
 # Ids of what there are many of come from large pools, so that most are new; the others from small ones, so that they meet.
 IDS = {
-    "command_id": lambda: str(uuid.UUID(int=RANDOM.getrandbits(128), version=4)),
+    "command_id": new_id,
+    "pair_id": new_id,
     "sale_id": pool(1, 60),
     "refund_id": pool(2, 400),
     "shift_id": pool(3, 12),
@@ -114,7 +121,8 @@ def that_can_be_sold(sale):
             del sale[way]
     if "basket_id" not in sale:
         sale.pop("basket_revision", None)
-    sale["tenders"] = [{"kind": "cash", "amount_minor": 1_000_000}]
+    # As much as gives change that the store still gives.
+    sale["tenders"] = [{"kind": "cash", "amount_minor": 100_000}]
 
 
 def sold_out(entry):

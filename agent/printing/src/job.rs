@@ -18,6 +18,11 @@ pub const PAUSE_MS: i64 = 1_000;
 /// The longest such pause. A cashier who put paper in waits no longer for the receipt.
 pub const PAUSE_MS_MAX: i64 = 15_000;
 
+/// The pause in milliseconds after so many rounds in vain, from 1.
+pub fn pause_ms(rounds: u32) -> i64 {
+    (PAUSE_MS << rounds.saturating_sub(1).min(10)).min(PAUSE_MS_MAX)
+}
+
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -157,7 +162,7 @@ impl Progress {
 
     /// The next printer at once; after the last one a pause, then the first one.
     fn go_on(&mut self, printers: usize, now_ms: i64) {
-        if now_ms.saturating_sub(self.since_ms) >= GIVE_UP_AFTER_MS {
+        if self.is_too_late(now_ms) {
             self.state = State::Failed;
             return;
         }
@@ -168,8 +173,12 @@ impl Progress {
             return;
         }
         let rounds = usize::try_from(self.tries).unwrap_or(usize::MAX) / printers;
-        let doubled = u32::try_from(rounds.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
-        self.due_ms = now_ms.saturating_add((PAUSE_MS << doubled).min(PAUSE_MS_MAX));
+        self.due_ms = now_ms.saturating_add(pause_ms(u32::try_from(rounds).unwrap_or(u32::MAX)));
+    }
+
+    /// Whether it has waited for so long that the next printer that cannot be reached is its last.
+    pub fn is_too_late(&self, now_ms: i64) -> bool {
+        now_ms.saturating_sub(self.since_ms) >= GIVE_UP_AFTER_MS
     }
 
     /// The program starts again, after a power cut perhaps. What was being sent may be on paper.

@@ -127,7 +127,7 @@ impl fmt::Display for PrinterAddress {
 pub(super) struct Read {
     pub(super) printers: Vec<PrinterConfig>,
     pub(super) problems: Vec<String>,
-    pub(super) warnings: Vec<String>,
+    pub(super) unknown: Vec<String>,
 }
 
 /// Reads the list. Problems are told with the place in the list, from 1.
@@ -144,7 +144,7 @@ pub(super) fn read(tables: &[Value]) -> Read {
         };
         let known = |key: &str| KEYS.contains(&key);
         let odd = table.keys().filter(|key| !known(key));
-        read.warnings
+        read.unknown
             .extend(odd.map(|key| format!("the key {key} of printer {} is unknown and changes nothing", at + 1)));
         let mut fields = Fields { table, at: at + 1, problems: &mut read.problems };
         read.printers.extend(printer(&mut fields));
@@ -308,7 +308,7 @@ mod tests {
              [[printer]]\nname = \"bar\"\naddress = \"file:/dev/usb/lp0\"\nprofile = \"58mm\"\ncharacters = \"gb18030\"
              cut = \"full\"\nanswers = true\npatience = \"5s\"\ntills = [\"T1\", \"T2\"]",
         );
-        assert_eq!((read.problems.as_slice(), read.warnings.as_slice()), ([].as_slice(), [].as_slice()));
+        assert_eq!((read.problems.as_slice(), read.unknown.as_slice()), ([].as_slice(), [].as_slice()));
         let [counter, bar] = read.printers.as_slice() else { panic!("two printers") };
         assert_eq!(counter.address.to_string(), "tcp://192.0.2.7:9100");
         assert_eq!((counter.profile_name.as_str(), counter.patience), ("80mm", PATIENCE));
@@ -347,7 +347,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        assert_eq!(read.warnings.len(), 1, "{:?}", read.warnings);
+        assert_eq!(read.unknown.len(), 1, "{:?}", read.unknown);
     }
 
     #[test]

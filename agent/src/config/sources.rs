@@ -33,10 +33,10 @@ impl Sources {
         Self { file: None, env: BTreeMap::new(), flags: Vec::new() }
     }
 
-    /// Puts the layers over each other.
+    /// Puts the layers over each other, and names the keys and variables that nobody knows.
     pub(super) fn values(&self) -> Result<(Values, Vec<String>), ConfigError> {
         let defaults: Table = DEFAULT_TOML.parse().expect("a test parses the defaults");
-        let (mut warnings, mut problems) = (Vec::new(), Vec::new());
+        let (mut unknown, mut problems) = (Vec::new(), Vec::new());
         let (retired, retired_variable, instead) = RETIRED;
         let mut found: BTreeMap<String, (Value, String)> =
             flatten(&defaults).into_iter().map(|(key, value)| (key, (value, "the defaults".to_owned()))).collect();
@@ -53,7 +53,7 @@ impl Sources {
                 }
                 match found.get_mut(&key) {
                     Some(known) => *known = (value, origin),
-                    None => warnings.push(format!("{origin}: the key {key} is unknown and changes nothing")),
+                    None => unknown.push(format!("{origin}: the key {key} is unknown and changes nothing")),
                 }
             }
         }
@@ -65,7 +65,7 @@ impl Sources {
         let known =
             |name: &str| name == env_vars::CONFIG || env_vars::KEYS.iter().any(|(_, variable)| *variable == name);
         for name in self.env.keys().filter(|name| name.starts_with(env_vars::PREFIX) && !known(name)) {
-            warnings.push(format!("the variable {name} is unknown and changes nothing"));
+            unknown.push(format!("the variable {name} is unknown and changes nothing"));
         }
         if self.env.get(retired_variable).is_some_and(|value| value == "true") {
             problems.push(format!("{retired} (from the variable {retired_variable}): {instead}"));
@@ -73,7 +73,7 @@ impl Sources {
         for (key, value) in &self.flags {
             found.insert((*key).to_owned(), (Value::String(value.clone()), "the command line".to_owned()));
         }
-        Ok((Values { found, problems }, warnings))
+        Ok((Values { found, problems }, unknown))
     }
 }
 

@@ -53,7 +53,11 @@ pub enum TerminalKind {
 }
 
 /// Reads every terminal, and notes what is wrong with any of them.
-pub(super) fn terminals(values: &mut Values, warnings: &mut Vec<String>) -> Option<Vec<TerminalConfig>> {
+pub(super) fn terminals(
+    values: &mut Values,
+    unknown: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> Option<Vec<TerminalConfig>> {
     let mut names = BTreeSet::new();
     let mut all = Some(Vec::new());
     for (place, table) in values.tables(KEY)?.into_iter().enumerate() {
@@ -68,7 +72,7 @@ pub(super) fn terminals(values: &mut Values, warnings: &mut Vec<String>) -> Opti
         {
             keys.problems.push("the name is there twice".to_owned());
         }
-        warnings.extend(keys.table.keys().map(|key| format!("{called}: the key {key} is unknown and changes nothing")));
+        unknown.extend(keys.table.keys().map(|key| format!("{called}: the key {key} is unknown and changes nothing")));
         if let Some(TerminalKind::Http { url, token_file: Some(_) }) = terminal.as_ref().map(|terminal| &terminal.kind)
             && url.scheme() == "http"
             && !parse::is_loopback(url.host_str().unwrap_or_default())

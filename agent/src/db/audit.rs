@@ -43,6 +43,8 @@ pub mod word {
     pub const SHIFT_CLOSED_ELSEWHERE: &str = "shift_closed_elsewhere";
     /// A payment is to be given back, or never taken.
     pub const PAYMENT_REVERSED: &str = "payment_reversed";
+    /// Somebody said what became of a payment that no terminal settles.
+    pub const PAYMENT_SETTLED: &str = "payment_settled";
     /// A terminal was asked for money again, after somebody said that nothing had been taken.
     pub const PAYMENT_ASKED_AGAIN: &str = "payment_asked_again";
     /// Somebody asked for paper again, marked as a copy.

@@ -8,9 +8,13 @@ use till::people::Action;
 
 use super::command::{Moment, Refused};
 use super::error::{Doing, Error};
+use super::notice::Notice;
 use super::shift::OpenShift;
 use super::store::Store;
 use super::view::View;
+
+/// For how many days a business date on which nothing happened can be closed: a holiday is closed within the week.
+const EMPTY_DAYS_MAX: i32 = 7;
 
 impl Store {
     /// The business date of what happens at a till: that of the clock, but for a clock that was set back while a shift is
@@ -37,6 +41,7 @@ impl Store {
         if self.view().day(business_date)?.is_some() {
             return Err(Refused::overtaken("day.closed", format!("{business_date} is closed already")).into());
         }
+        self.check_worth_closing(business_date, today)?;
         if let Some((till_id, opened_on)) = self.open_till(business_date)? {
             let text = format!("till {till_id} has a shift open since {opened_on}; close it first");
             return Err(Refused::rule("day.shift_open", text).into());
@@ -64,13 +69,52 @@ impl Store {
         day.ok_or_else(|| Error::Damaged(format!("{business_date} is closed and is not")))
     }
 
-    /// Notes that something came into a business date, which matters if it is closed.
-    pub(super) fn amend_day(&self, business_date: BusinessDate) -> Result<(), Error> {
+    /// A date on which nothing happened is closed while people remember why nothing did. One long ago, or before the store
+    /// has sold anything, is mistyped.
+    fn check_worth_closing(&self, business_date: BusinessDate, today: BusinessDate) -> Result<(), Error> {
+        let (happened, first): (bool, Option<i64>) = self
+            .connection
+            .query_row(
+                "SELECT coalesce(max(business_date = ?1), 0), min(business_date)
+                 FROM (SELECT business_date FROM day_total UNION ALL SELECT business_date FROM shift)",
+                [business_date.days()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .doing("look whether anything happened on the date")?;
+        let is_long_ago = business_date.days() < today.days() - EMPTY_DAYS_MAX;
+        let is_before_all = business_date < first.map_or(today, BusinessDate::from_days);
+        if !happened && (is_long_ago || is_before_all) {
+            let text = format!("nothing happened on {business_date}; it is {today}");
+            return Err(Refused::rule("day.empty", text).into());
+        }
+        Ok(())
+    }
+
+    /// Notes that something came into a business date, which matters if it is closed. Answers whether it is.
+    pub(super) fn amend_day(&self, business_date: BusinessDate) -> Result<bool, Error> {
         self.connection
             .prepare_cached("UPDATE day_closed SET amendments = amendments + 1 WHERE business_date = ?1")
             .and_then(|mut update| update.execute([business_date.days()]))
             .doing("amend the day")
-            .map(drop)
+            .map(|rows| rows > 0)
+    }
+
+    /// A sale or refund that a till makes comes into a business date. If that is closed, somebody closed it too early, or a
+    /// clock is wrong, and people are told.
+    pub(super) fn come_into_day(
+        &mut self,
+        business_date: BusinessDate,
+        till_id: &TillId,
+        at: Stamp,
+    ) -> Result<(), Error> {
+        if !self.amend_day(business_date)? {
+            return Ok(());
+        }
+        let text = format!(
+            "{business_date} was closed, and till {till_id} went on selling into it. What was reported of that date is not \
+             all of it: GET /v1/days/{business_date} has its sums as they are, and how often it was amended."
+        );
+        self.raise_notice(&Notice { key: format!("day_amended.{business_date}.{till_id}"), at_ms: at.utc_ms, text })
     }
 
     /// A till with a shift open that began on this date or before.

@@ -17,14 +17,14 @@ pub struct Notice {
 }
 
 impl Store {
-    /// Keeps a notice.
+    /// Keeps a notice. One that says what stands there already changes nothing: it stands since it was said first.
     pub fn raise_notice(&mut self, notice: &Notice) -> Result<(), Error> {
         self.atomically(Durability::Hint, |store| {
             store
                 .connection
                 .execute(
                     "INSERT INTO notice (key, at, text) VALUES (?1, ?2, ?3)
-                     ON CONFLICT DO UPDATE SET at = excluded.at, text = excluded.text",
+                     ON CONFLICT DO UPDATE SET at = excluded.at, text = excluded.text WHERE text <> excluded.text",
                     params![notice.key, notice.at_ms, notice.text],
                 )
                 .doing("keep a notice")
@@ -65,6 +65,8 @@ mod tests {
         store.raise_notice(&notice("a", 3, "other")).expect("keeps");
         store.raise_notice(&notice("b", 2, "second")).expect("keeps");
         assert_eq!(store.view().notices().expect("reads"), [notice("b", 2, "second"), notice("a", 3, "other")]);
+        store.raise_notice(&notice("b", 9, "second")).expect("keeps");
+        assert_eq!(store.view().notices().expect("reads")[0].at_ms, 2, "it is so since it was said first");
         assert!(store.settle_notice("b").expect("works"));
         assert!(!store.settle_notice("b").expect("works"));
         assert_eq!(store.view().notices().expect("reads").len(), 1);

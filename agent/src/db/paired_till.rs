@@ -35,17 +35,19 @@ impl fmt::Debug for TokenHash {
 
 impl Store {
     /// Makes a till one of the store's. Its id must be free: no other till that is paired has it. One whose token was
-    /// taken back gets a new one, and goes on with its receipt numbers. Within an operation.
+    /// taken back gets a new one, and goes on with its receipt numbers; so does one that pairs `again`, as it did not hear
+    /// the answer: the first token opens nothing from there on. Within an operation.
     pub fn pair_till(
         &mut self,
         moment: &mut Moment,
         till_id: TillId,
         name: String,
         token_hash: TokenHash,
+        again: bool,
     ) -> Result<TillView, Error> {
         let tills = self.view().tills()?;
         let known = tills.iter().find(|till| till.till_id == till_id);
-        if known.is_some_and(|till| till.revoked_at_ms.is_none()) {
+        if known.is_some_and(|till| till.revoked_at_ms.is_none()) && !again {
             let text = format!("there is a till {till_id} already; give this one another id, or revoke that one");
             return Err(Refused::overtaken("till.taken", text).into());
         }

@@ -9,7 +9,7 @@ use protocol::latest::local_api::Change;
 use protocol::latest::payment::{PaymentState, PaymentView};
 use rusqlite::{Connection, Row, params};
 use till::Tender;
-use till::payment::{Attempt, AttemptState, PaymentRefusal, ReversalReason, may_ask};
+use till::payment::{Attempt, AttemptState, Outcome, PaymentRefusal, ReversalReason, may_ask};
 use till::people::Action;
 
 use super::audit::{Noteworthy, word};
@@ -41,14 +41,14 @@ pub struct AskAgain {
     pub approval: Option<ApprovalId>,
 }
 
-/// Who wants a payment reversed.
+/// Who wants a payment reversed, or says what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskReversal {
     /// The till that asks.
     pub till_id: TillId,
     /// Who works there.
     pub operator_id: Option<OperatorId>,
-    /// Who else has allowed it, where it is another till's payment and the operator's role does not suffice.
+    /// Who else has allowed it, where the operator's role does not suffice.
     pub approval: Option<ApprovalId>,
 }
 
@@ -59,6 +59,8 @@ pub enum Kept {
     Changed,
     /// A sale was paid with the attempt meanwhile, so nothing of it changes.
     Used,
+    /// A person has said meanwhile what became of it, so nothing of it changes.
+    Settled,
 }
 
 impl Store {
@@ -128,8 +130,8 @@ impl Store {
                 .connection
                 .prepare_cached(
                     "UPDATE attempt SET state = ?2, reversal = coalesce(reversal, ?3), reference = ?4, detail = ?5,
-                        odd_answers = ?6
-                     WHERE attempt_id = ?1 AND used = 0",
+                        odd_answers = ?6, taken = ?7
+                     WHERE attempt_id = ?1 AND used = 0 AND settled = 0",
                 )
                 .and_then(|mut update| {
                     update.execute(params![
@@ -139,11 +141,12 @@ impl Store {
                         attempt.reference,
                         attempt.detail,
                         attempt.odd_answers,
+                        attempt.taken.as_str(),
                     ])
                 })
                 .doing("keep what became of a payment attempt")?;
             if changed == 0 {
-                return Ok(Kept::Used);
+                return Ok(if store.kept_attempt(attempt.attempt_id)?.used { Kept::Used } else { Kept::Settled });
             }
             if !attempt.is_open() {
                 store.settle_notice(&notice_key(attempt.attempt_id))?;
@@ -187,6 +190,75 @@ impl Store {
         let mark = marked(word::PAYMENT_REVERSED, &attempt).at(till_id).permitted(&permit);
         self.mark(moment, mark.because(Tag::new(reason.as_str()).ok()))?;
         self.attempt_changed(&attempt, false);
+        Ok(())
+    }
+
+    /// Notes what a person says of an attempt that no terminal settles: it is over. Within a command that is carried out
+    /// once. It takes somebody who may, and is refused while the terminal is at work or nothing is open.
+    pub fn settle_attempt(
+        &mut self,
+        attempt_id: AttemptId,
+        asks: &AskReversal,
+        outcome: Outcome,
+        moment: &mut Moment,
+    ) -> Result<(), Error> {
+        let KeptAttempt { mut attempt, used } = self.kept_attempt(attempt_id)?;
+        let AskReversal { till_id, operator_id, approval } = asks;
+        let subject = attempt_id.to_string();
+        let permit = self.permit(moment, till_id, operator_id.as_ref(), *approval, Action::SettlePayment, &subject)?;
+        if used {
+            return Err(refused(&PaymentRefusal::Used { attempt_id }));
+        }
+        if !attempt.is_open() || attempt.state == AttemptState::Asked {
+            return Err(refused(&PaymentRefusal::NotOpen { attempt_id, state: attempt.state }));
+        }
+        attempt.state = outcome.state();
+        let detail = match outcome {
+            Outcome::NothingTaken => "a person has looked at the terminal: nothing was taken",
+            Outcome::GivenBack => "a person has looked at the terminal: the money went back",
+        };
+        attempt.detail = Some(detail.to_owned());
+        self.connection
+            .execute(
+                "UPDATE attempt SET state = ?2, detail = ?3, settled = 1 WHERE attempt_id = ?1",
+                params![attempt_id.as_bytes(), attempt.state.as_str(), detail],
+            )
+            .doing("note what became of a payment")?;
+        self.settle_notice(&notice_key(attempt_id))?;
+        let mark = marked(word::PAYMENT_SETTLED, &attempt).at(till_id).permitted(&permit);
+        self.mark(moment, mark.because(Tag::new(attempt.state.as_str()).ok()))?;
+        self.attempt_changed(&attempt, false);
+        Ok(())
+    }
+
+    /// Has what terminals have taken, or may yet take, for a sale go back to the customer: the sale is paid, and was paid
+    /// otherwise. Within the sale's operation, behind [`Store::use_attempts`].
+    pub(super) fn give_back_unused(&mut self, sale_id: SaleId, moment: &mut Moment) -> Result<(), Error> {
+        let left = self.view().attempts_of(sale_id)?.into_iter().filter(|kept| !kept.used);
+        let left = left.map(|kept| kept.attempt).filter(|attempt| attempt.is_open() || attempt.is_usable());
+        for mut attempt in left.filter(|attempt| attempt.reversal.is_none()) {
+            let reason = ReversalReason::PaidOtherwise;
+            attempt.reversal = Some(reason);
+            self.connection
+                .execute(
+                    "UPDATE attempt SET reversal = ?2 WHERE attempt_id = ?1",
+                    params![attempt.attempt_id.as_bytes(), reason.as_str()],
+                )
+                .doing("note that a payment is to be reversed")?;
+            let text = format!(
+                "Sale {sale_id} was paid otherwise than with payment {} of {} {} by {} at terminal {}. What the terminal \
+                 has taken goes back to the customer by itself. Tell the customer.",
+                attempt.attempt_id,
+                attempt.amount.display(self.currency),
+                self.currency,
+                attempt.kind,
+                attempt.terminal
+            );
+            let at_ms = moment.at().utc_ms;
+            self.raise_notice(&Notice { key: notice_key(attempt.attempt_id), at_ms, text })?;
+            self.mark(moment, marked(word::PAYMENT_REVERSED, &attempt).because(Tag::new(reason.as_str()).ok()))?;
+            self.attempt_changed(&attempt, false);
+        }
         Ok(())
     }
 
@@ -258,6 +330,9 @@ fn pays_for(found: &KeptAttempt, sale_id: SaleId, tender: &Tender) -> Result<(),
     if attempt.amount != tender.amount {
         return Err(PaymentRefusal::OtherAmount { attempt_id, amount: attempt.amount });
     }
+    if let (AttemptState::Approved, Some(reason)) = (attempt.state, attempt.reversal) {
+        return Err(PaymentRefusal::ToBeReversed { attempt_id, reason });
+    }
     if !attempt.is_usable() {
         return Err(PaymentRefusal::NotApproved { attempt_id, state: attempt.state });
     }
@@ -303,7 +378,7 @@ macro_rules! attempts {
     ($rest:literal) => {
         concat!(
             "SELECT attempt_id, sale_id, till_id, operator_id, kind, amount_minor, terminal, asked_at, asked_offset_s,
-                state, reversal, reference, detail, odd_answers, used FROM attempt ",
+                state, reversal, reference, detail, odd_answers, used, taken FROM attempt ",
             $rest
         )
     };
@@ -366,6 +441,7 @@ fn read_attempt(row: &Row<'_>) -> Result<KeptAttempt, Error> {
             reference: optional(11)?,
             detail: optional(12)?,
             odd_answers: get(row, 13)?,
+            taken: text(15)?.parse().map_err(|_| damaged("a word that is none"))?,
         },
         used: get(row, 14)?,
     })

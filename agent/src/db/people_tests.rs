@@ -274,7 +274,7 @@ fn a_till_id_belongs_to_one_till() {
     let mut shop = Shop::empty();
     let pair = |shop: &mut Shop, id: &str, token: &str| {
         let (till_id, token) = (till(id), TokenHash::of(token));
-        shop.act(|store, moment| store.pair_till(moment, till_id, "left".to_owned(), token).map(drop))
+        shop.act(|store, moment| store.pair_till(moment, till_id, "left".to_owned(), token, false).map(drop))
     };
     pair(&mut shop, "T1", "a").expect("pairs");
     pair(&mut shop, "T2", "b").expect("pairs");

@@ -124,9 +124,12 @@ impl PrintJob {
     }
 }
 
+/// How the keys of the notices about full queues begin.
+const FULL: &str = "print_full.";
+
 /// Under which a role whose queue is full stands in the notices.
 fn full_key(role: &str) -> String {
-    format!("print_full.{role}")
+    format!("{FULL}{role}")
 }
 
 /// What came of a try.
@@ -164,19 +167,13 @@ impl Store {
     ) -> Result<PrintJobId, Error> {
         self.atomically(Durability::Promise, |store| {
             let doing = "keep a print job";
-            let waiting: i64 = store
-                .connection
-                .prepare_cached("SELECT count(*) FROM print_job WHERE state = 'queued' AND role = ?1")
-                .and_then(|mut select| select.query_row([&new.role], |row| row.get(0)))
-                .doing(doing)?;
+            let waiting = store.waiting_prints(&new.role)?;
             let mut data = new.data.to_string();
             let mut progress = Progress::queued(now_ms);
             let mut trouble = "";
             if waiting >= WAITING_MAX {
                 trouble = "too many jobs wait already";
                 store.tell_of_full_role(&new.role, now_ms)?;
-            } else if waiting < WAITING_MAX / 2 && store.has_notice(&full_key(&new.role))? {
-                store.settle_notice(&full_key(&new.role))?;
             }
             if data.len() > DATA_BYTES_MAX {
                 trouble = "too large to be printed";
@@ -222,6 +219,21 @@ impl Store {
         self.raise_notice(&Notice { key: full_key(role), at_ms: now_ms, text })
     }
 
+    /// Takes the notice of a full role back once half of the queue is free, so that it does not come and go with each job.
+    fn settle_full_role(&mut self, role: &str) -> Result<(), Error> {
+        if self.has_notice(&full_key(role))? && self.waiting_prints(role)? < WAITING_MAX / 2 {
+            self.settle_notice(&full_key(role))?;
+        }
+        Ok(())
+    }
+
+    fn waiting_prints(&self, role: &str) -> Result<i64, Error> {
+        self.connection
+            .prepare_cached("SELECT count(*) FROM print_job WHERE state = 'queued' AND role = ?1")
+            .and_then(|mut select| select.query_row([role], |row| row.get(0)))
+            .doing("count the print jobs that wait")
+    }
+
     /// Lets old jobs go. Those that wait stay: there are at most [`WAITING_MAX`] of them for each role.
     fn trim_prints(&self, newest: PrintJobId) -> Result<(), Error> {
         self.connection
@@ -255,24 +267,35 @@ impl Store {
     }
 
     /// The program starts, or the task of one printer: what was being sent when it ended is in doubt. Answers how many jobs
-    /// that are.
+    /// that are. When the program starts, what waits for its next try is due at once, and a notice of a full queue that is
+    /// not full any more goes.
+    ///
+    /// It is one step for all jobs that wait: a start may find as many as a queue holds, and tills wait for it.
     pub fn recover_prints(&mut self, printer: Option<&str>, now_ms: i64) -> Result<usize, Error> {
-        let sending = self.view().open_prints()?.into_iter().filter(|job| match (job.progress.state, printer) {
-            (state, Some(printer)) => state == State::Sending && job.printer == printer,
-            (state, None) => state != State::MaybePrinted,
-        });
-        let mut doubtful = 0;
-        for job in sending.collect::<Vec<_>>() {
-            let was_sending = job.progress.state == State::Sending;
-            let trouble = if was_sending { "the agent ended while it was being sent" } else { &job.trouble };
-            let last = Some((job.printer.as_str(), trouble));
-            self.advance_print(Durability::Promise, job.id, last, now_ms, |progress| {
-                progress.recover(now_ms);
-                Ok(())
-            })?;
-            doubtful += usize::from(was_sending);
-        }
-        Ok(doubtful)
+        self.atomically(Durability::Promise, |store| {
+            if printer.is_none() {
+                store
+                    .connection
+                    .execute("UPDATE print_job SET due_at = ?1 WHERE state = 'queued' AND due_at > ?1", [now_ms])
+                    .doing("let the print jobs that wait be due")?;
+                for notice in store.view().notices()? {
+                    if let Some(role) = notice.key.strip_prefix(FULL) {
+                        store.settle_full_role(role)?;
+                    }
+                }
+            }
+            let sending = "WHERE state = 'sending' ORDER BY job_id LIMIT ?1";
+            let mut sending = select(&store.connection, sending, QUEUE_SEEN_MAX)?;
+            sending.retain(|job| printer.is_none_or(|printer| job.printer == printer));
+            for job in &sending {
+                let last = Some((job.printer.as_str(), "the agent ended while it was being sent"));
+                store.advance_print(Durability::Promise, job.id, last, now_ms, |progress| {
+                    progress.recover(now_ms);
+                    Ok(())
+                })?;
+            }
+            Ok(sending.len())
+        })
     }
 
     /// A person looked at the paper of a job in doubt.
@@ -285,6 +308,11 @@ impl Store {
     pub fn cancel_print(&mut self, id: PrintJobId, now_ms: i64) -> Result<PrintJob, Error> {
         self.advance_print(Durability::Promise, id, None, now_ms, Progress::cancel)?;
         self.known_print(id)
+    }
+
+    /// What a job that waits would print is not so any more; `why` is kept with it.
+    pub(super) fn drop_print(&mut self, id: PrintJobId, why: &str, now_ms: i64) -> Result<(), Error> {
+        self.advance_print(Durability::Promise, id, Some(("", why)), now_ms, Progress::cancel)
     }
 
     /// A person asks again for a job of which nothing has reached a printer.
@@ -368,6 +396,9 @@ impl Store {
                     ])
                 })
                 .doing("note what became of a print job")?;
+            if job.progress.state == State::Queued && progress.state != State::Queued {
+                store.settle_full_role(&job.role)?;
+            }
             store.tell_print(id)
         })
     }

@@ -124,7 +124,7 @@ impl Store {
         let receipt = receipt(&refund, moment.at().utc_ms);
         self.note_returned(&refund)?;
         self.add_refund_to_day(business_date, &refund)?;
-        self.amend_day(business_date)?;
+        self.come_into_day(business_date, &refund.till_id, moment.at())?;
         let restocked: Vec<_> = refund.lines.iter().flat_map(|line| line.restocked.clone()).collect();
         self.print_refund(moment, &refund, &sale)?;
         let by = SaidBy { till_id: &refund.till_id, operator_id: refund.operator_id.as_ref() };

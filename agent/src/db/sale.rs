@@ -101,7 +101,12 @@ impl Store {
         let asks_for_own_prices = draft.asks_for_own_prices;
         let sale = sale_completed(draft, Numbers { receipt_no, pickup_no, sold_at, business_date, currency, shift_id });
         add_to_day(&self.connection, &sale)?;
-        self.amend_day(business_date)?;
+        if sale.imported.is_some() {
+            // It was sold long ago, and whoever reads the file in knows that.
+            self.amend_day(business_date)?;
+        } else {
+            self.come_into_day(business_date, &sale.till_id, now)?;
+        }
         self.add_to_usage(&sale)?;
         let receipt = SaleReceipt {
             sale_id: sale.sale_id,
@@ -113,9 +118,11 @@ impl Store {
             total_minor: sale.totals.gross_minor,
             tax_minor: sale.totals.tax_minor,
             change_minor: sale.change_minor,
+            cash_rounding_minor: sale.cash_rounding_minor,
             recorded_at_ms: now.utc_ms,
         };
         self.permit_sale(&mut moment, &sale, approval_id, override_minor, asks_for_own_prices)?;
+        self.give_back_unused(sale.sale_id, &mut moment)?;
         self.print_receipt(&moment, &sale)?;
         self.append(&Event { id: event_id, at: now, body: sale.into() })?;
         let counted = Counted { shift_id, basket_id };
@@ -270,8 +277,8 @@ fn write_header(
     connection
         .prepare_cached(
             "INSERT INTO sale (position, sale_id, digest, till_id, receipt_no, pickup_no, business_date, recorded_at,
-                total_minor, tax_minor, change_minor, shift_id, basket_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                total_minor, tax_minor, change_minor, shift_id, basket_id, cash_rounding_minor)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )
         .and_then(|mut insert| {
             insert.execute(params![
@@ -288,6 +295,7 @@ fn write_header(
                 receipt.change_minor.minor(),
                 counted.shift_id.as_ref().map(ShiftId::as_bytes),
                 counted.basket_id.as_ref().map(BasketId::as_bytes),
+                receipt.cash_rounding_minor.minor(),
             ])
         })
         .doing("write the sale's header")
@@ -302,12 +310,12 @@ pub(super) fn find_receipt(
     let found = connection
         .prepare_cached(
             "SELECT till_id, receipt_no, pickup_no, business_date, currency, total_minor, tax_minor, change_minor,
-                recorded_at, digest FROM sale, folder WHERE sale_id = ?1",
+                recorded_at, cash_rounding_minor, digest FROM sale, folder WHERE sale_id = ?1",
         )
         .and_then(|mut select| {
             select
                 .query_row([sale_id.as_bytes()], |row| {
-                    Ok((read_receipt(sale_id, row), row.get::<_, CommandDigest>(9)?))
+                    Ok((read_receipt(sale_id, row), row.get::<_, CommandDigest>(10)?))
                 })
                 .optional()
         })
@@ -315,7 +323,7 @@ pub(super) fn find_receipt(
     found.map(|(receipt, digest)| receipt.map(|receipt| (receipt, digest))).transpose()
 }
 
-/// Reads the nine columns of a receipt.
+/// Reads the ten columns of a receipt.
 pub(super) fn read_receipt(sale_id: SaleId, row: &Row<'_>) -> Result<SaleReceipt, Error> {
     let damaged = |what: &str| Error::Damaged(format!("sale {sale_id} has {what}"));
     let number = |column| row.get::<_, i64>(column).doing("read a sale's header");
@@ -331,6 +339,7 @@ pub(super) fn read_receipt(sale_id: SaleId, row: &Row<'_>) -> Result<SaleReceipt
         tax_minor: Money::from_minor(number(6)?),
         change_minor: Money::from_minor(number(7)?),
         recorded_at_ms: number(8)?,
+        cash_rounding_minor: Money::from_minor(number(9)?),
     })
 }
 

@@ -8,10 +8,10 @@ use rusqlite::{Connection, OptionalExtension};
 use super::error::{Doing, Error};
 
 /// The version of the schema that this program writes: the number of migrations.
-pub const SCHEMA_VERSION: i64 = 9;
+pub const SCHEMA_VERSION: i64 = 10;
 
 /// In order, never edited after release. The last one's place is [`SCHEMA_VERSION`].
-pub(super) const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_price_books.sql"),
     include_str!("migrations/0003_counter.sql"),
@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_kitchen.sql"),
     include_str!("migrations/0008_stock.sql"),
     include_str!("migrations/0010_print_tills.sql"),
+    include_str!("migrations/0011_payment_memory.sql"),
 ];
 
 /// "BWst", in the header of every file of ours.

@@ -100,8 +100,15 @@ impl Store {
     }
 
     /// Notes cash that comes into the drawer of an open shift or leaves it, or that the drawer is opened for nothing; and opens
-    /// the till's drawer.
-    pub fn move_cash(&mut self, moment: &mut Moment, shift_id: ShiftId, command: MoveCash) -> Result<ShiftView, Error> {
+    /// the till's drawer. No more leaves it than the books have in it: a slip of the finger, or a surplus that somebody has
+    /// to book first. `part` is what has been added up of the shift before, if anything was.
+    pub fn move_cash(
+        &mut self,
+        moment: &mut Moment,
+        shift_id: ShiftId,
+        command: MoveCash,
+        part: Option<PartOfShift>,
+    ) -> Result<ShiftView, Error> {
         let row = self.open_shift_row(shift_id)?;
         if row.till_id != command.till_id {
             return Err(other_till(&row).into());
@@ -116,6 +123,15 @@ impl Store {
         let operator = command.operator_id.as_ref();
         let subject = format!("{shift_id}/{}", command.amount_minor.minor());
         let permit = self.permit(moment, &till_id, operator, command.approval_id, action, &subject)?;
+        if matches!(command.kind, CashKind::PaidOut | CashKind::Drop) {
+            let expected = self.sums_of(&row, part)?.expected(row.float);
+            // How much there should be is not said: who counts a drawer does not know it.
+            if command.amount_minor > expected {
+                let text = "there is not so much cash in the drawer by the books; cash that came in besides is booked as \
+                            paid in first";
+                return Err(Refused::rule("shift.more_than_drawer", text).into());
+            }
+        }
         let shift = OpenShift { shift_id, business_date: row.business_date };
         self.note_cash(moment, &shift, &permit, command)?;
         self.ask_for_drawer(moment, &till_id, permit.operator.as_ref(), &reason)?;
@@ -176,6 +192,17 @@ impl Store {
             .map(drop)
     }
 
+    /// The sums of an open shift up to this moment.
+    fn sums_of(&self, row: &ShiftRow, part: Option<PartOfShift>) -> Result<ShiftSums, Error> {
+        let part = part.filter(|part| part.shift_id == row.shift_id && part.through <= self.tail.position);
+        let (from, mut sums) = match part {
+            Some(part) => (part.through, part.sums),
+            None => (row.opened_position, ShiftSums::default()),
+        };
+        sums.join(self.view().fold(row.shift_id, from, self.tail.position)?);
+        Ok(sums)
+    }
+
     /// Closes a till: its Z report. `part` is what has been added up before, if anything was.
     ///
     /// The shift of another till, such as one that has broken, is closed by somebody who may close the shifts of others; in
@@ -197,12 +224,7 @@ impl Store {
         let action = if is_own { Action::CloseShift } else { Action::CloseOthersShift };
         let permit = self.permit(moment, &till_id, operator_id.as_ref(), approval_id, action, &shift_id.to_string())?;
         check_cash(counted, "shift.counted")?;
-        let (from, mut sums) = match part.filter(|part| part.shift_id == shift_id && part.through <= self.tail.position)
-        {
-            Some(part) => (part.through, part.sums),
-            None => (row.opened_position, ShiftSums::default()),
-        };
-        sums.join(self.view().fold(shift_id, from, self.tail.position)?);
+        let sums = self.sums_of(&row, part)?;
         let (z_no, before): (i64, i64) = self
             .connection
             .query_row(
@@ -329,7 +351,7 @@ impl Store {
             None => Ok(None),
             Some(Some(open)) => Ok(Some(open)),
             Some(None) => {
-                Err(Refused::rule("shift.closed", format!("till {till_id} is closed; open a shift first")).into())
+                Err(Refused::rule("till.closed", format!("till {till_id} is closed; open a shift first")).into())
             }
         }
     }

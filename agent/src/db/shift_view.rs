@@ -222,7 +222,8 @@ impl View<'_> {
             .doing("find the newest event")
     }
 
-    pub(super) fn currency(&self) -> Result<Currency, Error> {
+    /// The currency of every amount.
+    pub fn currency(&self) -> Result<Currency, Error> {
         let text: String = self
             .connection
             .query_row("SELECT currency FROM folder", [], |row| row.get(0))

@@ -114,8 +114,8 @@ fn t31_what_is_sold_out_is_refused_before_anything_is_recorded() {
             assert_eq!((receipt.receipt_no, receipt.pickup_no), (1, 1), "a refused sale has taken no number");
         }
     }
-    check(SoldOutKind::Sku, "milk-tea", Some("line 1: Milk tea"));
-    check(SoldOutKind::Item, "milk", Some("line 1: milk"));
+    check(SoldOutKind::Sku, "milk-tea", Some("Milk tea of the 1st line"));
+    check(SoldOutKind::Item, "milk", Some("milk of the 1st line"));
     check(SoldOutKind::Sku, "milk", None);
     check(SoldOutKind::Option, "milk-tea", None);
 }
@@ -132,7 +132,10 @@ fn t31_an_option_blocks_every_line_that_has_it() {
     set(&mut store, &said(SoldOutKind::Option, "pearls", SoldOutState::SoldOut));
     let refused = store.record_sale(draft(with_pearls), &digest(1), event_id(1), stamp(0)).expect("works");
     let Recorded::Refused(refusal) = refused else { panic!("{refused:?}") };
-    assert_eq!((refusal.message_key(), refusal.to_string().as_str()), ("sold_out.option", "sold out: line 1: Pearls"));
+    assert_eq!(
+        (refusal.message_key(), refusal.to_string().as_str()),
+        ("sold_out.option", "sold out: Pearls of the 1st line")
+    );
     assert_eq!(try_sell(&mut store, 1, 0), None, "without them it is sold");
 }
 
@@ -148,7 +151,7 @@ fn a_countdown_ends_in_sold_out_and_says_so() {
             .any(|change| matches!(change, Change::SoldOut(view) if view.remaining == Some(QuantityJson::Whole(3))))
     );
     assert_eq!((try_sell(&mut store, 2, 0), listed(&store, 0)), (None, vec!["milk-tea 1".to_owned()]));
-    assert_eq!(try_sell(&mut store, 3, 0).as_deref(), Some("line 1: Milk tea (1 left)"));
+    assert_eq!(try_sell(&mut store, 3, 0).as_deref(), Some("Milk tea of the 1st line (1 left)"));
     assert_eq!(heard(&store), ["milk-tea 5"], "the centre counts sales itself");
     // What is paid already is noted, whatever is left.
     let needs: Vec<Needs> = command(4).lines.iter().map(Needs::from).collect();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use pos_model::{BusinessDate, ChainHash, CommandId, Epoch, Money, Place, Quantity, SaleId, Seq, TillId};
+use pos_model::{BusinessDate, ChainHash, Epoch, Money, Place, Quantity, RefundId, SaleId, Seq, TillId};
 use protocol::latest::local_api::{DayTotals, SaleReceipt};
 use protocol::latest::{Batch, EpochReport};
 use protocol::latest::{DecodeError, Event, EventBody, ReceiptHead, SaleCompleted, decode_event};
@@ -131,7 +131,7 @@ impl<'c> View<'c> {
             .connection
             .prepare_cached(
                 "SELECT till_id, receipt_no, pickup_no, business_date, currency, total_minor, tax_minor, change_minor,
-                    sale.recorded_at, event.bytes,
+                    sale.recorded_at, sale.cash_rounding_minor, event.bytes,
                     coalesce((SELECT sale.position - e.base <= e.acked FROM epoch AS e WHERE e.base < sale.position
                         ORDER BY e.base DESC LIMIT 1), 1)
                  FROM sale CROSS JOIN folder LEFT JOIN event USING (position) WHERE sale_id = ?1",
@@ -139,7 +139,7 @@ impl<'c> View<'c> {
             .and_then(|mut select| {
                 select
                     .query_row([sale_id.as_bytes()], |row| {
-                        Ok((read_receipt(sale_id, row), row.get::<_, Option<Vec<u8>>>(9)?, row.get::<_, bool>(10)?))
+                        Ok((read_receipt(sale_id, row), row.get::<_, Option<Vec<u8>>>(10)?, row.get::<_, bool>(11)?))
                     })
                     .optional()
             })
@@ -158,6 +158,21 @@ impl<'c> View<'c> {
             .and_then(|mut select| select.query_row((till_id.as_str(), receipt_no), |row| row.get(0)).optional())
             .doing("look for a receipt")?;
         Ok(found.map(|id| SaleId::new(uuid::Uuid::from_bytes(id))))
+    }
+
+    /// The refund whose slip has this number; none if no refund has, or it was let go. It reads all refunds that are kept:
+    /// for the few times that somebody asks.
+    pub fn refund_of_receipt(&self, till_id: &TillId, receipt_no: u64) -> Result<Option<RefundId>, Error> {
+        let Ok(receipt_no) = i64::try_from(receipt_no) else { return Ok(None) };
+        let found: Option<[u8; 16]> = self
+            .connection
+            .prepare_cached(
+                "SELECT refund_id FROM refund
+                 WHERE answer ->> 'till_id' = ?1 AND answer ->> 'receipt_no' = ?2",
+            )
+            .and_then(|mut select| select.query_row((till_id.as_str(), receipt_no), |row| row.get(0)).optional())
+            .doing("look for a refund's slip")?;
+        Ok(found.map(|id| RefundId::new(uuid::Uuid::from_bytes(id))))
     }
 
     /// The sums of the business dates from `from` to `to`, both included; dates without a sale are left out.
@@ -211,14 +226,6 @@ impl<'c> View<'c> {
     /// What a till was answered for a sale, and the digest of the command that it was answered for.
     pub fn receipt(&self, sale_id: SaleId) -> Result<Option<(SaleReceipt, CommandDigest)>, Error> {
         super::sale::find_receipt(self.connection, sale_id)
-    }
-
-    /// Whether a command was carried out under this id.
-    pub fn knows_command(&self, id: CommandId) -> Result<bool, Error> {
-        self.connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM command WHERE command_id = ?1)")
-            .and_then(|mut select| select.query_row([id.as_bytes()], |row| row.get(0)))
-            .doing("look for a command")
     }
 
     /// What a person has to know or do.

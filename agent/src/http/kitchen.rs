@@ -33,6 +33,7 @@ pub(super) fn routes() -> Router<ApiParts> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct StationQuery {
     station: Option<String>,
 }

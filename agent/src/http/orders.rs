@@ -15,7 +15,7 @@ use protocol::latest::sold_out::SoldOutPart;
 use serde::Serialize;
 use till::kitchen::KitchenLine;
 use till::sold_out::{Missing, Needs, Part};
-use till::{Refusal, check_sellable, price_order};
+use till::{Refusal, SaleDraft, check_sellable, price_order};
 
 use super::problem::ApiError;
 use super::routes::ApiParts;
@@ -36,6 +36,8 @@ pub struct Counter {
     pub groups: Vec<Tag>,
     /// What becomes of prices that a till names itself.
     pub own_prices: OwnPrices,
+    /// The most change that a sale gives, in minor units; none if it is not known for the store's currency.
+    pub change_minor_max: Option<i64>,
 }
 
 impl Counter {
@@ -47,6 +49,16 @@ impl Counter {
     /// Whether somebody has to allow the prices that a till names itself: the store sells by a book.
     pub fn asks_for_own_prices(&self) -> bool {
         self.own_prices == OwnPrices::Ask && self.book.borrow().is_some()
+    }
+
+    /// Whether what goes back in cash is what somebody may give back. What was sold elsewhere is a fact.
+    pub fn check_change(&self, draft: SaleDraft) -> Result<SaleDraft, Refusal> {
+        match self.change_minor_max {
+            Some(max_minor) if draft.change.minor() > max_minor && draft.imported.is_none() => {
+                Err(Refusal::ChangeTooLarge { change: draft.change, max_minor })
+            }
+            _ => Ok(draft),
+        }
     }
 
     /// What is ordered, and the circumstances at a moment. What the till says of the order has to be well-formed.
@@ -124,7 +136,7 @@ fn priced_basket(parts: &ApiParts, basket: &BasketView) -> Result<(Arc<ActiveBoo
     responses(
         (status = 200, description = "The priced order: lines, adjustments, taxes, promotions and what they lacked", body = Object,
             example = json!({"price_book_version": "tea-1", "currency": "CNY", "gross_minor": 1500, "tax_minor": 0, "lines": [], "problems": [],
-                "sold_out": [{"line": 1, "what": "option", "code": "pearls", "name": "Pearls", "left": 0}]})),
+                "sold_out": [{"line": 0, "what": "option", "code": "pearls", "name": "Pearls", "left": 0}]})),
         (status = 422, description = "It breaks a rule, or there is no price book"),
     )
 )]

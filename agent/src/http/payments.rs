@@ -6,9 +6,11 @@ use axum::extract::{Json, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use pos_model::{AttemptId, CommandId, SaleId, TillId};
-use protocol::latest::payment::{AskPayment, PaymentState, PaymentView, ReversePayment, ReverseReason};
+use protocol::latest::payment::{
+    AskPayment, PaymentOutcome, PaymentState, PaymentView, ReversePayment, ReverseReason, SettlePayment,
+};
 use serde::Deserialize;
-use till::payment::{Input, PaymentRefusal, ReversalReason};
+use till::payment::{Input, Outcome, PaymentRefusal, ReversalReason};
 use utoipa::OpenApi;
 
 use super::problem::ApiError;
@@ -17,7 +19,7 @@ use super::said::{Command, Said, answer, commands};
 use crate::db::{AskAgain, AskReversal, KeptAttempt, Refused};
 use crate::writer::WriteError;
 
-commands!(ReversePayment);
+commands!(ReversePayment, SettlePayment);
 
 /// The attempt's id is the command's: what it asks for is done once, however often it comes.
 impl Command for AskPayment {
@@ -37,10 +39,14 @@ pub(super) fn routes() -> Router<ApiParts> {
         .route("/v1/payments/{attempt_id}", get(read))
         .route("/v1/payments/{attempt_id}/reverse", post(reverse))
         .route("/v1/payments/{attempt_id}/retry-query", post(retry_query))
+        .route("/v1/payments/{attempt_id}/settle", post(settle))
 }
 
 #[derive(Debug, OpenApi)]
-#[openapi(paths(ask, list, read, reverse, retry_query), components(schemas(PaymentState, ReverseReason)))]
+#[openapi(
+    paths(ask, list, read, reverse, retry_query, settle),
+    components(schemas(PaymentState, PaymentOutcome, ReverseReason))
+)]
 pub(super) struct Document;
 
 /// Ask a terminal for money.
@@ -48,7 +54,7 @@ pub(super) struct Document;
 /// The attempt is on disk before the terminal hears of it. This answers at once; how it stands is told by the changes
 /// (`payment`) and by reading it. An attempt that is `approved` pays for its sale when a tender of that sale names it.
 /// An attempt that is `unknown` is asked about, again and again, and a further attempt for the same sale is refused until
-/// it is known.
+/// it is known. When the sale is paid otherwise, what was approved for it goes back by itself (`paid_otherwise`).
 #[utoipa::path(
     post, path = "/v1/payments", request_body = AskPayment,
     responses(
@@ -81,6 +87,7 @@ async fn ask(State(parts): State<ApiParts>, said: Said<AskPayment>) -> Result<Js
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ListQuery {
     sale_id: Option<String>,
 }
@@ -182,6 +189,42 @@ async fn retry_query(
     }
     wish(&parts, kept, Input::QueryWanted)?;
     Ok(Json(before))
+}
+
+/// Say what became of an attempt that no terminal settles.
+///
+/// It is for a terminal that has forgotten a payment, refuses to give it back, or is gone for good. Somebody with the right
+/// to `settle_payment` has looked at its own list; their word is final and stands in the audit trail.
+#[utoipa::path(
+    post, path = "/v1/payments/{attempt_id}/settle", params(("attempt_id" = AttemptId, Path)),
+    request_body = SettlePayment,
+    responses(
+        (status = 200, description = "It is over, now or before; how it stands", body = PaymentView),
+        (status = 403, description = "Somebody else has to allow it"),
+        (status = 404, description = "No such attempt"),
+        (status = 409, description = "The command_id has other content"),
+        (status = 422, description = "It has paid for a sale, the terminal is at work on it, or nothing of it is open"),
+    )
+)]
+async fn settle(
+    State(parts): State<ApiParts>,
+    attempt_id: Result<Path<String>, PathRejection>,
+    said: Said<SettlePayment>,
+) -> Result<Json<PaymentView>, ApiError> {
+    let attempt_id = parse(attempt_id)?;
+    let Said { command, key } = said;
+    let outcome = match command.outcome {
+        PaymentOutcome::NothingTaken => Outcome::NothingTaken,
+        PaymentOutcome::GivenBack => Outcome::GivenBack,
+    };
+    let SettlePayment { till_id, operator_id, approval_id: approval, .. } = command;
+    let asks = AskReversal { till_id, operator_id, approval };
+    let settle = move |store: &mut crate::db::Store, moment: &mut crate::db::Moment| {
+        store.settle_attempt(attempt_id, &asks, outcome, moment)
+    };
+    let Json(()) = answer(parts.writer.once(key, settle).await?)?;
+    parts.payments.settled(attempt_id, outcome);
+    view(&parts, attempt_id).await
 }
 
 fn parse(attempt_id: Result<Path<String>, PathRejection>) -> Result<AttemptId, ApiError> {

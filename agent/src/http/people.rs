@@ -15,7 +15,7 @@ use utoipa::OpenApi;
 use super::problem::ApiError;
 use super::routes::ApiParts;
 use super::said::{Command, Said, answer, commands};
-use crate::db::{Approval, OperatorChange, Permit, PinHash, Refused};
+use crate::db::{Approval, Once, OperatorChange, Permit, Refused};
 use crate::doors::Caller;
 use crate::pin_desk::PinError;
 
@@ -27,7 +27,8 @@ const SUBJECT_CHARS_MAX: usize = 64;
 
 commands!(SignOff);
 
-/// The PIN is left out of the digest, which is kept: ten thousand guesses at a digest take no time at all.
+/// The PIN is left out of the digest, which is kept: ten thousand guesses at a digest take no time at all. So it is compared
+/// each time that such a command comes, also when it was carried out before.
 macro_rules! commands_with_pin {
     ($($name:ident),+) => {
         $(impl Command for $name {
@@ -138,16 +139,24 @@ async fn set_operator(
         (status = 200, description = "Signed on, now or before", body = SignedOn),
         (status = 403, description = "The PIN is wrong, or the token another till's"),
         (status = 404, description = "No such operator"),
-        (status = 409, description = "Another command was carried out under this id, or the operator was changed meanwhile"),
+        (status = 409, description = "Another command was carried out under this id, the operator was changed meanwhile, or has signed off since"),
         (status = 429, description = "Too many wrong PINs: wait"),
     )
 )]
 async fn sign_on(State(parts): State<ApiParts>, said: Said<SignOn>) -> Result<Json<SignedOn>, ApiError> {
-    let Said { command: SignOn { command_id, till_id, operator_id, pin }, key } = said;
-    let proof = prove(&parts, command_id, &till_id, &operator_id, pin, "at sign-on").await?;
+    let Said { command: SignOn { till_id, operator_id, pin, .. }, key } = said;
+    let proof = parts.pins.check(till_id.clone(), operator_id.clone(), pin, "at sign-on").await?;
     let once =
-        parts.writer.once(key, move |store, moment| store.sign_on(moment, &till_id, &operator_id, &proven(proof)?));
-    answer(once.await?)
+        parts.writer.once(key, move |store, moment| store.sign_on(moment, &till_id, &operator_id, &proof)).await?;
+    if let Once::Replayed(SignedOn { till_id, operator_id, .. }) = &once {
+        let till_id = till_id.clone();
+        let here = parts.readers.read(move |view| view.signed_on_at(&till_id)).await?;
+        if here.as_ref() != Some(operator_id) {
+            let text = format!("operator {operator_id} has signed on by this command, and off since; sign on anew");
+            return Err(Refused::overtaken("operator.signed_off_since", text).into());
+        }
+    }
+    answer(once)
 }
 
 /// Sign an operator off.
@@ -183,37 +192,16 @@ async fn sign_off(State(parts): State<ApiParts>, said: Said<SignOff>) -> Result<
 )]
 async fn approve(State(parts): State<ApiParts>, said: Said<GiveApproval>) -> Result<Json<ApprovalGiven>, ApiError> {
     let Said { command, key } = said;
-    let GiveApproval { command_id, till_id, approval_id, operator_id, pin, action, subject } = command;
+    let GiveApproval { till_id, approval_id, operator_id, pin, action, subject, .. } = command;
     let action: Action = action
         .as_str()
         .parse()
         .map_err(|_| Refused::rule("approval.action_unknown", format!("there is no action {action} to approve")))?;
     check_text("subject", &subject, 0..=SUBJECT_CHARS_MAX)?;
-    let proof = prove(&parts, command_id, &till_id, &operator_id, pin, "at an approval").await?;
+    let proof = parts.pins.check(till_id.clone(), operator_id.clone(), pin, "at an approval").await?;
     let approval = Approval { approval_id, till_id, operator_id, action, subject };
-    let once = parts.writer.once(key, move |store, moment| store.give_approval(moment, approval, &proven(proof)?));
+    let once = parts.writer.once(key, move |store, moment| store.give_approval(moment, approval, &proof));
     answer(once.await?)
-}
-
-/// Compares the PIN, unless the command was carried out before: then its answer is given again, and no PIN is looked at,
-/// because an operator may have another one by then. No PIN proves nothing for a command that is carried out anew.
-async fn prove(
-    parts: &ApiParts,
-    command_id: CommandId,
-    till_id: &TillId,
-    operator_id: &OperatorId,
-    pin: Pin,
-    purpose: &'static str,
-) -> Result<Option<PinHash>, ApiError> {
-    if parts.readers.read(move |view| view.knows_command(command_id)).await? {
-        return Ok(None);
-    }
-    Ok(Some(parts.pins.check(till_id.clone(), operator_id.clone(), pin, purpose).await?))
-}
-
-fn proven(proof: Option<PinHash>) -> Result<PinHash, crate::db::Error> {
-    // The answer to the command went, at the end of its time, between the look for it and here.
-    proof.ok_or_else(|| Refused::overtaken("command.forgotten", "send the command again under a new id").into())
 }
 
 /// Refuses a text that does not fit on a screen.

@@ -112,9 +112,14 @@ impl From<ReadError> for ApiError {
 }
 
 impl ApiError {
+    /// Sales cannot be recorded for want of room.
+    pub(crate) fn disk_full(detail: String) -> Self {
+        Self::unavailable("store.disk_full", "The disk is full", detail, Some(RETRY_DISK_S))
+    }
+
     fn failed(failure: Failure, detail: String) -> Self {
         match failure {
-            Failure::DiskFull => Self::unavailable("store.disk_full", "The disk is full", detail, Some(RETRY_DISK_S)),
+            Failure::DiskFull => Self::disk_full(detail),
             // Without a time to try again: a person has to look first.
             Failure::DiskFailed => Self::unavailable("store.disk_failed", "The disk has failed", detail, None),
             Failure::Unknown => Self::unavailable(
@@ -131,6 +136,24 @@ impl ApiError {
     }
 }
 
+/// The parser's words without names that only stand in the program: "expected struct MoveCash with 8 elements" helps nobody.
+fn plain(detail: &str) -> String {
+    const NUMBERS: [&str; 10] = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "usize", "f64"];
+    let Some((before, expected)) = detail.split_once("expected ") else { return detail.to_owned() };
+    let (what, place) = match expected.find(" at line ") {
+        Some(at) => expected.split_at(at),
+        None => (expected, ""),
+    };
+    let what = match what.split_whitespace().next() {
+        Some("struct" | "internally" | "adjacently") => "an object",
+        Some("enum" | "variant") => "one of the words of the description",
+        Some("tuple") => "a list",
+        Some(word) if NUMBERS.contains(&word) => "a whole number in its range",
+        _ => what,
+    };
+    format!("{before}expected {what}{place}")
+}
+
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         let detail = rejection.body_text();
@@ -144,7 +167,27 @@ impl From<JsonRejection> for ApiError {
                 "The request is not JSON",
                 "send the command with Content-Type: application/json",
             ),
-            _ => Self::malformed(detail),
+            _ => Self::malformed(plain(&detail)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_parser_says_names_nothing_of_the_program() {
+        let check = |said: &str, plainly: &str| assert_eq!(plain(said), plainly);
+        check(
+            "invalid type: integer `5`, expected struct CompleteSale with 16 elements at line 1 column 1",
+            "invalid type: integer `5`, expected an object at line 1 column 1",
+        );
+        check(
+            "tenders[0].amount_minor: invalid type: string \"5\", expected i64 at line 1 column 9",
+            "tenders[0].amount_minor: invalid type: string \"5\", expected a whole number in its range at line 1 column 9",
+        );
+        check("missing field `till_id` at line 1 column 2", "missing field `till_id` at line 1 column 2");
+        check("unknown field `x`, expected `a` or `b`", "unknown field `x`, expected `a` or `b`");
     }
 }

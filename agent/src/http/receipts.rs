@@ -22,6 +22,7 @@ pub(super) fn routes() -> Router<ApiParts> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ReceiptQuery {
     till_id: String,
     receipt_no: u64,
@@ -39,7 +40,7 @@ pub(super) struct ReceiptQuery {
     responses(
         (status = 200, body = SaleView),
         (status = 400, description = "Not a till and a number"),
-        (status = 404, description = "No such sale; a refund has such a number as well"),
+        (status = 404, description = "No such sale; with key sale.is_refund it is the slip of a refund, which is named"),
         (status = 410, description = "Confirmed by the centre and no longer held here"),
     )
 )]
@@ -52,9 +53,17 @@ async fn find(
     let till_id: TillId =
         till_id.parse().map_err(|error: pos_model::InvalidId| ApiError::malformed(error.to_string()))?;
     let unknown = format!("no sale has receipt {till_id}-{receipt_no} here");
-    let found = parts.readers.read(move |view| view.sale_of_receipt(&till_id, receipt_no)).await?;
-    match found {
-        Some(sale_id) => recorded(&parts, sale_id).await,
-        None => Err(ApiError::new(StatusCode::NOT_FOUND, "sale.unknown", "No such sale", unknown)),
+    let looked_up = move |view: crate::db::View<'_>| {
+        let sale_id = view.sale_of_receipt(&till_id, receipt_no)?;
+        let refund_id = if sale_id.is_none() { view.refund_of_receipt(&till_id, receipt_no)? } else { None };
+        Ok((sale_id, refund_id))
+    };
+    match parts.readers.read(looked_up).await? {
+        (Some(sale_id), _) => recorded(&parts, sale_id).await,
+        (None, Some(refund_id)) => {
+            let text = format!("{unknown}: it is the slip of refund {refund_id}");
+            Err(ApiError::new(StatusCode::NOT_FOUND, "sale.is_refund", "The receipt of a refund", text))
+        }
+        (None, None) => Err(ApiError::new(StatusCode::NOT_FOUND, "sale.unknown", "No such sale", unknown)),
     }
 }

@@ -20,6 +20,7 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
+use super::said::check_made_by_till;
 use super::{
     baskets, caller, describe, events, from_wire, kitchen, pairing, payments, people, print, receipts, refunds, shifts,
     sold_out, state, stock, to_wire,
@@ -79,7 +80,11 @@ pub struct ApiParts {
             Every error is application/problem+json with a message_key. \
             The same API stands once more under /training, on books that begin empty with each start of the agent and \
             go nowhere: sold by the same price book, with the store's payment terminals simulated, which approve \
-            everything, and without people, printers or a way to the centre.",
+            everything, and without people, printers or a way to the centre. \
+            The examples of the commands are one day of one store, the 2nd of March 2026, that sells by \
+            packaging/price-books/tea.json and has a terminal and a printer, both named counter. In this order each works in \
+            a fresh store: price, shift, cash, stock, baskets, kitchen, payments, sales, refunds, paper, sold-out, the \
+            close of the shift and of the day, and people at the end.",
         license(name = "Apache-2.0")
     ),
     paths(
@@ -176,6 +181,8 @@ async fn complete_sale(
     if command.imported.is_some() {
         // It asks for no operator, no shift and no terminal, so it is no way to sell.
         caller.owner_only()?;
+    } else {
+        check_made_by_till(command.sale_id.uuid())?;
     }
     if command.traceparent.is_none() {
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
@@ -192,10 +199,11 @@ async fn complete_sale(
         return answered_before(&parts, sale_id, digest, Refused::overtaken("basket.changed", text).into()).await;
     }
     let draft = from_wire::sale(command, basket, &parts.counter, parts.writer.clock().now());
-    let draft = match draft.and_then(|draft| parts.payments.check(draft)) {
-        Ok(draft) => draft,
-        Err(refusal) => return answered_before(&parts, sale_id, digest, refusal.into()).await,
-    };
+    let draft =
+        match draft.and_then(|draft| parts.counter.check_change(draft)).and_then(|draft| parts.payments.check(draft)) {
+            Ok(draft) => draft,
+            Err(refusal) => return answered_before(&parts, sale_id, digest, refusal.into()).await,
+        };
     match parts.writer.record_sale(draft, digest).await? {
         Recorded::New(receipt) | Recorded::Replayed(receipt) => Ok(Json(receipt)),
         Recorded::Refused(refusal) => Err(refusal.into()),
@@ -271,6 +279,7 @@ pub(super) async fn recorded(parts: &ApiParts, sale_id: SaleId) -> Result<Json<S
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TotalsQuery {
     from: Option<String>,
     to: Option<String>,
@@ -371,6 +380,7 @@ async fn changes(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EventsQuery {
     since: Option<String>,
 }
@@ -380,16 +390,17 @@ struct EventsQuery {
     get, path = "/healthz",
     responses(
         (status = 200, description = "It can", body = String, content_type = "text/plain"),
-        (status = 503, description = "The disk has failed"),
+        (status = 503, description = "It cannot: the disk is full, and selling goes on by itself when there is room; or the disk has failed, and a person has to look", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn health(State(parts): State<ApiParts>) -> Response {
-    match parts.writer.stopped() {
+    if let Some(why) = parts.writer.stopped() {
+        let (key, title) = ("store.disk_failed", "The disk has failed");
+        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, key, title, why).into_response();
+    }
+    match parts.writer.no_room() {
         None => "ok\n".into_response(),
-        Some(why) => {
-            let (key, title) = ("store.disk_failed", "The disk has failed");
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, key, title, why).into_response()
-        }
+        Some(no_room) => ApiError::disk_full(no_room.why).into_response(),
     }
 }
 

@@ -5,7 +5,9 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Json, Path, Query, State};
 use axum::routing::{get, post};
 use pos_model::{BusinessDate, ShiftId, TillId};
-use protocol::latest::shift_api::{AmendShift, CloseDay, CloseShift, DayView, MoveCash, OpenShift, ShiftView, XReport};
+use protocol::latest::shift_api::{
+    AmendShift, CashKind, CloseDay, CloseShift, DayView, MoveCash, OpenShift, ShiftView, XReport,
+};
 use serde::Deserialize;
 use utoipa::OpenApi;
 
@@ -76,7 +78,12 @@ async fn cash(
 ) -> Result<Json<ShiftView>, ApiError> {
     let shift_id = shift_id(path)?;
     let Said { command, key } = said;
-    answer(parts.writer.once(key, move |store, moment| store.move_cash(moment, shift_id, command)).await?)
+    // As for a close: most of the sum is made beside the writer.
+    let part = match command.kind {
+        CashKind::PaidOut | CashKind::Drop => parts.readers.read(move |view| view.part_of_shift(shift_id)).await?,
+        CashKind::PaidIn | CashKind::NoSale => None,
+    };
+    answer(parts.writer.once(key, move |store, moment| store.move_cash(moment, shift_id, command, part)).await?)
 }
 
 /// Close a till: the drawer was counted, and the Z report says what should be in it.
@@ -170,6 +177,9 @@ async fn x_report(
     let report = report.ok_or_else(|| unknown(shift_id))?;
     let is_counted = report.z_no > 0;
     let mut report = serde_json::to_value(report).expect("numbers and names always encode");
+    if !is_counted {
+        leave_out_the_count(&mut report, now.utc_ms);
+    }
     if !(sees_drawer || is_counted)
         && let Some(parts) = report.as_object_mut()
     {
@@ -180,10 +190,22 @@ async fn x_report(
     Ok(Json(XReport { shift_id, report }))
 }
 
+/// Of an open shift nobody has counted or closed anything.
+fn leave_out_the_count(report: &mut serde_json::Value, now_ms: i64) {
+    let Some(parts) = report.as_object_mut() else { return };
+    parts.remove("closed_at");
+    parts.insert("read_at_ms".to_owned(), now_ms.into());
+    if let Some(drawer) = parts.get_mut("drawer").and_then(serde_json::Value::as_object_mut) {
+        drawer.remove("counted_minor");
+        drawer.remove("difference_minor");
+    }
+}
+
 /// What tells how much cash should be in a drawer.
 const BLIND: [&str; 3] = ["tenders", "drawer", "cash_rounding_minor"];
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asking {
     till_id: Option<String>,
 }
@@ -206,14 +228,15 @@ async fn one(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ShiftsQuery {
-    date: Option<String>,
+    business_date: Option<String>,
 }
 
 /// The shifts of a business date, or those that are open.
 #[utoipa::path(
     get, path = "/v1/shifts",
-    params(("date" = Option<String>, Query, description = "The business date on which they were opened; left out, those that are open", format = "date")),
+    params(("business_date" = Option<String>, Query, description = "The business date on which they were opened; left out, those that are open", format = "date")),
     responses(
         (status = 200, body = Vec<ShiftView>),
         (status = 400, description = "Not a date"),
@@ -223,7 +246,8 @@ async fn list(
     State(parts): State<ApiParts>,
     query: Result<Query<ShiftsQuery>, QueryRejection>,
 ) -> Result<Json<Vec<ShiftView>>, ApiError> {
-    let Query(ShiftsQuery { date }) = query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
+    let Query(ShiftsQuery { business_date: date }) =
+        query.map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
     let date = date.map(|text| text.parse::<BusinessDate>()).transpose();
     let date = date.map_err(|error| ApiError::malformed(error.to_string()))?;
     Ok(Json(parts.readers.read(move |view| view.shifts(date)).await?))
@@ -236,7 +260,7 @@ async fn list(
         (status = 200, description = "Closed, now or before", body = DayView),
         (status = 403, description = "Somebody else has to allow it"),
         (status = 409, description = "It is closed, or the command has other content"),
-        (status = 422, description = "A shift is open, or the date has not begun"),
+        (status = 422, description = "A shift is open, the date has not begun, or nothing happened on it and it is more than a week ago or before the store's first"),
     )
 )]
 async fn close_day(State(parts): State<ApiParts>, said: Said<CloseDay>) -> Result<Json<DayView>, ApiError> {

@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<ApiParts> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ListQuery {
     after: Option<String>,
     limit: Option<u32>,
@@ -112,6 +113,7 @@ async fn one(
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct MovementsQuery {
     business_date: Option<String>,
     after: Option<u64>,
@@ -149,6 +151,8 @@ async fn movements(
 /// Stock came in or went out, and no sale did it.
 ///
 /// A delivery names what was expected, and so says what is short or over. Waste has a reason, a transfer the other store.
+/// In a store with a price book, an item that neither the book nor the stock knows is refused unless `new` says that it is
+/// meant.
 #[utoipa::path(
     post, path = "/v1/stock/movements",
     request_body = MoveStock,
@@ -160,11 +164,22 @@ async fn movements(
 )]
 async fn move_stock(State(parts): State<ApiParts>, said: Said<MoveStock>) -> Result<Json<MovementView>, ApiError> {
     let Said { command, key } = said;
+    let this_store = parts.status.store_id.clone();
+    // Without a price book nobody says what there is, so any name will do.
+    let book = parts.counter.book().ok().filter(|_| !command.new);
     let once = parts.writer.once(key, move |store, moment| {
         let (till, operator, subject) =
             (&command.till_id, command.operator_id.as_ref(), command.movement_id.to_string());
         permitted(store, moment, (till, operator), command.approval_id, (Action::StockMovement, &subject))?;
-        store.move_stock(moment, inner_movement(command)?)
+        let movement = inner_movement(command)?;
+        if let Some(store_id) = movement.other_store.clone().filter(|other| this_store.as_ref() == Some(other)) {
+            return Err(refused(StockRefusal::OtherStoreIsThis { store_id }));
+        }
+        if let Some(book) = book {
+            let ingredients = &book.rules.book().ingredients;
+            store.check_items_known(&movement, |item_id| ingredients.contains_key(item_id))?;
+        }
+        store.move_stock(moment, movement)
     });
     answer(once.await?)
 }
@@ -315,10 +330,11 @@ fn parse_count_id(count_id: Result<Path<String>, PathRejection>) -> Result<Movem
 }
 
 fn quantity(place: usize, quantity: &QuantityJson) -> Result<Quantity, db::Error> {
-    quantity.parse().map_err(|_| {
-        let refusal = StockRefusal::QuantityFormat { item: place + 1 };
-        Refused::rule(refusal.message_key(), refusal).into()
-    })
+    quantity.parse().map_err(|_| refused(StockRefusal::QuantityFormat { item: place + 1 }))
+}
+
+fn refused(refusal: StockRefusal) -> db::Error {
+    Refused::rule(refusal.message_key(), refusal).into()
 }
 
 fn inner_movement(command: MoveStock) -> Result<Movement, db::Error> {

@@ -8,7 +8,7 @@ use protocol::latest::{SaleCompleted, SaleLine};
 /// A recorded sale.
 pub(super) fn sale_view(receipt: SaleReceipt, sale: SaleCompleted, synced: bool) -> SaleView {
     SaleView {
-        receipt,
+        receipt: SaleReceipt { cash_rounding_minor: sale.cash_rounding_minor, ..receipt },
         channel: sale.channel,
         operator_id: sale.operator_id,
         shift_id: sale.shift_id,
@@ -24,7 +24,6 @@ pub(super) fn sale_view(receipt: SaleReceipt, sale: SaleCompleted, synced: bool)
                 attempt_id: tender.attempt_id,
             })
             .collect(),
-        cash_rounding_minor: sale.cash_rounding_minor,
         imported: sale.imported.map(|imported| ImportedView { source: imported.source, reference: imported.reference }),
         synced,
     }

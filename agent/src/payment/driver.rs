@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pos_model::AttemptId;
-use till::payment::{Answer, Call, Effect, Input, Notice, Payment};
+use till::payment::{Answer, Call, Effect, Input, Notice, Payment, Taken};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -130,6 +130,7 @@ impl Driver {
                     telemetry::payment_stands(attempt.attempt_id, &attempt.terminal, attempt.state);
                     return true;
                 }
+                Ok(Kept::Settled) => return false,
                 Ok(Kept::Used) => {
                     self.contradicted().await;
                     return false;
@@ -159,10 +160,21 @@ impl Driver {
         }
     }
 
+    fn forgotten(&self, amount: &str) -> String {
+        let attempt = self.payment.attempt();
+        format!(
+            "Terminal {} had taken {amount} by {} for sale {}, and says by now that it has not heard of it: payment {}. \
+             Look at the terminal's own list and ask who runs it. Give the money back if it was taken, then say so.",
+            attempt.terminal, attempt.kind, attempt.sale_id, attempt.attempt_id
+        )
+    }
+
     async fn notify(&self, notice: Notice) {
         let attempt = self.payment.attempt();
         let amount = format!("{} {}", attempt.amount.display(self.shared.currency), self.shared.currency);
         let text = match notice {
+            Notice::Forgotten => self.forgotten(&amount),
+            Notice::StillOpen if attempt.taken == Taken::Forgotten => self.forgotten(&amount),
             Notice::StillOpen => format!(
                 "Whether terminal {} has taken {amount} by {} for sale {} is not known: payment {}. It is asked again and \
                  again. Look at the terminal, and take no second payment by it before this is known.",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pos_model::{AttemptId, Currency, Stamp, Tag};
 use protocol::latest::payment::AskPayment;
-use till::payment::{Attempt, AttemptState, Input, Moment, Patience, Payment, PaymentRefusal};
+use till::payment::{Attempt, AttemptState, Input, Moment, Outcome, Patience, Payment, PaymentRefusal, Taken};
 use till::{Refusal, SaleDraft};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -168,6 +168,7 @@ impl Payments {
             reference: None,
             detail: None,
             odd_answers: 0,
+            taken: Taken::Never,
         };
         Ok((attempt, order))
     }
@@ -194,6 +195,14 @@ impl Payments {
         payment.handle(wish, now);
         self.0.clone().drive(&mut driven, payment, None);
         true
+    }
+
+    /// Tells whoever drives an attempt that a person has settled it. What is kept says so already.
+    pub fn settled(&self, attempt_id: AttemptId, outcome: Outcome) {
+        if let Some(wishes) = self.0.driven().get(&attempt_id) {
+            // Too many wishes: the task finds out when it next keeps something.
+            let _ = wishes.try_send(Input::Settled(outcome));
+        }
     }
 
     /// Whether a sale names attempts where this store wants them named.
@@ -287,9 +296,10 @@ impl Shared {
         tokio::spawn(Driver::new(self, payment, order, wishes).run());
     }
 
-    /// Tells people of an attempt, unless it is settled by now.
+    /// Tells people of an attempt, unless it is settled by now. The notice stands since the money was asked for, so that
+    /// they see for how long it has been open.
     pub(super) async fn tell(&self, attempt: &Attempt, text: String) {
-        let (attempt_id, at_ms) = (attempt.attempt_id, self.writer.clock().now().utc_ms);
+        let (attempt_id, at_ms) = (attempt.attempt_id, attempt.asked_at.utc_ms);
         let notice = Notice { key: payment_notice_key(attempt_id), at_ms, text };
         let tell = move |store: &mut Store| store.raise_notice_of_attempt(attempt_id, &notice);
         if let Err(error) = self.writer.run(Durability::Hint, tell).await {

@@ -16,6 +16,7 @@
 
 mod conversation;
 mod paper;
+mod reach;
 mod route;
 mod spooler;
 mod telemetry;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::conversation::{Said, Terms, ask_ready, print};
+use super::reach::{Reach, Turned};
 use super::wire::{self, Wire};
 use super::{Health, Printing, Seen, Unprintable, paper, telemetry};
 use crate::config::PrinterConfig;
@@ -38,6 +39,7 @@ pub(super) struct Spooler {
     writer: Writer,
     readers: Readers,
     down_since_ms: Option<i64>,
+    reach: Reach,
 }
 
 impl Spooler {
@@ -48,7 +50,8 @@ impl Spooler {
         writer: &Writer,
         readers: &Readers,
     ) -> Self {
-        Self { printing, printer, is_first, writer: writer.clone(), readers: readers.clone(), down_since_ms: None }
+        let (writer, readers) = (writer.clone(), readers.clone());
+        Self { printing, printer, is_first, writer, readers, down_since_ms: None, reach: Reach::default() }
     }
 
     /// Prints until the agent ends.
@@ -103,8 +106,15 @@ impl Spooler {
                     fail(&self.writer, &job, "no printer of this till has this role").await?;
                 }
                 Some(printer) if printer.name == self.printer.name && job.progress.is_due(now_ms) => {
-                    self.see_through(&job).await?;
-                    return Ok(true);
+                    let printers = self.printing.shared.routes.of_job(&job).len();
+                    if printers > 1 || self.reach.is_worth_a_try(job.progress.since_ms, now_ms) {
+                        self.see_through(&job, printers).await?;
+                        return Ok(true);
+                    }
+                    if job.progress.is_too_late(now_ms) {
+                        self.pass_on(&job, printers).await?;
+                        return Ok(true);
+                    }
                 }
                 _ => {}
             }
@@ -112,13 +122,18 @@ impl Spooler {
         Ok(false)
     }
 
-    async fn see_through(&mut self, job: &PrintJob) -> Result<(), WriteError> {
+    /// Lets a job go on, to another printer or to its end, because this one was not reached a moment ago.
+    async fn pass_on(&self, job: &PrintJob, printers: usize) -> Result<(), WriteError> {
+        let trouble = self.printing.health().get(self.printer.name.as_str()).map(|health| health.trouble.clone());
+        let said = Said { outcome: Outcome::NotReached, trouble: trouble.unwrap_or_default() };
+        self.note(job, printers, said).await
+    }
+
+    /// Sees a job through that may go to so many printers.
+    async fn see_through(&mut self, job: &PrintJob, printers: usize) -> Result<(), WriteError> {
         let now_ms = self.now_ms();
-        let printers = self.printing.shared.routes.of_job(job).len();
         if printers > 1 && self.down_since_ms.is_some_and(|since_ms| (0..DOWN_MS).contains(&(now_ms - since_ms))) {
-            let trouble = self.printing.health().get(self.printer.name.as_str()).map(|health| health.trouble.clone());
-            let said = Said { outcome: Outcome::NotReached, trouble: trouble.unwrap_or_default() };
-            return self.note(job, printers, said).await;
+            return self.pass_on(job, printers).await;
         }
         let id = job.id;
         let data = match self.readers.read(move |view| view.print_data(id)).await {
@@ -137,7 +152,7 @@ impl Spooler {
             Ok(wire) => wire,
             Err(trouble) => {
                 let said = Said { outcome: Outcome::NotReached, trouble };
-                return self.note(job, printers, said).await;
+                return self.note_try(job, printers, said).await;
             }
         };
         // From here on the books say that it may be on paper, before the first byte can be.
@@ -146,7 +161,7 @@ impl Spooler {
             return error.map_or(Ok(()), Err);
         }
         let said = self.converse(wire, bytes).await;
-        self.note(job, printers, said).await
+        self.note_try(job, printers, said).await
     }
 
     /// What is sent; or why there is nothing to send. A defect in the making of one job fails that job alone: if it ended
@@ -196,12 +211,18 @@ impl Spooler {
         conversation.await.unwrap_or_else(defect)
     }
 
-    async fn note(&mut self, job: &PrintJob, printers: usize, said: Said) -> Result<(), WriteError> {
-        let Said { outcome, trouble } = said;
-        telemetry::tried(job.id.get(), self.printer.name.as_str(), outcome, &trouble);
+    /// Notes a try, and what it says of the printer.
+    async fn note_try(&mut self, job: &PrintJob, printers: usize, said: Said) -> Result<(), WriteError> {
+        let (outcome, now_ms) = (said.outcome, self.now_ms());
+        telemetry::tried(job.id.get(), self.printer.name.as_str(), outcome, &said.trouble);
+        match self.reach.note(outcome, now_ms) {
+            Some(Turned::Lost) => telemetry::printer_lost(self.printer.name.as_str(), &said.trouble),
+            Some(Turned::Back { tries }) => telemetry::printer_back(self.printer.name.as_str(), tries),
+            None => {}
+        }
         self.down_since_ms = (outcome == Outcome::NotReached).then(|| match self.down_since_ms {
-            Some(since_ms) if (0..DOWN_MS).contains(&(self.now_ms() - since_ms)) => since_ms,
-            _ => self.now_ms(),
+            Some(since_ms) if (0..DOWN_MS).contains(&(now_ms - since_ms)) => since_ms,
+            _ => now_ms,
         });
         self.see(
             match outcome {
@@ -209,8 +230,13 @@ impl Spooler {
                 Outcome::CutOff | Outcome::Unconfirmed => Seen::Doubtful,
                 Outcome::Taken | Outcome::Confirmed => Seen::Idle,
             },
-            &trouble,
+            &said.trouble,
         );
+        self.note(job, printers, said).await
+    }
+
+    async fn note(&self, job: &PrintJob, printers: usize, said: Said) -> Result<(), WriteError> {
+        let Said { outcome, trouble } = said;
         let tried = Tried { outcome, printer: self.printer.name.to_string(), trouble, printers };
         let (id, now_ms) = (job.id, self.now_ms());
         self.writer.run(Durability::Hint, move |store| refused_is_done(store.note_print(id, &tried, now_ms))).await

@@ -9,11 +9,22 @@ use crate::writer::WriteError;
 pub(super) fn tried(job_id: i64, printer: &str, outcome: Outcome, trouble: &str) {
     match outcome {
         Outcome::Taken | Outcome::Confirmed => tracing::info!(job_id, printer, "printed"),
-        Outcome::NotReached => tracing::warn!(job_id, printer, trouble, "a printer was not reached"),
+        // Tried again and again; `printer_lost` says it once.
+        Outcome::NotReached => tracing::debug!(job_id, printer, trouble, "a print job waits for its printer"),
         Outcome::CutOff | Outcome::Unconfirmed => {
             tracing::error!(job_id, printer, trouble, "a print job is in doubt: a person has to look at the paper");
         }
     }
+}
+
+/// A printer is not reached. What waits for it is tried again without a further word.
+pub(super) fn printer_lost(printer: &str, trouble: &str) {
+    tracing::warn!(printer, trouble, "a printer is not reached; its print jobs wait or go to another");
+}
+
+/// It is reached again, after so many tries in vain.
+pub(super) fn printer_back(printer: &str, tries: u32) {
+    tracing::info!(printer, tries, "a printer is reached again");
 }
 
 /// A job that no printer can print.

@@ -20,6 +20,7 @@ use crate::clock::{NoRandomness, random_u64};
 use crate::config::{CentreConfig, MqttUrl, is_loopback};
 use crate::identity::Identity;
 use crate::readers::Readers;
+use crate::room;
 use crate::trust::{self, TrustError};
 use crate::writer::{AGENT_VERSION, Writer};
 use mqtt::{Login, MqttSettings};
@@ -79,15 +80,9 @@ pub fn sync_task(
         readers,
         connect,
         speaker: Speaker { store_id: identity.store_id.clone(), agent_version: AGENT_VERSION.to_owned() },
-        disk_free: Arc::new(move || disk_free(&data_dir)),
+        disk_free: Arc::new(move || room::disk_free(&data_dir)),
         limits: StoreLimits::PRODUCTION,
         seed: random_u64().map_err(UplinkError::Randomness)?,
         status,
     })
-}
-
-/// Bytes that this program may still write beside the books.
-fn disk_free(folder: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder).ok()?;
-    stat.f_bavail.checked_mul(stat.f_frsize)
 }

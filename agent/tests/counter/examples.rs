@@ -30,7 +30,7 @@ impl Clock for Noon {
 
 /// The examples in the order of the day, with the status that each has when all before it were posted. What is not 200 cannot
 /// be: the count is over, the job is printed, the code is nobody's.
-const DAY: [(&str, &str, u16); 34] = [
+const DAY: [(&str, &str, u16); 35] = [
     ("POST", "/v1/price", 200),
     ("POST", "/v1/shifts", 200),
     ("POST", "/v1/shifts/{shift_id}/cash", 200),
@@ -57,6 +57,7 @@ const DAY: [(&str, &str, u16); 34] = [
     ("POST", "/v1/shifts/{shift_id}/close", 200),
     ("POST", "/v1/shifts/{shift_id}/amend", 200),
     ("POST", "/v1/days/close", 200),
+    ("POST", "/v1/payments/{attempt_id}/settle", 200),
     ("POST", "/v1/pair-codes", 403),
     ("POST", "/v1/pair", 403),
     // From here on the store has operators.

@@ -66,7 +66,9 @@ async fn a_sale_a_refund_and_a_report_put_their_paper_into_the_queue() {
         }
     }
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while jobs(&store).await.iter().any(|job| job["state"] != "printed") {
+    // The label of the cup that came back is printed or dropped, whichever comes first.
+    let is_over = |job: &Value| job["state"] == "printed" || job["kind"] == "cup_label" && job["state"] == "cancelled";
+    while !jobs(&store).await.iter().all(is_over) {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", jobs(&store).await);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -162,7 +164,12 @@ async fn a_sale_is_found_by_what_stands_on_its_receipt() {
     assert!(scanned.len() == 32 && scanned.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()), "{scanned}");
     let by_code: Value = store.read(&format!("/v1/sales/{scanned}")).await;
     assert_eq!(by_code, found);
+    let back = json!({"refund_id": id(), "till_id": "T1", "sale_id": sold.sale_id.to_string(),
+        "reason": "spilled", "lines": [{"line": 0, "count": 1}]});
+    store.act("/v1/refunds", &back).await;
     for (query, status, key) in [
+        ("till_id=T1&receipt_no=2", 404, "sale.is_refund"),
+        ("till=T1&receipt_no=1", 400, "request.malformed"),
         ("till_id=T1&receipt_no=99", 404, "sale.unknown"),
         ("till_id=T2&receipt_no=1", 404, "sale.unknown"),
         ("till_id=T1&receipt_no=18446744073709551615", 404, "sale.unknown"),
@@ -171,4 +178,52 @@ async fn a_sale_is_found_by_what_stands_on_its_receipt() {
     ] {
         crate::api_support::problem(store.get(&format!("/v1/sales?{query}")).await, status, key).await;
     }
+}
+
+/// A store whose only printer is off, and which sells by the book.
+async fn store_without_paper() -> Store {
+    let off = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let printers = format!("[{{ name = \"labels\", address = \"tcp://{off}\", roles = [\"label\"] }}]");
+    let store =
+        Store::open_with(tempfile::tempdir().expect("a folder"), Arc::new(SystemClock), &[("printer", &printers)])
+            .await;
+    store.load_book().await;
+    store
+}
+
+#[tokio::test]
+async fn labels_of_cups_that_were_taken_back_are_not_printed_when_the_printer_is_back() {
+    let store = store_without_paper().await;
+    let order = json!({"sale_id": id(), "till_id": "T1", "tenders": cash(5400),
+        "order": {"lines": [{"sku": "tea-l", "quantity": 3}]}});
+    let sold = store.sell(&order).await;
+    let states = async || -> Vec<(String, String)> {
+        let mut jobs = jobs(&store).await;
+        jobs.sort_by_key(|job| job["job_id"].as_i64());
+        let text = |job: &Value, field: &str| job[field].as_str().expect("text").to_owned();
+        jobs.iter().map(|job| (text(job, "state"), text(job, "trouble"))).collect()
+    };
+    let waiting = |states: &[(String, String)]| states.iter().filter(|(state, _)| state == "queued").count();
+    assert_eq!(waiting(&states().await), 3);
+    let refund = |count: u32| {
+        json!({"refund_id": id(), "till_id": "T1", "sale_id": sold.sale_id.to_string(),
+            "lines": [{"line": 0, "count": count}], "reason": "wrong_drink"})
+    };
+    store.act("/v1/refunds", &refund(1)).await;
+    let after = states().await;
+    assert_eq!(waiting(&after), 2);
+    // The last cup is the one on which least was done.
+    assert_eq!(after[2].0, "cancelled");
+    assert!(after[2].1.contains("taken back"), "the reason is kept: {after:?}");
+    store.act("/v1/refunds", &refund(2)).await;
+    assert_eq!(waiting(&states().await), 0);
+
+    let order =
+        json!({"sale_id": id(), "till_id": "T1", "tenders": cash(1800), "order": {"lines": [{"sku": "tea-l"}]}});
+    let sold = store.sell(&order).await;
+    assert_eq!(waiting(&states().await), 1);
+    let void = json!({"refund_id": id(), "till_id": "T1", "sale_id": sold.sale_id.to_string(), "void": true,
+        "reason": "mistake"});
+    store.act("/v1/refunds", &void).await;
+    assert_eq!(waiting(&states().await), 0);
 }

@@ -30,6 +30,8 @@ async fn units_come_back_once_and_at_what_was_paid() {
     assert_eq!(store.act("/v1/refunds", &rest).await["total_minor"], 5000 - 1666);
     let more = refund(&sold.sale_id, "T1", json!([{"line": 0, "count": 1}]));
     store.refused("/v1/refunds", &more, 422, "refund.too_many").await;
+    let rest_again = refund(&sold.sale_id, "T1", json!([{"line": 0}]));
+    store.refused("/v1/refunds", &rest_again, 422, "refund.nothing_left").await;
     let all: Vec<Value> = store.read(&format!("/v1/sales/{}/refunds", sold.sale_id)).await;
     assert_eq!(all.len(), 2);
 }

@@ -28,8 +28,14 @@ async fn a_drawer_is_counted_against_what_should_be_in_it() {
     store.refused(&path, &moved("drop", -5), 422, "shift.amount").await;
 
     let expected = 20_000 + 1800 + 600 + 5000 - 700 - 10_000;
+    for kind in ["paid_out", "drop"] {
+        store.refused(&path, &moved(kind, expected + 1), 422, "shift.more_than_drawer").await;
+    }
     let x: Value = store.read(&format!("/v1/shifts/{shift}/x-report")).await;
     assert_eq!((&x["report"]["z_no"], &x["report"]["drawer"]["expected_minor"]), (&json!(0), &json!(expected)));
+    let is_there = |pointer: &str| x["report"].pointer(pointer).is_some();
+    assert!(is_there("/read_at_ms") && !is_there("/closed_at"), "{x}");
+    assert!(!is_there("/drawer/counted_minor") && !is_there("/drawer/difference_minor"), "nobody has counted: {x}");
 
     let z = store.close_shift("T1", &shift, expected - 50).await;
     assert_eq!(z["z_no"], 1);
@@ -59,7 +65,7 @@ async fn a_till_with_shifts_sells_within_them_only_and_the_same_sale_goes_throug
     let shift = store.open_shift("T1", 0).await;
     store.close_shift("T1", &shift, 0).await;
     let sale = sale_of("T1", 1, cash(1800));
-    store.refused("/v1/sales", &sale, 422, "shift.closed").await;
+    store.refused("/v1/sales", &sale, 422, "till.closed").await;
     store.buy("T2", 1).await;
     let shift = store.open_shift("T1", 0).await;
     assert_eq!(store.sell(&sale).await.receipt_no, 2, "the refused sale took no number");
@@ -163,9 +169,31 @@ async fn t05_t18_a_day_closes_with_its_baskets_carried_and_late_sales_amend_it()
     let later = json!({"command_id": id(), "till_id": "T1", "business_date": "9999-01-01"});
     store.refused("/v1/days/close", &later, 422, "day.not_begun").await;
 
+    let mistyped = json!({"command_id": id(), "till_id": "T1", "business_date": "2020-01-01"});
+    store.refused("/v1/days/close", &mistyped, 422, "day.empty").await;
+
     let mut late = sale_of("T1", 1, cash(1800));
     late["imported"] = json!({"source": "paper", "reference": "slip 1", "sold_at_utc_ms": sold.recorded_at_ms, "sold_at_offset_s": 28_800});
     assert_eq!(store.import(&late).await.business_date.to_string(), date);
     let day: Value = store.read(&format!("/v1/days/{date}")).await;
     assert_eq!((&day["amendments"], &day["sales"]["count"], &day["open_baskets"]), (&json!(1), &json!(2), &json!(1)));
+    let notices = async || store.read::<Value>("/v1/sync").await["notices"].clone();
+    assert_eq!(notices().await, json!([]), "the owner knows what was read in");
+
+    store.open_shift("T1", 0).await;
+    store.buy("T1", 1).await;
+    let told = notices().await;
+    assert_eq!(told[0]["key"], format!("day_amended.{date}.T1"));
+    store.buy("T1", 1).await;
+    assert_eq!(notices().await, told, "once, and since the first sale");
+    assert_eq!(store.read::<Value>(&format!("/v1/days/{date}")).await["amendments"], 3);
+}
+
+#[tokio::test]
+async fn change_that_nobody_gives_is_a_slip_of_the_finger() {
+    let store = Store::open().await;
+    // Ten notes of a hundred is the most that anybody lays down.
+    store.refused("/v1/sales", &sale_of("T1", 1, cash(1800 + 100_001)), 422, "sale.change_too_large").await;
+    let receipt = store.sell(&sale_of("T1", 1, cash(1800 + 100_000))).await;
+    assert_eq!(receipt.change_minor.minor(), 100_000);
 }

@@ -1,5 +1,7 @@
 //! Every bound of a sale, with its unit and its reason.
 
+use pos_model::Currency;
+
 /// Lines. A large office order has some dozens; the bound keeps one command small enough to price while others wait.
 pub const LINES_MAX: usize = 200;
 
@@ -78,3 +80,26 @@ pub const APPROVAL_MS_MAX: i64 = 2 * 60_000;
 
 /// Operators that a store has ever had. All of them are read for one screen, and a name stays for the trail's sake.
 pub const OPERATORS_MAX: i64 = 1000;
+
+/// The most change that a sale gives, in minor units: ten of the largest note that is in daily use. What is more is a slip of
+/// the finger, or a bar code that was read into the wrong field. None for currencies whose notes are not listed here; the
+/// notes are those that the issuing banks list as in circulation.
+pub fn change_minor_max(currency: Currency) -> Option<i64> {
+    let note = match currency.as_str() {
+        "CNY" | "USD" | "AUD" | "CAD" | "NZD" | "MYR" => 100,
+        "EUR" | "TRY" | "AED" | "SAR" | "PLN" | "MXN" => 500,
+        "GBP" => 50,
+        "BRL" | "ILS" | "ZAR" => 200,
+        "CHF" | "SGD" | "HKD" | "THB" | "PHP" | "SEK" | "NOK" | "DKK" | "EGP" => 1_000,
+        "INR" => 500,
+        "TWD" => 2_000,
+        "RUB" | "CZK" | "PKR" | "LKR" => 5_000,
+        "JPY" => 10_000,
+        "KRW" => 50_000,
+        "IDR" | "COP" => 100_000,
+        "VND" => 500_000,
+        _ => return None,
+    };
+    let unit = 10_i64.pow(u32::from(currency.decimals()));
+    Some(note * unit * 10)
+}

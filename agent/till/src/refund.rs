@@ -1,6 +1,6 @@
 //! Giving money back: which units, and how much.
 
-use pos_model::{AttemptId, Money, Quantity};
+use pos_model::{AttemptId, Money, Nth, Quantity};
 use pricing::{RefundError, Return, SoldLine, equal_units, refund};
 
 /// A line of the sale, as it is stored.
@@ -61,13 +61,16 @@ pub enum RefundRefusal {
     #[error("a refund names at least one unit")]
     Nothing,
     /// The sale has no such line or unit.
-    #[error("the sale has no unit {unit} of line {line}")]
+    #[error("the {} line of the sale has no {} unit", Nth(*line), Nth(*unit))]
     NotSold { line: usize, unit: usize },
     /// It came back before.
-    #[error("unit {unit} of line {line} was given back before")]
+    #[error("the {} unit of the {} line was given back before", Nth(*unit), Nth(*line))]
     ReturnedBefore { line: usize, unit: usize },
+    /// All of it came back before, so there is no rest.
+    #[error("all of the {} line was given back before", Nth(*line))]
+    NothingLeft { line: usize },
     /// Fewer units are left.
-    #[error("of line {line} {left} units are left, not {wanted}")]
+    #[error("of the {} line {left} units are left, not {wanted}", Nth(*line))]
     TooMany { line: usize, left: usize, wanted: u32 },
     /// The ways in which the money goes back do not come to the refund.
     #[error("{} minor units go back, the refund comes to {}", given.minor(), due.minor())]
@@ -90,6 +93,7 @@ impl RefundRefusal {
             Self::Nothing => "refund.nothing",
             Self::NotSold { .. } => "refund.not_sold",
             Self::ReturnedBefore { .. } => "refund.returned_before",
+            Self::NothingLeft { .. } => "refund.nothing_left",
             Self::TooMany { .. } => "refund.too_many",
             Self::TendersDiffer { .. } => "refund.tenders_differ",
             Self::OtherAttempt { .. } => "refund.other_attempt",
@@ -103,10 +107,14 @@ impl RefundRefusal {
 pub fn give_back(sold: &[SoldUnits], wanted: &[(usize, Wanted)]) -> Result<Vec<GivenBack>, RefundRefusal> {
     let mut lines: Vec<SoldLine> = sold.iter().map(sold_line).collect();
     let mut all = Vec::with_capacity(wanted.len());
+    let mut nothing_left = None;
     for (entry, (line, wanted)) in wanted.iter().enumerate() {
         let stored = lines.get(*line).ok_or(RefundRefusal::NotSold { line: line + 1, unit: 1 })?;
         let units = choose(*line, stored, wanted)?;
         if units.is_empty() {
+            if *wanted == Wanted::Rest {
+                nothing_left.get_or_insert(RefundRefusal::NothingLeft { line: line + 1 });
+            }
             continue;
         }
         let returns = [Return { line: *line, units: units.clone() }];
@@ -124,7 +132,7 @@ pub fn give_back(sold: &[SoldUnits], wanted: &[(usize, Wanted)]) -> Result<Vec<G
         let units = units.into_iter().map(|unit| u32::try_from(unit).unwrap_or(u32::MAX)).collect();
         all.push(GivenBack { entry, line: *line, units, quantity, gross: given.gross, tax: given.tax });
     }
-    if all.is_empty() { Err(RefundRefusal::Nothing) } else { Ok(all) }
+    if all.is_empty() { Err(nothing_left.unwrap_or(RefundRefusal::Nothing)) } else { Ok(all) }
 }
 
 fn sold_line(sold: &SoldUnits) -> SoldLine {
@@ -215,8 +223,20 @@ mod tests {
         check(&[(0, Wanted::Units(vec![2]))], Err("refund.not_sold"));
         check(&[(0, Wanted::Units(vec![u32::MAX]))], Err("refund.not_sold"));
         check(&[(3, Wanted::Rest)], Err("refund.not_sold"));
+        check(&[(0, Wanted::Rest), (0, Wanted::Rest)], Ok(&[(0, &[0, 1], 2100, "2")]));
+        check(&[(1, Wanted::Count(0)), (2, Wanted::Count(0))], Err("refund.nothing"));
         check(&[], Err("refund.nothing"));
         check(&[(0, Wanted::Count(0))], Err("refund.nothing"));
+    }
+
+    #[test]
+    fn a_line_that_came_back_whole_has_no_rest_and_says_so() {
+        let sale = [sold("1", 900, &[], &[]), sold("2", 1000, &[], &[0, 1])];
+        let refusal = give_back(&sale, &[(1, Wanted::Rest)]).expect_err("nothing is left");
+        assert_eq!(refusal.message_key(), "refund.nothing_left");
+        assert_eq!(refusal.to_string(), "all of the 2nd line was given back before");
+        // With something else it is no hindrance: the rest of all lines is the rest of the sale.
+        assert_eq!(give_back(&sale, &[(0, Wanted::Rest), (1, Wanted::Rest)]).map(|given| given.len()), Ok(1));
     }
 
     proptest! {

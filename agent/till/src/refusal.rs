@@ -1,6 +1,6 @@
 //! Why a command does not become a sale.
 
-use pos_model::{Money, Tag};
+use pos_model::{Money, Nth, Tag};
 use pricing::PricingError;
 
 use crate::payment::PaymentRefusal;
@@ -16,7 +16,7 @@ pub enum Refusal {
     #[error("a sale has 1 to {max} lines, this one has {count}")]
     LineCount { count: usize, max: usize },
     /// Too many of something on one line.
-    #[error("line {line} has {count} {what}, at most {max} are possible")]
+    #[error("the {} line has {count} {what}, at most {max} are possible", Nth(*line))]
     LineParts { line: usize, what: &'static str, count: usize, max: usize },
     /// Too many tenders.
     #[error("a sale has at most {max} tenders, this one has {count}")]
@@ -28,19 +28,19 @@ pub enum Refusal {
     #[error("{field} has a control character")]
     TextUnprintable { field: &'static str },
     /// A quantity that is no number, or has more than six decimals.
-    #[error("line {line} has a quantity that is no decimal with at most six places")]
+    #[error("the {} line has a quantity that is no decimal with at most six places", Nth(*line))]
     QuantityFormat { line: usize },
     /// A quantity of nothing, or of less.
-    #[error("line {line} has a quantity that is not above zero")]
+    #[error("the {} line has a quantity that is not above zero", Nth(*line))]
     QuantityNotPositive { line: usize },
     /// A quantity beyond all sense.
-    #[error("line {line} has a quantity above {max_units} units")]
+    #[error("the {} line has a quantity above {max_units} units", Nth(*line))]
     QuantityTooLarge { line: usize, max_units: i64 },
     /// A line that puts something into stock.
-    #[error("line {line} takes a negative quantity of {item} from stock")]
+    #[error("the {} line takes a negative quantity of {item} from stock", Nth(*line))]
     ConsumptionNegative { line: usize, item: String },
     /// The adjustments of a line take more than its price.
-    #[error("line {line} comes to {} minor units, which is less than nothing", gross.minor())]
+    #[error("the {} line comes to {} minor units, which is less than nothing", Nth(*line), gross.minor())]
     LineNegative { line: usize, gross: Money },
     /// A tax group with two rates.
     #[error("tax group {group} has the rates {first_ppm} and {second_ppm} in one sale")]
@@ -52,7 +52,7 @@ pub enum Refusal {
     #[error("the till shows {} minor units, the sale comes to {}", expected.minor(), total.minor())]
     TotalDiffers { expected: Money, total: Money },
     /// A tender of nothing, or of less.
-    #[error("tender {tender} is not above zero")]
+    #[error("the {} tender is not above zero", Nth(*tender))]
     TenderNotPositive { tender: usize },
     /// What was handed over does not cover the total.
     #[error("{} minor units were tendered, the sale comes to {}", tendered.minor(), total.minor())]
@@ -60,6 +60,9 @@ pub enum Refusal {
     /// More was taken by card, wallet or voucher than the sale costs: only cash gives change.
     #[error("{} minor units were tendered without cash, the sale comes to {}", tendered.minor(), total.minor())]
     TenderWithoutChange { tendered: Money, total: Money },
+    /// More change than anybody gives.
+    #[error("{} minor units of change are more than a sale gives ({max_minor}); look at what was handed over", change.minor())]
+    ChangeTooLarge { change: Money, max_minor: i64 },
     /// Of two lines of one tax group one has its tax in the price, and one on top.
     #[error("tax group {group} has its tax in the price and on top")]
     TaxModesDiffer { group: Tag },
@@ -125,6 +128,7 @@ impl Refusal {
             Self::TenderNotPositive { .. } => "sale.tender_not_positive",
             Self::TenderTooSmall { .. } => "sale.tender_too_small",
             Self::TenderWithoutChange { .. } => "sale.tender_without_change",
+            Self::ChangeTooLarge { .. } => "sale.change_too_large",
             Self::SoldAt => "sale.sold_at",
             Self::TooManyTills { .. } => "sale.too_many_tills",
             Self::Payment(refusal) => refusal.message_key(),

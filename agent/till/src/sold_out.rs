@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pos_model::{BusinessDate, InvalidId, ItemId, Quantity, Sku};
+use pos_model::{BusinessDate, InvalidId, ItemId, Nth, Quantity, Sku};
 use pricing::PricedLine;
 
 use crate::Line;
@@ -183,7 +183,7 @@ impl From<&PricedLine> for Needs {
 /// Something that a line needs and that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// The line, from one.
+    /// The line, from zero.
     pub line: usize,
     /// What it is.
     pub part: Part,
@@ -196,7 +196,8 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, name, left, .. } = self;
-        if left.micro() > 0 { write!(f, "line {line}: {name} ({left} left)") } else { write!(f, "line {line}: {name}") }
+        write!(f, "{name} of the {} line", Nth(line + 1))?;
+        if left.micro() > 0 { write!(f, " ({left} left)") } else { Ok(()) }
     }
 }
 
@@ -250,7 +251,7 @@ impl SoldOut {
                 let left = left.entry(part).or_insert(entry.left);
                 if left.micro() < need.micro() {
                     let left = Quantity::from_micro(left.micro().max(0));
-                    missing.push(Missing { line: place + 1, part: part.clone(), name: name.clone(), left });
+                    missing.push(Missing { line: place, part: part.clone(), name: name.clone(), left });
                 } else {
                     *left = minus(*left, *need);
                 }
@@ -344,17 +345,17 @@ mod tests {
         }
         check(&[], &[tea(1)], "");
         check(&[("sku coffee", "0"), ("option tea", "0"), ("item tea", "0"), ("sku milk", "0")], &[tea(1)], "");
-        check(&[("sku tea", "0")], &[tea(1)], "line 1: Milk tea");
-        check(&[("option pearls", "0")], &[tea(1)], "line 1: Pearls");
-        check(&[("item milk", "0")], &[tea(1)], "line 1: milk");
+        check(&[("sku tea", "0")], &[tea(1)], "Milk tea of the 1st line");
+        check(&[("option pearls", "0")], &[tea(1)], "Pearls of the 1st line");
+        check(&[("item milk", "0")], &[tea(1)], "milk of the 1st line");
         check(&[("sku tea", "2")], &[tea(2)], "");
-        check(&[("sku tea", "2")], &[tea(3)], "line 1: Milk tea (2 left)");
-        check(&[("sku tea", "2")], &[tea(1), tea(2), tea(1)], "line 2: Milk tea (1 left)");
-        check(&[("item milk", "399.999999")], &[tea(1), tea(1)], "line 2: milk (199.999999 left)");
+        check(&[("sku tea", "2")], &[tea(3)], "Milk tea of the 1st line (2 left)");
+        check(&[("sku tea", "2")], &[tea(1), tea(2), tea(1)], "Milk tea of the 2nd line (1 left)");
+        check(&[("item milk", "399.999999")], &[tea(1), tea(1)], "milk of the 2nd line (199.999999 left)");
         check(
             &[("sku tea", "0"), ("option pearls", "0")],
             &[tea(1), tea(1)],
-            "line 1: Milk tea; line 1: Pearls; line 2: Milk tea; and 1 more",
+            "Milk tea of the 1st line; Pearls of the 1st line; Milk tea of the 2nd line; and 1 more",
         );
     }
 

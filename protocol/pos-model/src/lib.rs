@@ -12,6 +12,7 @@ mod chain;
 mod hash;
 mod ids;
 mod money;
+mod nth;
 mod place;
 mod quantity;
 mod schema;
@@ -25,6 +26,7 @@ pub use ids::{
     RefundId, SaleId, ShiftId, Sku, StoreId, Tag, TillId,
 };
 pub use money::{Currency, Money, MoneyError};
+pub use nth::Nth;
 pub use place::{Epoch, Place, Seq};
 pub use quantity::{Quantity, QuantityError};
 pub use stamp::Stamp;

@@ -224,6 +224,10 @@ pub struct SaleReceipt {
     pub tax_minor: Money,
     /// What to give back.
     pub change_minor: Money,
+    /// What rounding added to the part that was paid in cash; negative in the customer's favour. Tendered is the total, this
+    /// and the change.
+    #[serde(default)]
+    pub cash_rounding_minor: Money,
     /// When it was recorded, in milliseconds since 1970 (UTC).
     pub recorded_at_ms: i64,
 }
@@ -248,9 +252,6 @@ pub struct SaleView {
     pub lines: Vec<LineView>,
     /// What was handed over.
     pub tenders: Vec<TenderCommand>,
-    /// What rounding added to the part that was paid in cash; negative in the customer's favour.
-    #[serde(default)]
-    pub cash_rounding_minor: Money,
     /// Where it was read from, if it was imported: source and reference.
     pub imported: Option<ImportedView>,
     /// Whether the centre has confirmed it.

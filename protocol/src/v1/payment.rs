@@ -76,6 +76,38 @@ pub struct ReversePayment {
     pub reason: ReverseReason,
 }
 
+/// `POST /v1/payments/{attempt_id}/settle`: say what became of an attempt that no terminal settles.
+///
+/// Somebody has looked at the terminal's own list. Their word is final: the terminal is not asked any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000018", "till_id": "T1", "outcome": "given_back"}))]
+pub struct SettlePayment {
+    /// A UUID, version 7, that the till made and kept before it sent this.
+    pub command_id: CommandId,
+    /// The till.
+    pub till_id: TillId,
+    /// The operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_id: Option<OperatorId>,
+    /// What somebody else has allowed on the attempt: `settle_payment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub approval_id: Option<ApprovalId>,
+    /// What became of it.
+    pub outcome: PaymentOutcome,
+}
+
+/// What a person has found at the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentOutcome {
+    /// Nothing was taken. The attempt is `declined`.
+    NothingTaken,
+    /// What was taken has gone back to the customer, in whatever way. The attempt is `reversed`.
+    GivenBack,
+}
+
 /// Why a till wants a payment reversed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -108,7 +140,8 @@ pub struct PaymentView {
     pub asked_at_ms: i64,
     /// What is known of it.
     pub state: PaymentState,
-    /// Why it is to be reversed, once it is: `person`, `sale_given_up`, `unpaid`, `never_arrived`, `other_amount`, `late`.
+    /// Why it is to be reversed, once it is: `person`, `sale_given_up`, `unpaid`, `never_arrived`, `other_amount`, `late`,
+    /// `paid_otherwise`.
     pub reversal: Option<Tag>,
     /// Whether its sale may name it in a tender: it is approved, not to be reversed, and not used.
     pub usable: bool,

@@ -89,7 +89,7 @@ pub enum RoleName {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000050", "till_id": "T1", "operator_id": "li", "pin": "271828"}))]
 pub struct SignOn {
-    /// A UUID that the till made and kept before it sent this.
+    /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -104,7 +104,7 @@ pub struct SignOn {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000051", "till_id": "T1", "operator_id": "li"}))]
 pub struct SignOff {
-    /// A UUID that the till made and kept before it sent this.
+    /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -145,7 +145,7 @@ pub struct SignedOff {
     "approval_id": "01990000-0000-7000-8000-000000000053", "operator_id": "chen", "pin": "314159", "action": "refund",
     "subject": "01990000-0000-7000-8000-000000000008"}))]
 pub struct GiveApproval {
-    /// A UUID that the till made and kept before it sent this.
+    /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
     /// The till at which it may be used.
     pub till_id: TillId,
@@ -267,7 +267,8 @@ impl fmt::Debug for PairCode {
 /// `POST /v1/pair`: a till becomes one of the store's.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"code": "2718-2818", "till_id": "T1", "name": "Counter, left"}))]
+#[schema(example = json!({"code": "2718-2818", "till_id": "T1", "name": "Counter, left",
+    "pair_id": "01990000-0000-7000-8000-000000000054"}))]
 pub struct PairTill {
     /// The code that `breakwater-agent till pair-code` printed; spaces and dashes are ignored.
     #[schema(max_length = 32, example = "2718-2818")]
@@ -277,6 +278,12 @@ pub struct PairTill {
     /// For people, such as where it stands: 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64, example = "Counter, left")]
     pub name: String,
+    /// A UUID, version 7, that the till made and kept before it sent this. When the answer is lost, the same request with the
+    /// same `pair_id` gets another token as long as the code holds, and the first token opens nothing any more. Without it a
+    /// till whose answer is lost is revoked and paired again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub pair_id: Option<CommandId>,
 }
 
 impl fmt::Debug for PairTill {

@@ -82,7 +82,7 @@ pub struct PrintTemplateView {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000030", "till_id": "T1"}))]
 pub struct AskPrinting {
-    /// A UUID that the till made and kept before it sent this.
+    /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
     /// The till that asks.
     pub till_id: TillId,
@@ -100,7 +100,7 @@ pub struct AskPrinting {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000033", "till_id": "T1", "is_on_paper": true}))]
 pub struct ResolvePrint {
-    /// A UUID that the till made and kept before it sent this.
+    /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
     /// The till that asks.
     pub till_id: TillId,
@@ -116,7 +116,7 @@ pub struct ResolvePrint {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000035", "till_id": "T1", "reason": "change"}))]
 pub struct OpenDrawer {
-    /// A UUID that the till made and kept before it sent this.
+    /// A UUID, version 7, that the till made and kept before it sent this.
     pub command_id: CommandId,
     /// The till that asks.
     pub till_id: TillId,

@@ -161,7 +161,8 @@ pub struct ShiftView {
 pub struct XReport {
     /// The shift.
     pub shift_id: ShiftId,
-    /// The same as a Z report would say; its number is zero, and it is counted as expected. In a store with operators
+    /// The same as a Z report would say. Of an open shift its number is zero, `read_at_ms` stands for `closed_at`, and the
+    /// drawer has neither `counted_minor` nor `difference_minor`: nobody has counted. In a store with operators
     /// `tenders`, `drawer` and `cash_rounding_minor` of an open shift are there only for somebody who may `read_drawer`:
     /// who counts a drawer does not know what should be in it.
     #[schema(value_type = Object)]
@@ -183,6 +184,7 @@ pub struct DayView {
     pub refunds: CountAndAmount,
     /// Baskets that are open: they stay open.
     pub open_baskets: u32,
-    /// Sales and refunds that came into the date after it was closed, and amendments of its shifts.
+    /// Sales and refunds that came into the date after it was closed, and amendments of its shifts. The sums above have them;
+    /// the first sale of each till raises the notice `day_amended`.
     pub amendments: u32,
 }

@@ -111,7 +111,7 @@ pub struct SoldOutList {
 /// Something that a line of an order needs and that cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SoldOutPart {
-    /// The line, from one.
+    /// The line, counted from zero as everywhere.
     pub line: u32,
     /// What it is.
     pub what: SoldOutKind,

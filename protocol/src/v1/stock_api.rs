@@ -13,7 +13,7 @@ use super::local_api::QuantityJson;
     "movement_id": "01990000-0000-7000-8000-000000000041", "kind": "received", "reference": "note 17",
     "items": [{"item_id": "milk", "quantity": 8000, "expected": 10000}, {"item_id": "black-tea", "quantity": "0.5"}]}))]
 pub struct MoveStock {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -39,8 +39,12 @@ pub struct MoveStock {
     /// In somebody's words; at most 256 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// What moved: 1 to 200 items, each once.
+    /// What moved: 1 to 200 items, each once. In a store with a price book each is one of its ingredients, or was in stock
+    /// before, unless `new` says that it is meant.
     pub items: Vec<MovedItemCommand>,
+    /// Whether items are meant that neither the price book nor the stock knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new: bool,
 }
 
 /// What happened to stock.
@@ -122,7 +126,7 @@ pub struct MovedItemView {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000042", "till_id": "T1",
     "count_id": "01990000-0000-7000-8000-000000000043", "items": ["milk", "black-tea"]}))]
 pub struct BeginCount {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -148,7 +152,7 @@ pub struct BeginCount {
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000044", "till_id": "T1",
     "items": [{"item_id": "milk", "counted": 11800}, {"item_id": "black-tea", "counted": "0.25"}]}))]
 pub struct FinishCount {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -180,7 +184,7 @@ pub struct CountedItemCommand {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"command_id": "01990000-0000-7000-8000-000000000045", "till_id": "T1"}))]
 pub struct AbandonCount {
-    /// A UUID that the till made and kept before it sent this. The same command again gives the same answer.
+    /// A UUID, version 7, that the till made and kept before it sent this. The same command again gives the same answer.
     pub command_id: CommandId,
     /// The till.
     pub till_id: TillId,
@@ -259,7 +263,7 @@ pub struct StockItem {
     pub flags: Vec<StockFlag>,
     /// For how long it lasts.
     pub cover: CoverView,
-    /// The use of a business date by which that is reckoned.
+    /// The use of a business date by which that is reckoned. What was wasted or went to another store is no use.
     pub used_per_date: QuantityJson,
     /// What was added since the last count; since ever, if there was none.
     pub added_since: QuantityJson,

@@ -114,7 +114,7 @@ async fn round(
     let close = async {
         tokio::time::sleep(time / 3).await;
         let asked = Instant::now();
-        let body = json!({"command_id": Uuid::from_u128(2), "till_id": Z_TILL, "counted_minor": 0});
+        let body = json!({"command_id": Uuid::from_u64_pair(0x0199_0000_0001_7000, 0x8000_0000_0000_0002), "till_id": Z_TILL, "counted_minor": 0});
         let answer = client.post(agent.url(&format!("/v1/shifts/{shift_id}/close"))).json(&body).send().await?;
         let closed: Value = answer.error_for_status().context("close the shift")?.json().await?;
         let took = asked.elapsed();

@@ -206,7 +206,8 @@ impl<H: History, W: Watch<H>> LoadStore<H, W> {
                 self.watch.parked(ack.parked.len() as u64);
             }
             Downlink::Turn(turn) => self.watch.credited(turn.credit),
-            Downlink::Pulse(_) => {}
+            // What was sold here is made up as it is sent, and nothing of it is held to be compared.
+            Downlink::Pulse(_) | Downlink::Compare(_) | Downlink::Recall(_) => {}
         }
     }
 

@@ -40,6 +40,15 @@ impl Reference {
         if opened.into_iter().any(|opened| opened.day <= day && is_open(opened)) {
             objections.insert("day.shift_open");
         }
+        let opened = self.on_disk(agent).filter_map(|what| match what {
+            What::ShiftOpened(opened) => Some(opened.day),
+            _ => None,
+        });
+        let busy: BTreeSet<i32> = self.local_totals(agent).into_keys().chain(opened).collect();
+        let first = busy.first().copied().unwrap_or(today);
+        if !busy.contains(&day) && (day < today - 7 || day < first) {
+            objections.insert("day.empty");
+        }
         unless(objections)?;
         let reports = self.reports(agent).filter(|report| report.day == day);
         let reports: BTreeSet<_> = reports.map(|report| (report.till_id.to_string(), report.z_no)).collect();

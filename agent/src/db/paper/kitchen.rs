@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use pos_model::{OperatorId, Quantity, Tag, TillId};
 use printing::context::{CupLabel, KitchenLine, KitchenTicket};
+use printing::job::State;
 use printing::template::Kind;
 use protocol::latest::kitchen::CupView;
+use serde_json::Value;
 use till::kitchen::{Cup, CupCode, KitchenOrder};
 use uuid::Uuid;
 
@@ -66,7 +68,8 @@ impl Store {
         Ok(())
     }
 
-    /// Tells stations that work from paper which cups of an order they need not make. A screen shows it by itself.
+    /// Tells stations that work from paper which cups of an order they need not make. A screen shows it by itself. Labels
+    /// of these cups that still wait for their printer are not printed: somebody would make the cup that they stick on.
     pub(in crate::db) fn print_voids(
         &mut self,
         moment: &Moment,
@@ -77,6 +80,7 @@ impl Store {
         if voided.is_empty() {
             return Ok(());
         }
+        self.cancel_labels(moment, order_id, voided)?;
         let cups = self.view().kitchen_order(order_id)?.map(|order| order.cups).unwrap_or_default();
         let voided: Vec<&CupView> =
             cups.iter().filter(|cup| voided.iter().any(|voided| voided.id == cup.cup_id)).collect();
@@ -104,6 +108,20 @@ impl Store {
             };
             let goes = Goes { role, till_id: by.till_id, subject: order_id.to_string() };
             self.put_in(moment, Kind::KitchenTicket, goes, ticket)?;
+        }
+        Ok(())
+    }
+
+    fn cancel_labels(&mut self, moment: &Moment, order_id: Uuid, voided: &[VoidedCup]) -> Result<(), Error> {
+        let codes: Vec<String> = voided.iter().map(|cup| CupCode::of(cup.id).to_string()).collect();
+        let mut jobs = self.view().prints_of(&order_id.to_string())?;
+        jobs.retain(|job| job.kind == Kind::CupLabel && job.progress.state == State::Queued);
+        for job in jobs {
+            let data = self.view().print_data(job.id)?;
+            let code = data.as_ref().and_then(|label| label.get("qr")).and_then(Value::as_str);
+            if code.is_some_and(|code| codes.iter().any(|voided| voided == code)) {
+                self.drop_print(job.id, "the cup was taken back before its label was printed", moment.at().utc_ms)?;
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@ use crate::db::testing::{command, digest, draft, event_id, open_epoch, reopen, s
 use crate::db::{CommandKey, Once, Recorded};
 use pos_model::CommandId;
 use till::CompleteSale;
+use till::payment::Taken;
 use uuid::Uuid;
 
 fn attempt_id(number: u64) -> AttemptId {
@@ -24,6 +25,7 @@ fn attempt(number: u64) -> Attempt {
         reference: None,
         detail: None,
         odd_answers: 0,
+        taken: Taken::Never,
     }
 }
 
@@ -91,6 +93,7 @@ fn an_attempt_is_read_as_it_was_kept() {
         reference: Some("R7".to_owned()),
         detail: Some("odd".to_owned()),
         odd_answers: 2,
+        taken: Taken::Forgotten,
         ..wanted
     };
     assert_eq!(store.keep_attempt(&changed).expect("keeps"), Kept::Changed);
@@ -186,7 +189,7 @@ fn what_does_not_pay_for_a_sale() {
     };
     check(|store, _| keep(store, AttemptState::Unknown, None), "payment.not_approved");
     check(|store, _| keep(store, AttemptState::Declined, None), "payment.not_approved");
-    check(|store, _| keep(store, AttemptState::Approved, Some(ReversalReason::Person)), "payment.not_approved");
+    check(|store, _| keep(store, AttemptState::Approved, Some(ReversalReason::Person)), "payment.to_be_reversed");
     check(
         |store, command| {
             approve(store, 1);
@@ -240,7 +243,7 @@ fn a_reversal_is_wanted_once_stands_in_the_history_and_is_never_taken_back() {
     approve(&mut store, 1);
     let kept = store.view().attempt(attempt_id(1)).expect("reads").expect("is kept");
     assert_eq!(kept.attempt.reversal, Some(ReversalReason::SaleGivenUp));
-    assert_eq!(record(&mut store, paid_with(1)), Err("payment.not_approved"));
+    assert_eq!(record(&mut store, paid_with(1)), Err("payment.to_be_reversed"));
     let unknown = once(&mut store, 11, |store, moment| {
         store.want_reversal(attempt_id(5), &asks(&till_id), ReversalReason::Person, moment)
     });
@@ -249,4 +252,66 @@ fn a_reversal_is_wanted_once_stands_in_the_history_and_is_never_taken_back() {
 
 fn asks(till_id: &TillId) -> AskReversal {
     AskReversal { till_id: till_id.clone(), operator_id: None, approval: None }
+}
+
+#[test]
+fn what_was_taken_for_a_sale_that_is_paid_otherwise_goes_back() {
+    let mut store = ready();
+    for number in [1, 2] {
+        let again = Some(AskAgain { approval: None });
+        let added = once(&mut store, number, |store, moment| store.add_attempt(&attempt(number), again, moment));
+        assert_eq!(added, Ok(()));
+    }
+    let unknown = Attempt { state: AttemptState::Unknown, ..attempt(1) };
+    store.keep_attempt(&unknown).expect("keeps");
+    approve(&mut store, 2);
+    store.take_changes();
+    let receipt = sell(&mut store, 1);
+    for (number, state) in [(1, AttemptState::Unknown), (2, AttemptState::Approved)] {
+        let kept = store.view().attempt(attempt_id(number)).expect("reads").expect("is kept");
+        assert_eq!((kept.attempt.state, kept.attempt.reversal), (state, Some(ReversalReason::PaidOtherwise)));
+        assert!(!kept.view().usable && !kept.used);
+    }
+    let told = store.take_changes().into_iter().filter(|change| matches!(change, Change::Payment(_))).count();
+    assert_eq!(told, 2, "the tills hear of it with the sale");
+    let notices = store.view().notices().expect("reads");
+    assert!(notices.len() == 2 && notices[0].text.contains(&receipt.sale_id.to_string()), "{notices:?}");
+    // Whoever asks about the first one has not heard of it; its approval pays for nothing, and goes back too.
+    approve(&mut store, 1);
+    let kept = store.view().attempt(attempt_id(1)).expect("reads").expect("is kept");
+    assert!(kept.attempt.is_open() && !kept.attempt.is_usable());
+    for number in [1, 2] {
+        let reversed = Attempt { state: AttemptState::Reversed, ..attempt(number) };
+        store.keep_attempt(&reversed).expect("keeps");
+    }
+    assert_eq!(store.view().notices().expect("reads"), []);
+    assert!(store.view().verify().expect("reads").is_ok());
+}
+
+#[test]
+fn a_person_settles_what_no_terminal_does_and_has_the_last_word() {
+    let mut store = ready();
+    add(&mut store, &attempt(1)).expect("is kept");
+    let till_id: TillId = "T2".parse().expect("valid");
+    let settle = |store: &mut Store, number, outcome| {
+        once(store, number, |store, moment| store.settle_attempt(attempt_id(1), &asks(&till_id), outcome, moment))
+    };
+    assert_eq!(settle(&mut store, 20, Outcome::GivenBack), Err("payment.not_open"), "the terminal is at work");
+    approve(&mut store, 1);
+    assert_eq!(settle(&mut store, 21, Outcome::GivenBack), Err("payment.not_open"), "its sale may be paid with it");
+    let forgotten = Attempt { state: AttemptState::Unknown, taken: Taken::Forgotten, ..attempt(1) };
+    store.keep_attempt(&forgotten).expect("keeps");
+    let notice = Notice { key: notice_key(attempt_id(1)), at_ms: 1, text: "look".to_owned() };
+    store.raise_notice_of_attempt(attempt_id(1), &notice).expect("keeps");
+    let before = store.head().expect("is open").place.seq.get();
+    assert_eq!(settle(&mut store, 22, Outcome::GivenBack), Ok(()));
+    assert_eq!(store.head().expect("is open").place.seq.get(), before + 1, "it stands in the history");
+    assert_eq!(store.view().notices().expect("reads"), []);
+    assert_eq!(store.view().unsettled_attempts().expect("reads"), []);
+    // Whoever drives it comes too late.
+    assert_eq!(store.keep_attempt(&forgotten).expect("works"), Kept::Settled);
+    let kept = store.view().attempt(attempt_id(1)).expect("reads").expect("is kept");
+    assert_eq!(kept.attempt.state, AttemptState::Reversed);
+    assert_eq!(settle(&mut store, 23, Outcome::NothingTaken), Err("payment.not_open"));
+    assert_eq!(record(&mut store, paid_with(1)), Err("payment.not_approved"));
 }

@@ -186,8 +186,7 @@ fn labels_that_nobody_prints_leave_receipts_their_room_and_people_are_told() {
         store.begin_print(job.id, "bar", NOON_MS).expect("is due");
         store.note_print(job.id, &tried(Outcome::Taken), NOON_MS).expect("notes");
     }
-    store.enqueue_print(label(), stamp(0)).expect("keeps");
-    assert_eq!(store.view().notices().expect("reads"), []);
+    assert_eq!(store.view().notices().expect("reads"), [], "no further sale is needed");
 }
 
 #[test]
@@ -200,4 +199,38 @@ fn the_task_of_one_printer_doubts_what_it_was_sending_itself() {
     store.enqueue_print(receipt(3), stamp(0)).expect("keeps");
     assert_eq!(store.recover_prints(Some("bar"), NOON_MS).expect("works"), 1);
     assert_eq!(states(&store), ["sending", "maybe_printed", "queued"]);
+}
+
+#[test]
+fn a_start_tells_of_what_is_in_doubt_alone_however_much_waits() {
+    let mut store = store();
+    store.begin(Durability::Promise).expect("begins");
+    for number in 0..100 {
+        let id = store.enqueue_print(receipt(number), stamp(0)).expect("keeps");
+        store.note_print(id, &tried(Outcome::NotReached), NOON_MS).expect("notes");
+        store.note_print(id, &tried(Outcome::NotReached), NOON_MS).expect("notes");
+    }
+    let sending = store.enqueue_print(receipt(100), stamp(0)).expect("keeps");
+    store.begin_print(sending, "counter", NOON_MS).expect("is due");
+    store.commit().expect("commits");
+    let due = |store: &Store| store.view().queued_prints().expect("reads").iter().map(|job| job.progress.due_ms).max();
+    assert!(due(&store) > Some(NOON_MS + 1), "they pause");
+    assert_eq!(store.recover_prints(None, NOON_MS + 1).expect("works"), 1);
+    // A till that starts with the agent reads the queue; it is not sent each job of it.
+    assert_eq!(store.take_changes().len(), 1);
+    assert_eq!(due(&store), Some(NOON_MS + 1));
+}
+
+#[test]
+fn a_notice_of_a_full_queue_that_is_not_full_any_more_goes_with_the_next_start() {
+    let mut store = store();
+    let notice = |role: &str| Notice { key: full_key(role), at_ms: NOON_MS, text: "full".to_owned() };
+    store.raise_notice(&notice("label")).expect("keeps");
+    store.raise_notice(&notice("receipt")).expect("keeps");
+    for number in 0..WAITING_MAX {
+        store.enqueue_print(receipt(u32::try_from(number).expect("small")), stamp(0)).expect("keeps");
+    }
+    store.recover_prints(None, NOON_MS).expect("works");
+    let notices = store.view().notices().expect("reads");
+    assert_eq!(notices.iter().map(|notice| notice.key.as_str()).collect::<Vec<_>>(), ["print_full.receipt"]);
 }

@@ -1,11 +1,11 @@
 //! Stock that moves without a sale.
 
-use pos_model::{BusinessDate, MovementId, Quantity, Stamp};
+use pos_model::{BusinessDate, ItemId, MovementId, Quantity, Stamp};
 use protocol::latest::local_api::Change;
 use protocol::latest::stock_api::{self, MovedItemView, MovementView, StockChange, StockChanged};
 use protocol::latest::{MovedItem, StockMoved, StockMovement};
 use rusqlite::{Row, params};
-use till::stock::{Movement, MovementKind, check_movement};
+use till::stock::{Movement, MovementKind, StockRefusal, check_movement};
 use uuid::Uuid;
 
 use super::refused;
@@ -15,6 +15,18 @@ use crate::db::store::Store;
 use crate::db::view::View;
 
 impl Store {
+    /// Whether every item of a movement is in the book, or was in stock before. A misspelt one would be an item of its own
+    /// for ever. Within an operation.
+    pub fn check_items_known(&self, movement: &Movement, is_in_book: impl Fn(&ItemId) -> bool) -> Result<(), Error> {
+        for item in movement.items.iter().map(|item| &item.item_id).filter(|item_id| !is_in_book(item_id)) {
+            let view = self.view();
+            if view.stock_totals(Some(item))?.is_empty() && view.last_counts(Some(item))?.is_empty() {
+                return Err(refused(StockRefusal::ItemUnknown { item_id: item.clone() }));
+            }
+        }
+        Ok(())
+    }
+
     /// Records that stock moved. Within an operation.
     pub fn move_stock(&mut self, moment: &mut Moment, movement: Movement) -> Result<MovementView, Error> {
         check_movement(&movement).map_err(refused)?;
@@ -187,7 +199,7 @@ fn movement_view(position: i64, movement: Movement, at: Stamp, business_date: Bu
     }
 }
 
-fn item_view(item_id: pos_model::ItemId, quantity: Quantity, expected: Option<Quantity>) -> MovedItemView {
+fn item_view(item_id: ItemId, quantity: Quantity, expected: Option<Quantity>) -> MovedItemView {
     let difference = expected.map(|expected| quantity.micro().saturating_sub(expected.micro()));
     MovedItemView {
         item_id,

@@ -54,7 +54,8 @@ type Uses = BTreeMap<ItemId, BTreeMap<BusinessDate, i64>>;
 
 impl View<'_> {
     /// What there is of every item that was ever moved, used or counted, or of one of them. `today` is the present business
-    /// date.
+    /// date. One who asks by another clock or time zone than the store sells by is a date off at most: then the date on
+    /// which the store sold last is the present one.
     pub fn stock(
         &self,
         today: BusinessDate,
@@ -64,6 +65,8 @@ impl View<'_> {
         self.consistent(|view| {
             let totals = view.stock_totals(item)?;
             let mut counts = view.last_counts(item)?;
+            let sold_last = view.sold_last()?.filter(|date| date.days() == today.days() + 1);
+            let today = sold_last.unwrap_or(today);
             let dates = view.selling_dates_before(today)?;
             let mut uses = view.uses(dates.first().copied().unwrap_or(today), today, item)?;
             let mut items: BTreeMap<ItemId, Totals> =
@@ -78,6 +81,15 @@ impl View<'_> {
             });
             Ok(stock.collect())
         })
+    }
+
+    /// The newest business date on which the store sold.
+    fn sold_last(&self) -> Result<Option<BusinessDate>, Error> {
+        self.connection
+            .prepare_cached("SELECT max(business_date) FROM day_total")
+            .and_then(|mut select| select.query_row([], |row| row.get::<_, Option<i64>>(0)))
+            .doing("find the newest business date")
+            .map(|days| days.map(BusinessDate::from_days))
     }
 
     /// The sums of the counters, over all business dates and epochs.
@@ -146,8 +158,8 @@ impl View<'_> {
         Ok(dates)
     }
 
-    /// What was used from one date to another, both included. What went to another store was not used here: it says nothing
-    /// of how long the rest lasts.
+    /// What was sold and made from one date to another, both included. What went to another store or to waste was not used
+    /// here: one dropped crate says nothing of how long the rest lasts.
     fn uses(&self, from: BusinessDate, to: BusinessDate, item: Option<&ItemId>) -> Result<Uses, Error> {
         let doing = "read the recent use of stock";
         let mut select = self
@@ -158,7 +170,7 @@ impl View<'_> {
                  UNION ALL
                  SELECT item_id, business_date, -quantity_micro
                  FROM stock_movement CROSS JOIN stock_moved_item USING (position)
-                 WHERE business_date BETWEEN ?1 AND ?2 AND kind = 'transferred_out' AND (?3 IS NULL OR item_id = ?3)",
+                 WHERE business_date BETWEEN ?1 AND ?2 AND kind IN ('transferred_out', 'wasted') AND (?3 IS NULL OR item_id = ?3)",
             )
             .doing(doing)?;
         let mut rows = select.query(params![from.days(), to.days(), item.map(ItemId::as_str)]).doing(doing)?;

@@ -22,6 +22,7 @@ const JOBS_MAX: u32 = 500;
 const JOBS: u32 = 100;
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct JobsQuery {
     state: Option<String>,
     subject: Option<String>,

@@ -50,6 +50,7 @@ pub(super) async fn templates(State(parts): State<ApiParts>) -> Json<Vec<PrintTe
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PreviewQuery {
     profile: Option<String>,
 }

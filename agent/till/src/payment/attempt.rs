@@ -39,6 +39,8 @@ pub struct Attempt {
     pub detail: Option<String>,
     /// How many answers named another attempt or another amount, or contradicted an earlier one.
     pub odd_answers: u32,
+    /// Whether the terminal has ever said that it has taken money for it.
+    pub taken: Taken,
 }
 
 impl Attempt {
@@ -88,6 +90,51 @@ impl AttemptState {
     }
 }
 
+/// Whether a terminal has ever said that it has taken money for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It has not said so.
+    Never,
+    /// It has said so.
+    Said,
+    /// It has said so, and later that it had not heard of the attempt. From there on its word that nothing was taken means
+    /// nothing: only a reversal ends the attempt, or a person who has looked.
+    Forgotten,
+}
+
+impl Taken {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Never, Self::Said, Self::Forgotten];
+
+    /// The word under which it is kept.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Said => "said",
+            Self::Forgotten => "forgotten",
+        }
+    }
+}
+
+/// What a person says of an attempt that no terminal settles, after a look at the terminal's own list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was taken.
+    NothingTaken,
+    /// What was taken has gone back to the customer, in whatever way.
+    GivenBack,
+}
+
+impl Outcome {
+    /// The state that follows from it.
+    pub const fn state(self) -> AttemptState {
+        match self {
+            Self::NothingTaken => AttemptState::Declined,
+            Self::GivenBack => AttemptState::Reversed,
+        }
+    }
+}
+
 /// Why an attempt is to be reversed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReversalReason {
@@ -103,12 +150,21 @@ pub enum ReversalReason {
     OtherAmount,
     /// The terminal says that it has taken the money, after it was known that it had not.
     Late,
+    /// Its sale was paid in another way.
+    PaidOtherwise,
 }
 
 impl ReversalReason {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Person, Self::SaleGivenUp, Self::Unpaid, Self::NeverArrived, Self::OtherAmount, Self::Late];
+    pub const ALL: [Self; 7] = [
+        Self::Person,
+        Self::SaleGivenUp,
+        Self::Unpaid,
+        Self::NeverArrived,
+        Self::OtherAmount,
+        Self::Late,
+        Self::PaidOtherwise,
+    ];
 
     /// The word under which it is kept and shown.
     pub const fn as_str(self) -> &'static str {
@@ -119,6 +175,7 @@ impl ReversalReason {
             Self::NeverArrived => "never_arrived",
             Self::OtherAmount => "other_amount",
             Self::Late => "late",
+            Self::PaidOtherwise => "paid_otherwise",
         }
     }
 }
@@ -127,6 +184,13 @@ impl FromStr for AttemptState {
     type Err = UnknownWord;
     fn from_str(word: &str) -> Result<Self, UnknownWord> {
         Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or(UnknownWord)
+    }
+}
+
+impl FromStr for Taken {
+    type Err = UnknownWord;
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|taken| taken.as_str() == word).ok_or(UnknownWord)
     }
 }
 

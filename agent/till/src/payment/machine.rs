@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::patience::{OPEN_NOTICE_MS, REVERSE_AGAIN_MS, REVERSE_REFUSED_MS, ask_again_ms};
-use super::{Answer, Attempt, AttemptState, Call, Effect, Input, Moment, Notice, Patience, ReversalReason, Standing};
+use super::{
+    Answer, Attempt, AttemptState, Call, Effect, Input, Moment, Notice, Patience, ReversalReason, Standing, Taken,
+};
 
 /// Drives one attempt. After each call take the effects with [`Payment::poll_effect`], in order.
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Payment {
             Input::ReverseWanted(reason) if !payment.is_settled() => payment.reverse_because(reason, now),
             Input::ReverseWanted(_) => {}
             Input::QueryWanted => payment.next = Some((now, Call::Query)),
+            Input::Settled(outcome) => payment.settled(outcome.state(), None),
         });
         if before != self.attempt.is_open() {
             self.set_notice(now);
@@ -172,12 +175,17 @@ impl Payment {
         self.unanswered = 0;
         match answer.standing {
             Standing::Approved { amount, reference } => {
+                self.attempt.taken = Taken::Said;
                 if amount == self.attempt.amount {
                     self.approved(call, reference, now);
                 } else {
                     self.odd(format!("the terminal says to {call} that it has taken {} minor units", amount.minor()));
                     self.other_amount(call, now);
                 }
+            }
+            Standing::NotFound if self.attempt.taken != Taken::Never && !self.is_settled() => self.forgotten(now),
+            Standing::Declined { .. } if self.attempt.taken == Taken::Forgotten && !self.is_settled() => {
+                self.forgotten(now);
             }
             Standing::Declined { .. } | Standing::NotFound | Standing::StillPaying if self.contradicts(call) => {
                 self.odd(format!("the terminal had approved it, and says otherwise to {call}"));
@@ -226,6 +234,22 @@ impl Payment {
     fn not_reversible(&mut self, now: Moment) {
         self.next = Some((now.after_ms(REVERSE_REFUSED_MS), Call::Reverse));
         self.effects.push_back(Effect::Notify(Notice::NotReversible));
+    }
+
+    /// The terminal has said that it has the money, and has lost its memory of it, so the money is with neither of the two
+    /// books. Its word that nothing was taken is worth nothing; that it went back would be.
+    fn forgotten(&mut self, now: Moment) {
+        if self.attempt.taken == Taken::Said {
+            self.attempt.taken = Taken::Forgotten;
+            self.odd("the terminal had taken the money, and says that it has not heard of it".to_owned());
+            self.effects.push_back(Effect::Notify(Notice::Forgotten));
+        }
+        self.attempt.state = AttemptState::Unknown;
+        if self.attempt.reversal.is_some() {
+            self.next = Some((now.after_ms(REVERSE_REFUSED_MS), Call::Reverse));
+        } else {
+            self.doubt(now);
+        }
     }
 
     fn not_found(&mut self, call: Call, now: Moment) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use pos_model::{AttemptId, Money};
 
-use super::ReversalReason;
+use super::{Outcome, ReversalReason};
 
 /// A question to a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub enum Input {
     ReverseWanted(ReversalReason),
     /// A person wants the terminal asked about it at once.
     QueryWanted,
+    /// A person has looked at the terminal and says what became of it.
+    Settled(Outcome),
 }
 
 /// What the shell must do, in this order.
@@ -90,4 +92,6 @@ pub enum Notice {
     StillOpen,
     /// The terminal has the money and refuses to give it back.
     NotReversible,
+    /// The terminal has said that it has the money, and no longer knows of it.
+    Forgotten,
 }

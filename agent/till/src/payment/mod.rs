@@ -14,6 +14,8 @@
 //! - An attempt of which the terminal has not heard may still be on its way to it. So it is reversed, which makes the
 //!   terminal decline it for ever; only then is it known that nothing was taken.
 //! - An approval that nobody wants any more is reversed, and until the terminal says that it is, this is tried again.
+//! - A terminal that has taken money and no longer knows of it is not believed: the attempt stays open, and a person is
+//!   told, until the terminal says that the money went back or a person does.
 //!
 //! The other half is in `agent/src/payment/`: terminals, and the task that carries out effects.
 
@@ -25,7 +27,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub use attempt::{Attempt, AttemptState, ReversalReason, may_ask};
+pub use attempt::{Attempt, AttemptState, Outcome, ReversalReason, Taken, may_ask};
 pub use machine::Payment;
 pub use message::{Answer, Call, Effect, Input, Notice, Standing};
 pub use patience::{Moment, Patience};

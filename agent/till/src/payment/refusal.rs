@@ -2,7 +2,7 @@
 
 use pos_model::{AttemptId, Money, Tag};
 
-use super::AttemptState;
+use super::{AttemptState, ReversalReason};
 
 /// A rule of payments that a command breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,9 +50,15 @@ pub enum PaymentRefusal {
     /// The tender says another amount than the attempt.
     #[error("attempt {attempt_id} was made for {} minor units", amount.minor())]
     OtherAmount { attempt_id: AttemptId, amount: Money },
-    /// The terminal has not approved it, or it is to be reversed.
+    /// The terminal has not approved it.
     #[error("attempt {attempt_id} is {state} and pays for nothing")]
     NotApproved { attempt_id: AttemptId, state: AttemptState },
+    /// It was approved, and nobody can pay with it any more.
+    #[error("attempt {attempt_id} is going back to the customer ({}) and pays for nothing", reason.as_str())]
+    ToBeReversed { attempt_id: AttemptId, reason: ReversalReason },
+    /// A person settles what is settled.
+    #[error("attempt {attempt_id} is {state}: there is nothing to settle")]
+    NotOpen { attempt_id: AttemptId, state: AttemptState },
     /// Two tenders name one attempt.
     #[error("attempt {attempt_id} stands in two tenders of the sale")]
     NamedTwice { attempt_id: AttemptId },
@@ -80,6 +86,8 @@ impl PaymentRefusal {
             Self::OtherKind { .. } => "payment.other_kind",
             Self::OtherAmount { .. } => "payment.other_amount",
             Self::NotApproved { .. } => "payment.not_approved",
+            Self::ToBeReversed { .. } => "payment.to_be_reversed",
+            Self::NotOpen { .. } => "payment.not_open",
             Self::NamedTwice { .. } => "payment.named_twice",
             Self::AttemptNeeded { .. } => "payment.attempt_needed",
         }

@@ -6,7 +6,7 @@ mod terminal;
 
 use pos_model::{AttemptId, Money, SaleId, Stamp, Tag, TillId};
 
-use super::{Attempt, AttemptState};
+use super::{Attempt, AttemptState, Taken};
 
 const AMOUNT: Money = Money::from_minor(1_800);
 
@@ -29,5 +29,6 @@ fn attempt() -> Attempt {
         reference: None,
         detail: None,
         odd_answers: 0,
+        taken: Taken::Never,
     }
 }

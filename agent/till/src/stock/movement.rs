@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pos_model::{ItemId, MovementId, OperatorId, Quantity, StoreId, Tag, TillId};
+use pos_model::{ItemId, MovementId, Nth, OperatorId, Quantity, StoreId, Tag, TillId};
 
 use crate::limits::{COUNT_ITEMS_MAX, MOVED_ITEMS_MAX, QUANTITY_MICRO_MAX, REFERENCE_CHARS_MAX, STOCK_NOTE_CHARS_MAX};
 
@@ -84,7 +84,7 @@ pub enum StockRefusal {
     #[error("{item_id} stands there twice")]
     ItemTwice { item_id: ItemId },
     /// A quantity that is no number, or has more than six decimals.
-    #[error("item {item} has a quantity that is no decimal with at most six places")]
+    #[error("the {} item has a quantity that is no decimal with at most six places", Nth(*item))]
     QuantityFormat { item: usize },
     /// A quantity below zero, or of nothing where something has to be, or beyond all sense.
     #[error("{item_id} has a quantity of {quantity}, which is not {possible}")]
@@ -101,6 +101,12 @@ pub enum StockRefusal {
     /// Something else has none.
     #[error("only a transfer has another store")]
     OtherStoreUnexpected,
+    /// A transfer has two ends.
+    #[error("{store_id} is this store; a transfer names the other one")]
+    OtherStoreIsThis { store_id: StoreId },
+    /// Neither the price book nor the store's stock has heard of it: more likely misspelt than new.
+    #[error("{item_id} is not in the price book and was never in stock here; if it is new, say so with `new`")]
+    ItemUnknown { item_id: ItemId },
     /// A text is too long.
     #[error("{field} has {chars} characters, at most {max} are possible")]
     TextTooLong { field: &'static str, chars: usize, max: usize },
@@ -118,6 +124,8 @@ impl StockRefusal {
             Self::ReasonMissing => "stock.reason_missing",
             Self::OtherStoreMissing => "stock.other_store_missing",
             Self::OtherStoreUnexpected => "stock.other_store_unexpected",
+            Self::OtherStoreIsThis { .. } => "stock.other_store_own",
+            Self::ItemUnknown { .. } => "stock.item_unknown",
             Self::TextTooLong { .. } => "stock.text_too_long",
         }
     }

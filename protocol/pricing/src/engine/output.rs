@@ -1,6 +1,6 @@
 //! A priced basket, with the reason of every amount.
 
-use pos_model::{ItemId, Money, Quantity, Sku, Tag};
+use pos_model::{ItemId, Money, Nth, Quantity, Sku, Tag};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
@@ -235,19 +235,19 @@ pub struct Offer {
 #[expect(missing_docs, reason = "the values in a variant are named as in its text")]
 pub enum Problem {
     /// The line costs nothing and must not be sold.
-    #[error("line {}: there is no such article", .line + 1)]
+    #[error("the {} line: there is no such article", Nth(.line + 1))]
     UnknownSku { line: usize },
     /// The line is priced without it and must not be sold.
-    #[error("line {}: the article has no option {option}, or has it twice", .line + 1)]
+    #[error("the {} line: the article has no option {option}, or has it twice", Nth(.line + 1))]
     UnknownOption { line: usize, option: Sku },
     /// Too few or too many options of a group are chosen.
-    #[error("line {}: too few or too many options of group {group}", .line + 1)]
+    #[error("the {} line: too few or too many options of group {group}", Nth(.line + 1))]
     OptionCount { line: usize, group: Tag },
     /// Two options that exclude each other are chosen.
-    #[error("line {}: the options {option} and {other} exclude each other", .line + 1)]
+    #[error("the {} line: the options {option} and {other} exclude each other", Nth(.line + 1))]
     OptionsExclude { line: usize, option: Sku, other: Sku },
     /// The line costs nothing and must not be sold.
-    #[error("line {}: the quantity is not above zero", .line + 1)]
+    #[error("the {} line: the quantity is not above zero", Nth(.line + 1))]
     Quantity { line: usize },
     /// The basket is priced without promotions.
     #[error("there are more than {UNITS_MAX} units, so that promotions are left out")]

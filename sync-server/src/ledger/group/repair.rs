@@ -12,9 +12,7 @@ use protocol::digest::date_of;
 use protocol::latest::{Batch, EventBody, Uplink};
 
 use super::record::{Parking, Place, Received};
-use super::tables::{
-    BatchRow, DayKey, Direction, FactKind, GivenNumbers, NumberKind, ParkedRow, RefundTotals, Tables, Totals,
-};
+use super::tables::{BatchRow, DayKey, Direction, FactKind, GivenNumbers, ParkedRow, RefundTotals, Tables, Totals};
 use super::{Care, Group, numbers};
 use crate::ledger::database::{Database, Row, cells};
 use crate::ledger::fault::Fault;

@@ -158,7 +158,7 @@ fn what_a_count_refuses() {
 }
 
 #[test]
-fn cover_follows_the_recent_use_and_no_transfer() {
+fn cover_follows_the_recent_use_and_neither_transfer_nor_waste() {
     let mut store = store();
     open_epoch(&mut store, 1);
     moves(&mut store, movement(1, Received, "milk", 100)).expect("moves");
@@ -168,7 +168,8 @@ fn cover_follows_the_recent_use_and_no_transfer() {
     use_up(&mut store, 101, "milk", 4, 3);
     use_up(&mut store, 102, "tea", 1, 2);
     use_up(&mut store, 103, "milk", 8, 1);
-    moves(&mut store, movement(2, TransferredOut, "milk", 30)).expect("moves");
+    moves(&mut store, movement(2, TransferredOut, "milk", 20)).expect("moves");
+    moves(&mut store, movement(5, Wasted, "milk", 10)).expect("moves");
     let milk = &stock(&store)[&item("milk")];
     assert_eq!((milk.on_hand.whole_units(), milk.recent.per_date.whole_units()), (Some(8), Some(4)));
     assert_eq!(milk.cover, Cover::Minutes(2 * 720));
@@ -177,4 +178,9 @@ fn cover_follows_the_recent_use_and_no_transfer() {
     assert_eq!(stock(&store)[&item("milk")].cover, Cover::Minutes(240));
     moves(&mut store, movement(3, Received, "cups", 5)).expect("moves");
     assert_eq!(stock(&store)[&item("cups")].cover, Cover::NoUse);
+    moves(&mut store, movement(6, Wasted, "cups", 1)).expect("moves");
+    assert_eq!(stock(&store)[&item("cups")].cover, Cover::NoUse, "a waste alone is no use");
+    // By a clock in another time zone it is the day before.
+    let yesterday = BusinessDate::from_days(i64::from(today().days()) - 1);
+    assert_eq!(store.view().stock(yesterday, RULE, None).expect("reads"), stock(&store));
 }

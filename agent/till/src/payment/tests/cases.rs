@@ -3,8 +3,8 @@
 use pos_model::{AttemptId, Money};
 
 use super::super::{
-    Answer, Attempt, AttemptState, Call, Effect, Input, Moment, Notice, Patience, Payment, ReversalReason, Standing,
-    may_ask,
+    Answer, Attempt, AttemptState, Call, Effect, Input, Moment, Notice, Outcome, Patience, Payment, ReversalReason,
+    Standing, may_ask,
 };
 use super::{AMOUNT, attempt, id};
 
@@ -133,6 +133,51 @@ fn another_amount_approves_nothing_and_goes_back() {
     assert_eq!(script.wait(), (14_500, vec![ASK_REVERSE]));
     script.answer(Call::Reverse, Standing::Reversed);
     script.is(AttemptState::Reversed);
+}
+
+#[test]
+fn t33_a_terminal_that_forgets_what_it_took_settles_nothing() {
+    let mut script = Script::new();
+    script.answer(Call::Pay, approved(AMOUNT.minor()));
+    script.hear(Input::ReverseWanted(ReversalReason::Person));
+    // The agent is started again, and the terminal has lost its memory.
+    let mut script = Script::resumed(script.payment.attempt().clone());
+    assert_eq!(script.effects(), [Effect::Keep, ASK_QUERY]);
+    assert_eq!(script.answer(Call::Query, Standing::NotFound), [Effect::Keep, Effect::Notify(Notice::Forgotten)]);
+    script.is(AttemptState::Unknown);
+    // It is still asked to give the money back, and what it says of an attempt that it does not know proves nothing.
+    for standing in [Standing::NotFound, Standing::Declined { reason: None }] {
+        let (waited, effects) = script.wait();
+        assert!(effects.contains(&ASK_REVERSE), "{waited} {effects:?}");
+        script.answer(Call::Reverse, standing);
+        script.is(AttemptState::Unknown);
+        assert!(script.payment.attempt().is_open());
+    }
+    // A restart changes nothing of that.
+    let mut script = Script::resumed(script.payment.attempt().clone());
+    script.effects();
+    script.answer(Call::Query, Standing::Declined { reason: None });
+    script.is(AttemptState::Unknown);
+    // That it went back would be believed, and so is a person.
+    let attempt = script.payment.attempt().clone();
+    script.answer(Call::Query, Standing::Reversed);
+    script.is(AttemptState::Reversed);
+    let mut script = Script::resumed(attempt);
+    script.effects();
+    assert_eq!(script.hear(Input::Settled(Outcome::GivenBack)), [Effect::Keep]);
+    script.is(AttemptState::Reversed);
+}
+
+#[test]
+fn an_approval_that_a_terminal_forgets_for_a_moment_pays_again() {
+    let mut script = Script::new();
+    script.answer(Call::Pay, approved(AMOUNT.minor()));
+    script.hear(Input::QueryWanted);
+    script.answer(Call::Query, Standing::NotFound);
+    script.is(AttemptState::Unknown);
+    assert_eq!(script.wait(), (500, vec![ASK_QUERY]));
+    script.answer(Call::Query, approved(AMOUNT.minor()));
+    assert!(script.payment.attempt().is_usable());
 }
 
 #[test]

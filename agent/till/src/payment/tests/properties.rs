@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{AttemptState, Call, Effect, Patience};
+use super::super::{AttemptState, Call, Effect, Patience, Taken};
 use super::terminal::{Entry, Fate, Happening, World};
 
 fn fate() -> impl Strategy<Value = Fate> {
@@ -30,6 +30,14 @@ fn happening() -> impl Strategy<Value = Happening> {
             Happening::PayAnswers,
         ]),
         1 => prop::sample::select(vec![Happening::CashierGivesUp, Happening::CashierAsks, Happening::AgentCrashes]),
+    ]
+}
+
+/// The same, at a terminal that can lose its memory.
+fn happening_or_forgetting() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        9 => happening(),
+        1 => Just(Happening::TerminalForgets),
     ]
 }
 
@@ -78,12 +86,43 @@ proptest! {
         world.settle(1_000_000);
         check(&world)?;
         let kept = &world.kept;
-        prop_assert!(!kept.is_open(), "{kept:?}");
+        // A terminal that said that it had taken money, and then that it had never heard of it, leaves it to people.
+        let is_left_to_people = kept.taken == Taken::Forgotten && world.told_forgotten;
+        prop_assert!(!kept.is_open() || is_left_to_people, "{kept:?}");
         if kept.state == AttemptState::Approved {
             prop_assert!(kept.is_usable());
         }
         if !kept.is_usable() {
             prop_assert!(!matches!(world.entry, Entry::Charged(_) | Entry::Paying), "no money stays where nobody knows");
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_never_over_because_the_terminal_forgot(
+        charges_at_once: bool,
+        fates in prop::collection::vec(fate(), 0..6),
+        happenings in prop::collection::vec(happening_or_forgetting(), 0..40),
+    ) {
+        let mut world = World::new();
+        world.charge_at_terminal = charges_at_once;
+        let mut fates = fates.into_iter();
+        world.perform(&mut fates, None);
+        let mut was_taken = false;
+        for happening in happenings {
+            let knew = world.kept.taken != Taken::Never && world.kept.is_open() | world.kept.is_usable();
+            let forgot = world.forgot;
+            world.happen(happening);
+            world.perform(&mut fates, None);
+            was_taken |= world.kept.taken != Taken::Never;
+            prop_assert!(world.kept.taken != Taken::Never || !was_taken, "what was said is not unsaid");
+            if knew && forgot && world.kept.taken == Taken::Forgotten {
+                prop_assert_ne!(world.kept.state, AttemptState::Declined);
+            }
+        }
+        world.settle(1_000_000);
+        if world.kept.taken == Taken::Forgotten && world.kept.state != AttemptState::Reversed {
+            prop_assert!(world.kept.is_open(), "it stays with people: {:?}", world.kept);
+            prop_assert!(world.told_forgotten, "who are told");
         }
     }
 }

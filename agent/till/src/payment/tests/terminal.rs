@@ -2,7 +2,7 @@
 
 use pos_model::{AttemptId, Money};
 
-use super::super::{Answer, Attempt, Call, Effect, Input, Moment, Patience, Payment, ReversalReason, Standing};
+use super::super::{Answer, Attempt, Call, Effect, Input, Moment, Notice, Patience, Payment, ReversalReason, Standing};
 use super::{AMOUNT, attempt, id};
 
 /// What the terminal has in its books about the attempt.
@@ -49,6 +49,7 @@ pub(super) enum Happening {
     AgentCrashes,
     DelayedArrives,
     PayAnswers,
+    TerminalForgets,
     TimePasses(u16),
 }
 
@@ -63,6 +64,10 @@ pub(super) struct World {
     pay_waits: bool,
     pub(super) now_ms: u64,
     pub(super) charge_at_terminal: bool,
+    /// The terminal has lost its memory of the attempt.
+    pub(super) forgot: bool,
+    /// People were told that it has.
+    pub(super) told_forgotten: bool,
 }
 
 impl World {
@@ -78,6 +83,8 @@ impl World {
             pay_waits: false,
             now_ms: 0,
             charge_at_terminal: false,
+            forgot: false,
+            told_forgotten: false,
         }
     }
 
@@ -98,7 +105,7 @@ impl World {
                     let fate = fates.next().unwrap_or(Fate::Answered);
                     self.ask(call, fate);
                 }
-                Effect::Notify(_) => {}
+                Effect::Notify(notice) => self.told_forgotten |= notice == Notice::Forgotten,
             }
         }
     }
@@ -194,6 +201,10 @@ impl World {
                 self.pay_waits = false;
                 let standing = self.standing();
                 self.tell(Call::Pay, Some((id(1), standing)));
+            }
+            Happening::TerminalForgets => {
+                self.forgot = true;
+                self.entry = Entry::Nothing;
             }
             Happening::TimePasses(ms) => {
                 self.now_ms += u64::from(ms);
