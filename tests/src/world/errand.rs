@@ -70,7 +70,7 @@ pub(super) fn carry_out(
             let approval_id = None;
             let moved = MoveCash { command_id, till_id, operator_id, approval_id, kind, amount_minor, reason, note };
             books
-                .once(key, &mut moment, |store, moment| store.move_cash(moment, ShiftId::new(shift_id), moved))
+                .once(key, &mut moment, |store, moment| store.move_cash(moment, ShiftId::new(shift_id), moved, None))
                 .map(told)
         }
         Some(Wanted::CloseShift { shift_id, counted_minor }) => {
