@@ -282,7 +282,8 @@ async fn t07_lost_answers_double_nothing() {
     let agent = Agent::start(Manners { loses_every: Some(3), ..Manners::default() });
     let report = run(&Files::with_orders(60).args(&agent)).await;
     assert_eq!((report.outcome(), report.sales_new), (Outcome::Done, 60), "{report}");
-    assert!(report.retries >= 20, "{report}");
+    // Of every third request, unless it is one that comes again.
+    assert!(report.retries >= 10, "{report}");
     assert_once_and_in_order(&agent.made(), 60);
 }
 
