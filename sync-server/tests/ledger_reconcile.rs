@@ -6,7 +6,7 @@ mod support;
 
 use pos_model::{BusinessDate, Seq};
 use protocol::digest::{FactsDigest, date_of};
-use protocol::latest::{DayDigest, RunOfDay, Uplink, decode_event};
+use protocol::latest::{DayDigest, RunOfDay, StockMovement, Uplink, decode_event};
 use serde_json::json;
 use support::counter::*;
 use support::parking::*;
@@ -211,6 +211,57 @@ fn thirty_rows_are_restored_from_what_is_held_and_frames_from_the_store() {
         hand("DELETE FROM batches WHERE stream_no = 1 AND first_seq = 10");
         assert_eq!(put_right(ledger, &a, &digest), (0, 21));
     });
+}
+
+/// The digest was made before the newest events came.
+#[test]
+fn what_came_behind_a_digest_is_not_taken_from_the_sums() {
+    each_home_and_hand(|ledger, hand| {
+        let mut a = History::open("a", 1, None);
+        a.sell_many(1, 3);
+        apply_batch(ledger, a.all());
+        let before = digest(&[&a], date());
+        let known = a.events.len();
+        a.record(stock_moved(7, StockMovement::Received));
+        a.sell_many(4, 2);
+        a.record(stock_moved(8, StockMovement::Received));
+        apply_batch(ledger, a.batch(known + 1, known + 2));
+        assert!(matches!(examine(ledger, &a, &before).standing, Standing::Agrees | Standing::HoldsMore(_)));
+        apply_batch(ledger, a.batch(known + 3, a.events.len()));
+        // Neither where the rows of these newest ones are gone.
+        hand("DELETE FROM sales WHERE seq > 5; DELETE FROM sales WHERE seq = 2");
+        let sold = gross(ledger);
+        for _ in 0..3 {
+            if let Standing::Wrong { repair, .. } = examine(ledger, &a, &before).standing {
+                ledger.repair(&repair, NOW).expect("the database is well");
+            }
+            assert_eq!(gross(ledger), sold);
+        }
+        put_right(ledger, &a, &digest(&[&a], date()));
+        books_balance_of(ledger);
+    });
+}
+
+#[test]
+fn a_refund_that_came_while_its_sale_was_gone_finds_it_again() {
+    let rows = "DELETE FROM sale_lines; DELETE FROM sales";
+    for damage in [rows.to_owned(), format!("{rows}; DELETE FROM batches WHERE first_seq = 1")] {
+        each_home_and_hand(|ledger, hand| {
+            let mut a = History::open("a", 1, None);
+            for id in [1, 2] {
+                let receipt_no = u64::try_from(id).expect("small");
+                a.sell(&SaleSpec { id, receipt_no, ..SaleSpec::default() });
+            }
+            a.record(refund(&RefundSpec { id: 9, sale: 2, receipt_no: 3, ..RefundSpec::default() }));
+            apply_batch(ledger, a.all());
+            hand(&damage);
+            let known = a.events.len();
+            a.record(refund(&RefundSpec { id: 8, sale: 1, receipt_no: 4, ..RefundSpec::default() }));
+            apply_batch(ledger, a.batch(known + 1, known + 1));
+            put_right(ledger, &a, &digest(&[&a], date()));
+            books_balance_of(ledger);
+        });
+    }
 }
 
 #[test]

@@ -176,7 +176,9 @@ pub(in crate::ledger) fn repair<'g, T: Tables<'g>>(
     for broken in &repair.events {
         group.rewrite(broken.place(repair.store_no), &broken.received)?;
     }
-    group.roll_up_all_anew(repair.events.iter().map(|broken| (broken.place(repair.store_no), &broken.received)))?;
+    let events = || repair.events.iter().map(|broken| (broken.place(repair.store_no), &broken.received));
+    group.roll_up_all_anew(events())?;
+    group.settle_all(events())?;
     let tables = &mut *group.tables;
     for (currency, sales, refunds) in &repair.sums {
         let key: DayKey = (repair.store_no, repair.business_date.days(), *currency);
@@ -270,7 +272,9 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
             group.rewrite(place, received)?;
         }
     }
-    group.roll_up_all_anew(batch.events.iter().enumerate().map(|(index, received)| (place_of(index), received)))?;
+    let events = || batch.events.iter().enumerate().map(|(index, received)| (place_of(index), received));
+    group.roll_up_all_anew(events())?;
+    group.settle_all(events())?;
     group.tables.flush()?;
     Ok(Ok(()))
 }
@@ -313,6 +317,20 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             self.park_again(place, received, parking)?;
         }
         Ok(())
+    }
+
+    /// Has what came back of sales name them by their number, and compares it with them where it came while they were gone.
+    fn settle_all<'e>(&mut self, events: impl Iterator<Item = (Place, &'e Received)>) -> Result<(), Fault> {
+        self.tables.flush()?;
+        let update = "UPDATE refunded_sales SET sale_event_no = ?3 WHERE store_no = ?1 AND sale_id = ?2
+            AND sale_event_no <> ?3 AND EXISTS (SELECT 1 FROM sales WHERE event_no = ?3)";
+        for (place, received) in events {
+            let Ok(EventBody::SaleCompleted(sale)) = received.as_ref().map(|event| &event.body) else { continue };
+            let values = cells![place.store_no, sale.sale_id.as_bytes(), place.event_no];
+            self.tables.change(update, values)?;
+            self.effects.counter.awaited(place.store_no, sale.sale_id);
+        }
+        self.write_effects()
     }
 
     /// Has the dates of events summed up anew, each once, as soon as the roll-ups have come to the last of them.

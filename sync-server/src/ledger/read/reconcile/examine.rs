@@ -67,11 +67,23 @@ pub(super) fn examine<D: Database>(
         return standing(Standing::Wrong { repair, what }, ledger_facts);
     }
     let kept = sums::kept(database, store_no, date)?;
-    let mut wanted = moved.sums.clone();
     let mut others = Vec::new();
-    if !sums::missing(&wanted, &kept).is_empty() {
-        let seen = walked.events.iter().map(|seen| seen.event_no).chain(beside).collect();
-        others = sums::add_others(database, store_no, date, &seen, &mut wanted)?;
+    let mut wanted = moved.sums.clone();
+    if !sums::missing(&wanted, &kept).is_empty()
+        || !sums::missing_stock(database, &walked.streams, date, &moved.stock)?.is_empty()
+    {
+        // What the digest does not name has moved the sums as well.
+        let behind = Walked::behind(database, store_no, &digest.runs)?;
+        if behind.is_too_large {
+            return standing(Standing::TooLarge, ledger_facts);
+        }
+        if !behind.gaps.is_empty() {
+            return standing(Standing::Lacks(behind.gaps), ledger_facts);
+        }
+        others = moved.add_all(&behind, date);
+        wanted.clone_from(&moved.sums);
+        let known = walked.events.iter().chain(&behind.events).map(|seen| seen.event_no).chain(beside).collect();
+        others.extend(sums::add_others(database, store_no, date, &known, &mut wanted)?);
     }
     let mut repair = Repair::new(store_no, date);
     let mut what = Vec::new();
@@ -80,8 +92,8 @@ pub(super) fn examine<D: Database>(
         what.push("the sums of the day");
         repair.add_sums(missing);
     }
-    // Where the ledger holds more than the store named, so may its counters.
-    if others.is_empty() && !digest.partial {
+    // Before what a store still holds of a date there may have been more.
+    if !digest.partial {
         let missing = sums::missing_stock(database, &walked.streams, date, &moved.stock)?;
         if !missing.is_empty() {
             what.push("what was used of stock");

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pos_model::{BusinessDate, Currency};
+use protocol::digest::date_of;
 use protocol::latest::{EventBody, decode_event};
 
 use super::DOING;
@@ -33,12 +34,22 @@ impl Moved {
     /// What the events move that are not parked.
     pub(super) fn by(walked: &Walked, date: BusinessDate) -> Self {
         let mut moved = Self::default();
+        moved.add_all(walked, date);
+        moved
+    }
+
+    /// Adds what events move that are not parked. Says which of them are sales and refunds of the date.
+    pub(super) fn add_all(&mut self, walked: &Walked, date: BusinessDate) -> Vec<i64> {
+        let mut facts = Vec::new();
         for seen in walked.events.iter().filter(|seen| !walked.parked.contains(&seen.event_no)) {
-            if let Ok(event) = seen.counts() {
-                moved.add(seen.stream_no, seen.event_no, &event.body, date);
+            let Ok(event) = seen.counts() else { continue };
+            self.add(seen.stream_no, seen.event_no, &event.body, date);
+            let is_fact = matches!(event.body, EventBody::SaleCompleted(_) | EventBody::RefundCompleted(_));
+            if is_fact && date_of(&event.body) == Some(date) {
+                facts.push(seen.event_no);
             }
         }
-        moved
+        facts
     }
 
     /// Adds what people have put in the place of events beside the histories that were looked at: it counts in the same sums,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pos_model::{ChainHash, Epoch, Seq};
-use protocol::latest::{DecodeError, Event, RunOfDay, decode_event};
+use protocol::latest::{DecodeError, Event, Mark, RunOfDay, decode_event};
 
 use super::DOING;
 use crate::ledger::database::{Database, KeptHashes, Row, cells};
@@ -57,6 +57,21 @@ struct Span {
 }
 
 impl Walked {
+    /// What the ledger took in of the same epochs behind the runs: since the digest was made, or what the store lost.
+    pub(super) fn behind<D: Database>(database: &D, store_no: i64, runs: &[RunOfDay]) -> Result<Self, LedgerError> {
+        let query = "SELECT applied_seq, applied_hash FROM streams WHERE store_no = ?1 AND epoch = ?2";
+        let mut behind = Self::default();
+        for run in runs {
+            let applied = database.first(DOING, query, cells![store_no, run.epoch.to_sql()], |row| {
+                Ok(Mark { seq: Seq::from_sql(row.number(0)?), hash: row.hash(1)? })
+            })?;
+            if let Some(last) = applied.filter(|last| last.seq > run.last.seq) {
+                behind.run(database, store_no, &RunOfDay { epoch: run.epoch, first: run.last.seq.next(), last })?;
+            }
+        }
+        Ok(behind)
+    }
+
     /// Looks at one run.
     pub(super) fn run<D: Database>(&mut self, database: &D, store_no: i64, run: &RunOfDay) -> Result<(), LedgerError> {
         if run.first > run.last.seq || run.last.seq.since(run.first) >= RUN_EVENTS_MAX {
