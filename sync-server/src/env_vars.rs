@@ -4,7 +4,7 @@
 pub const CONFIG: &str = "BREAKWATER_CONFIG";
 
 /// Variables and the paths of their settings in `default.toml`. A test keeps the two alike.
-pub const SETTINGS: [(&str, &str); 44] = [
+pub const SETTINGS: [(&str, &str); 45] = [
     ("BREAKWATER_DATA_DIR", "data_dir"),
     ("BREAKWATER_LOG_FILTER", "log.filter"),
     ("BREAKWATER_LOG_FORMAT", "log.format"),
