@@ -52,7 +52,7 @@ fn death(step: Step, kind: Kind) -> &'static str {
 }
 
 /// Refusals that are worth seeing.
-const REFUSALS: [(&str, &str); 15] = [
+const REFUSALS: [(&str, &str); 16] = [
     ("day.closed", "day: closed before refused"),
     ("day.shift_open", "day: close with an open shift refused"),
     ("shift.open", "shift: amendment of an open shift refused"),
