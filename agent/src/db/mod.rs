@@ -33,7 +33,6 @@ mod basket;
 mod basket_document;
 mod command;
 mod day;
-mod digest;
 mod drawer;
 mod epoch;
 mod error;

@@ -8,7 +8,6 @@ pub(super) mod frames;
 mod history;
 pub(super) mod parked;
 mod prices;
-mod reconcile;
 mod registry;
 pub(super) mod rollups;
 mod verify;
