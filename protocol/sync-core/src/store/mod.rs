@@ -69,6 +69,12 @@ enum State {
         sent: Sent,
         deadline: Instant,
     },
+    /// The centre had no room for the batch; less of it goes out at the moment. An answer to it still counts: what was
+    /// refused may have been a copy of what the centre took.
+    Refused {
+        sent: Sent,
+        until: Instant,
+    },
     /// Something went wrong that time may mend; ask again at the moment.
     Paused {
         until: Instant,
@@ -136,7 +142,9 @@ impl StoreSync {
             State::Connecting { deadline } => Some((deadline, "connecting takes too long")),
             State::Greeting { deadline, .. } => Some((deadline, "hello was not answered")),
             State::Waiting { deadline, .. } => Some((deadline, "batch was not answered")),
-            State::Paused { until } | State::Held { until } => Some((until, "pause ends")),
+            State::Refused { until, .. } | State::Paused { until } | State::Held { until } => {
+                Some((until, "pause ends"))
+            }
             State::Ready { hold_until } => self.epochs.has_work().then_some((hold_until, "hold ends")),
             State::Comparing { .. } | State::Loading { .. } => None,
         };
@@ -149,7 +157,9 @@ impl StoreSync {
         match self.state {
             State::Offline { .. } | State::Connecting { .. } => LinkState::Offline,
             State::Greeting { .. } | State::Comparing { .. } => LinkState::Greeting,
-            State::Ready { .. } | State::Loading { .. } | State::Waiting { .. } => LinkState::Online,
+            State::Ready { .. } | State::Loading { .. } | State::Waiting { .. } | State::Refused { .. } => {
+                LinkState::Online
+            }
             State::Paused { .. } | State::Held { .. } => LinkState::Paused,
         }
     }
@@ -242,14 +252,16 @@ impl StoreSync {
             }
             (_, State::Waiting { sent, .. }) => {
                 // Too large for the link, or for the room that the centre has: either way half of it may go.
+                let sent = *sent;
                 let events = sent.through.seq.since(sent.first) + 1;
                 self.events_max = u32::try_from(events / 2).unwrap_or(u32::MAX).max(1);
-                let wait_ms = match refusal {
-                    Refusal::TooLarge => 0,
-                    _ => self.backoff.next_after_refusal_ms(&self.limits, &mut self.random),
-                };
-                self.state = State::Ready { hold_until: now.after_ms(wait_ms) };
-                self.pump(now);
+                if refusal == Refusal::TooLarge {
+                    self.state = State::Ready { hold_until: now };
+                    self.pump(now);
+                } else {
+                    let wait_ms = self.backoff.next_after_refusal_ms(&self.limits, &mut self.random);
+                    self.state = State::Refused { sent, until: now.after_ms(wait_ms) };
+                }
             }
             (_, State::Greeting { .. }) => {
                 let wait_ms = self.backoff.next_after_refusal_ms(&self.limits, &mut self.random);
@@ -306,6 +318,10 @@ impl StoreSync {
                 if self.timeouts >= self.limits.timeouts_max { self.give_up(now) } else { self.say_hello(now) }
             }
             State::Paused { until } | State::Held { until } if until <= now => self.say_hello(now),
+            State::Refused { until, .. } if until <= now => {
+                self.state = State::Ready { hold_until: now };
+                self.pump(now);
+            }
             State::Ready { .. } => self.pump(now),
             _ => {}
         }
@@ -349,7 +365,7 @@ impl StoreSync {
     }
 
     fn handle_ack(&mut self, ack: &Ack, now: Instant) {
-        let State::Waiting { sent, .. } = self.state else { return };
+        let (State::Waiting { sent, .. } | State::Refused { sent, .. }) = self.state else { return };
         if self.is_new_run(ack.server_epoch) {
             self.say_hello(now);
             return;

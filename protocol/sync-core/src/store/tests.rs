@@ -382,6 +382,25 @@ fn refusals_of_the_link() {
 }
 
 #[test]
+fn an_answer_counts_although_a_copy_of_the_batch_was_refused() {
+    let mut sync = online(20, 0);
+    assert_eq!(effects(&mut sync), [send(1, 500)]);
+    sync.handle_sent(sent(1, 10), AT);
+    for _ in 0..9 {
+        sync.handle_refused(Refusal::Overloaded, AT);
+    }
+    sync.handle_committed(EPOCH, Seq::new(21), AT);
+    assert_eq!(effects(&mut sync), [], "it waits before it sends again");
+    sync.handle_downlink(Downlink::Ack(ack(9, 9)), AT);
+    assert_eq!(effects(&mut sync), [], "an answer to something else");
+    sync.handle_downlink(Downlink::Ack(ack(10, 10)), AT);
+    assert_eq!(effects(&mut sync), [Effect::Confirm { epoch: EPOCH, mark: mark(10) }]);
+    sync.handle_confirmed(EPOCH, mark(10), Confirmed::Agreed, AT);
+    assert_eq!(effects(&mut sync), [send(11, 10)], "half of ten after nine refusals, doubled by the answer");
+    assert_eq!(sync.unconfirmed(), 11);
+}
+
+#[test]
 fn more_epochs_than_one_question_holds_are_asked_about_in_turn() {
     let limits = StoreLimits { hello_epochs_max: 2, ..StoreLimits::PRODUCTION };
     let reports: Vec<_> = (1..=5).map(|epoch| report(Epoch::new(epoch), 3, 3)).collect();
