@@ -11,5 +11,6 @@ pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod reference;
+pub mod surroundings;
 pub mod workload;
 pub mod world;

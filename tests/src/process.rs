@@ -252,7 +252,7 @@ impl Server {
     pub fn command(&self, words: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(program("breakwater-server")?);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        command.args(words).arg("--data-dir").arg(self.data_dir());
+        command.args(words).arg("--data-dir").arg(self.data_dir()).stdin(Stdio::null());
         Ok(command)
     }
 
@@ -422,11 +422,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts it on a fresh folder.
-    pub fn start(dir: &Path) -> anyhow::Result<Self> {
+    /// Starts it on a fresh folder, or on an empty PostgreSQL database.
+    pub fn start(dir: &Path, database: Option<&str>) -> anyhow::Result<Self> {
         fs::create_dir_all(dir).context("make the peer's folder")?;
         let mut command = Command::new(program("peer")?);
         command.arg("--data-dir").arg(dir.join("data"));
+        command.args(database.iter().flat_map(|url| ["--database", url]));
         let log = dir.join("peer.log");
         let (running, ready) =
             Running::start(command, &log).with_context(|| format!("start the peer, see {}", log.display()))?;

@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of the ledger and speaks no SQL: databases are made with the programs that come with the server.
 
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -38,17 +39,25 @@ pub enum Durability {
 impl TestServer {
     /// Starts a server. Fails in words that say what is missing.
     pub fn start(durability: Durability) -> Result<Self, String> {
+        Self::start_in(&std::env::temp_dir(), durability, &["shared_buffers=64MB"])
+    }
+
+    /// The same with its folder in another one, which every user must be able to enter, and with settings such as
+    /// `shared_buffers=64MB`.
+    pub fn start_in(base: &Path, durability: Durability, settings: &[&str]) -> Result<Self, String> {
         let bin = programs()?;
-        let folder = tempfile::Builder::new().prefix("test-postgres-").tempdir().map_err(|error| error.to_string())?;
+        let folder = tempfile::Builder::new().prefix("test-postgres-").tempdir_in(base);
+        let folder = folder.map_err(|error| format!("make a folder in {}: {error}", base.display()))?;
         let fsync = if durability == Durability::Full { "on" } else { "off" };
         let options = [
             "-c listen_addresses=".to_owned(),
             format!("-c unix_socket_directories={}", folder.path().display()),
             format!("-c fsync={fsync}"),
             "-c max_connections=60".to_owned(),
-            "-c shared_buffers=64MB".to_owned(),
             "-c autovacuum_naptime=10s".to_owned(),
         ];
+        let settings = settings.iter().map(|setting| format!("-c {setting}"));
+        let options: Vec<String> = options.into_iter().chain(settings).collect();
         let options = options.iter().flat_map(|option| option.split(' ').map(str::to_owned)).collect();
         let server = Self { bin, folder, options, process: Mutex::new(None), databases: AtomicU32::new(0) };
         server.init()?;
@@ -128,12 +137,38 @@ impl TestServer {
         self.make(&name, &template)
     }
 
-    /// Runs a statement and gives its rows, columns separated by a space.
-    pub fn query(&self, url: &str, sql: &str) -> Vec<String> {
+    /// Its folder, in which the server itself may write.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs statements, each in a transaction of its own unless they begin one. Stops at the first that fails.
+    pub fn script(&self, url: &str, statements: &str) -> Result<(), String> {
+        let mut psql = self.psql(url);
+        psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut running = psql.spawn().map_err(|error| format!("start psql: {error}"))?;
+        if let Some(mut stdin) = running.stdin.take() {
+            // If psql ended early, its own words say why.
+            let _ = stdin.write_all(statements.as_bytes());
+        }
+        let output = running.wait_with_output().map_err(|error| format!("wait for psql: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn psql(&self, url: &str) -> Command {
         let mut psql = self.program("psql");
         psql.args(["-X", "-q", "-A", "-t", "-F", " ", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"]);
-        psql.arg(self.folder.path()).args(["-d", name_of(url), "-c", sql]);
-        let output = psql.output().unwrap_or_else(|error| panic(&format!("start psql: {error}")));
+        psql.arg(self.folder.path()).args(["-d", name_of(url)]);
+        psql
+    }
+
+    /// Runs a statement and gives its rows, columns separated by a space.
+    pub fn query(&self, url: &str, sql: &str) -> Vec<String> {
+        let output =
+            self.psql(url).args(["-c", sql]).output().unwrap_or_else(|error| panic(&format!("start psql: {error}")));
         if !output.status.success() {
             panic(&format!("{sql}: {}", String::from_utf8_lossy(&output.stderr)));
         }

@@ -1,4 +1,5 @@
-//! `bench drain`: a backlog drained into the ledger, beside bare prepared inserts of the rows that it left there.
+//! `bench drain`: a backlog drained into the ledger, beside the bare writing of the rows that it left there: prepared inserts
+//! into SQLite, or copies into PostgreSQL.
 //!
 //! A real server process on a fresh folder; in this process, stores with the real `StoreSync` over real connections,
 //! whose events are encoded before the clock starts, as they are in an agent's outbox. The clock runs from the first
@@ -16,36 +17,20 @@ use protocol::latest::SaleCompleted;
 use rusqlite::Connection;
 use serde_json::json;
 use sync_core::{Random, StoreLimits};
-use sync_server::ledger::{Claim, CodeHash, Registry, SecretHash, SqliteLedger, SqliteSettings};
+use sync_server::ledger::{Claim, CodeHash, LedgerHome, SecretHash, SqliteLedger, SqliteSettings};
 
-use super::{Machine, Report, Round, backlog, bare, folder, peak_rss_kb, per_second};
+use super::{Machine, Report, Round, backlog, bare, bare_postgres, folder, peak_rss_kb, per_second};
 use crate::load::{LoadStore, Outbox, Progress, Target};
-use crate::mosquitto::Mosquitto;
 use crate::process::Server;
-
-/// The way in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Via {
-    /// The server's own listener.
-    Listener,
-    /// A Mosquitto with the shipped configuration, on the same machine.
-    Mosquitto,
-}
-
-impl Via {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Listener => "listener",
-            Self::Mosquitto => "mosquitto",
-        }
-    }
-}
+use crate::surroundings::{Home, Surroundings, Via};
 
 /// What to drain.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The way in.
     pub via: Via,
+    /// Where the ledger is at home.
+    pub home: Home,
     /// Stores, each with a connection of its own.
     pub stores: u64,
     /// Sales in the outbox of each.
@@ -64,19 +49,12 @@ const BARE_SALES_MAX: usize = 400_000;
 /// Sales in one database transaction of the bare run: what the server's own groups reach under this load.
 const BARE_SALES_PER_COMMIT: usize = 5_000;
 
-/// How long the server and the broker may take to find each other.
-const BROKER_PATIENCE: Duration = Duration::from_secs(60);
-
-/// All stores connect from one address here, which the server would take for a flood.
-const SERVER_SETTINGS: &[(&str, &str)] =
-    &[("BREAKWATER_MQTT_CONNECTS_PER_SECOND", "100000"), ("BREAKWATER_MQTT_CONNECTS_BURST", "100000")];
-
 /// Runs the case.
 pub fn run(settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<Report> {
     let total = settings.stores * settings.sales_per_store;
     let mut rounds = Vec::new();
     let mut rss_kb = 0;
-    let mut machine = None;
+    let (mut machine, mut ledger) = (None, String::new());
     for number in 1..=settings.rounds {
         let folder = folder()?;
         machine.get_or_insert_with(|| Machine::here(folder.path()));
@@ -94,15 +72,16 @@ pub fn run(settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<R
             drained.batches,
             drained.bytes / total.max(1),
         );
-        let bare_per_s = bare_inserts(&drained.ledger, folder.path(), total)?;
-        eprintln!("round {number}/{}: bare inserts {bare_per_s} sales/s", settings.rounds);
+        let bare_per_s = bare_limit(&drained.surroundings, &drained.ledger, folder.path(), total)?;
+        eprintln!("round {number}/{}: bare rows {bare_per_s} sales/s", settings.rounds);
+        ledger = drained.surroundings.ledger_in_words();
         rounds.push(Round { sales_per_s, bare_per_s });
     }
     let settings = json!({
-        "via": settings.via.as_str(), "into": "sqlite",
+        "via": settings.via.as_str(), "into": settings.home.as_str(),
         "stores": settings.stores, "sales_per_store": settings.sales_per_store, "batch": settings.batch,
         "rounds": settings.rounds, "seed": settings.seed,
-        "ledger": "WAL, synchronous=FULL", "bare_sales_per_commit": BARE_SALES_PER_COMMIT,
+        "ledger": ledger, "bare_sales_per_commit": BARE_SALES_PER_COMMIT,
         "load_generator": "same machine, one thread", "machine": machine,
     });
     Ok(Report { case: "drain", settings, rss_mb: Some(rss_kb / 1024), ..Report::default() }.with_rounds(rounds))
@@ -113,39 +92,31 @@ struct Drained {
     batches: u64,
     bytes: u64,
     rss_kb: u64,
-    ledger: std::path::PathBuf,
+    ledger: LedgerHome,
+    surroundings: Surroundings,
 }
 
 fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::Result<Drained> {
     let data = folder.join("server").join("data");
     std::fs::create_dir_all(&data).context("make the server's folder")?;
-    let ledger = data.join("ledger.db");
+    let mut surroundings = Surroundings::prepare(folder, settings.home, settings.via)?;
+    let ledger = surroundings.ledger(&data)?;
     let stores = enroll(&ledger, settings)?;
-    let mut server_settings: Vec<_> =
-        SERVER_SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let mut mosquitto = match settings.via {
-        Via::Listener => None,
-        Via::Mosquitto => Some(Mosquitto::new(&folder.join("mosquitto"))?),
-    };
-    server_settings.extend(mosquitto.iter().flat_map(Mosquitto::server_settings));
-    let mut server = Server::start_with(&folder.join("server"), server_settings)?;
-    let mut mqtt = server.addresses().mqtt;
-    if let Some(mosquitto) = &mut mosquitto {
-        start_broker(mosquitto, &server)?;
-        mqtt = mosquitto.address();
-    }
+    let mut server = Server::start_with(&folder.join("server"), surroundings.server_settings())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(surroundings.start_broker(&server, stores.len()))?;
+    let mqtt = surroundings.mqtt(&server);
     let target = Target { mqtt, started: Instant::now() };
     let progress = Arc::new(Progress::default());
     let limits = StoreLimits { batch_events_max: settings.batch, ..StoreLimits::PRODUCTION };
     let events: u64 = outboxes.iter().map(|outbox| outbox.head().get()).sum();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let elapsed = runtime.block_on(async {
         let tasks = tokio::task::LocalSet::new();
         let started = Instant::now();
         for (index, ((store, secret), outbox)) in stores.into_iter().zip(outboxes).enumerate() {
             let seed = settings.seed ^ index as u64;
             let store = LoadStore::new(store, secret, outbox, limits.clone(), target, seed, Arc::clone(&progress));
-            let store = if settings.via == Via::Mosquitto { store.proving() } else { store };
+            let store = if surroundings.asks_for_proofs() { store.proving() } else { store };
             tasks.spawn_local(store.drain());
         }
         let watch = Arc::clone(&progress);
@@ -169,66 +140,63 @@ fn drain(folder: &Path, outboxes: Vec<Outbox>, settings: &Settings) -> anyhow::R
     });
     let rss_kb = server.pid().and_then(peak_rss_kb).unwrap_or(0);
     server.stop()?;
-    let connection = Connection::open(&ledger).context("open the ledger")?;
-    let applied: i64 = connection.query_row("SELECT count(*) FROM sales", [], |row| row.get(0)).context("count")?;
-    ensure!(
-        u64::try_from(applied) == Ok(settings.stores * settings.sales_per_store),
-        "{applied} sales are in the ledger"
-    );
+    let applied = count_sales(&surroundings, &ledger)?;
+    ensure!(applied == settings.stores * settings.sales_per_store, "{applied} sales are in the ledger");
     Ok(Drained {
         elapsed,
         batches: progress.batches.load(Ordering::Relaxed),
         bytes: progress.batch_bytes.load(Ordering::Relaxed),
         rss_kb,
         ledger,
+        surroundings,
     })
 }
 
-/// Starts the broker with the logins that the server has written, and waits until the server has subscribed.
-fn start_broker(mosquitto: &mut Mosquitto, server: &Server) -> anyhow::Result<()> {
-    let deadline = Instant::now() + BROKER_PATIENCE;
-    let wait = || {
-        std::thread::sleep(Duration::from_millis(20));
-        Instant::now() < deadline
-    };
-    while !mosquitto.passwords().is_file() {
-        ensure!(wait(), "the server did not write the logins for the broker");
+/// How many sales are in a ledger.
+fn count_sales(surroundings: &Surroundings, ledger: &LedgerHome) -> anyhow::Result<u64> {
+    const COUNT: &str = "SELECT count(*) FROM sales";
+    if let Some(database) = surroundings.database() {
+        return database.server.query(&database.url, COUNT).concat().parse().context("a number of sales");
     }
-    mosquitto.start()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    // Another part may have chosen a provider before; either serves.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = reqwest::Client::builder().no_proxy().build().context("make an HTTP client")?;
-    loop {
-        let readiness: serde_json::Value = runtime
-            .block_on(async { http.get(server.url("/readyz")).send().await?.json().await })
-            .context("ask whether the server is ready")?;
-        if readiness["broker"] == true {
-            return Ok(());
-        }
-        ensure!(wait(), "the server did not subscribe at the broker: {readiness}");
-    }
+    let file = ledger.file().context("the ledger is a file")?;
+    let connection = Connection::open(file).context("open the ledger")?;
+    let sales: i64 = connection.query_row(COUNT, [], |row| row.get(0)).context("count")?;
+    u64::try_from(sales).context("a number of sales")
 }
 
 /// Adds the stores to a fresh ledger as an enrolment would, a thousand times faster.
-fn enroll(ledger: &Path, settings: &Settings) -> anyhow::Result<Vec<(StoreId, String)>> {
-    let ledger = SqliteLedger::open(ledger, &SqliteSettings::STANDARD).context("make the ledger")?;
+fn enroll(ledger: &LedgerHome, settings: &Settings) -> anyhow::Result<Vec<(StoreId, String)>> {
+    drop(ledger.open().context("make the ledger")?);
+    let registry = ledger.registry().context("open the registry")?;
     let mut random = Random::new(settings.seed);
     (0..settings.stores)
         .map(|number| {
             let store = StoreId::new(format!("S{number:05}")).context("a store id")?;
             let secret = format!("{:016x}{:016x}", random.next_u64(), random.next_u64());
             let code = CodeHash::of(secret.as_bytes());
-            ledger.add_store(&store, None, Claim { code, expires_at_ms: i64::MAX }, 0).context("add a store")?;
-            ledger.enroll(&store, code, SecretHash::of(secret.as_bytes()), 0)?.context("enroll a store")?;
+            registry.add_store(&store, None, Claim { code, expires_at_ms: i64::MAX }, 0).context("add a store")?;
+            registry.enroll(&store, code, SecretHash::of(secret.as_bytes()), 0)?.context("enroll a store")?;
             Ok((store, secret))
         })
         .collect()
 }
 
-/// Inserts the rows that the server wrote into a fresh database of the same schema.
-pub(super) fn bare_inserts(ledger: &Path, folder: &Path, total: u64) -> anyhow::Result<u64> {
-    let sales = usize::try_from(total).unwrap_or(usize::MAX).min(BARE_SALES_MAX);
+/// Writes the rows that the server wrote once more into a fresh ledger of the same schema; gives sales per second.
+pub(super) fn bare_limit(
+    surroundings: &Surroundings,
+    ledger: &LedgerHome,
+    folder: &Path,
+    total: u64,
+) -> anyhow::Result<u64> {
+    let sales_max = usize::try_from(total).unwrap_or(usize::MAX).min(BARE_SALES_MAX);
+    match surroundings.database() {
+        Some(database) => bare_postgres::copy(database, sales_max, BARE_SALES_PER_COMMIT),
+        None => bare_inserts(ledger.file().context("the ledger is a file")?, folder, sales_max),
+    }
+}
+
+/// Inserts the rows of a file into another one.
+fn bare_inserts(ledger: &Path, folder: &Path, sales: usize) -> anyhow::Result<u64> {
     let from = Connection::open(ledger).context("open the ledger")?;
     // Sales by the number of their event: the messages that brought them, their events, the sales, their lines.
     from.execute_batch(&format!(

@@ -3,6 +3,7 @@
 
 pub mod backlog;
 pub mod bare;
+mod bare_postgres;
 pub mod counter;
 pub mod drain;
 pub mod edge;
@@ -105,9 +106,14 @@ pub fn per_second(count: u64, elapsed: Duration) -> u64 {
     u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
-/// A fresh folder for a case, on the disk that is to be measured: `BREAKWATER_BENCH_DIR`, or the system's temporary one.
+/// The folder on the disk that is to be measured: `BREAKWATER_BENCH_DIR`, or the system's temporary one.
+pub(crate) fn base_folder() -> PathBuf {
+    std::env::var_os("BREAKWATER_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+/// A fresh folder for a case, on the disk that is to be measured.
 pub fn folder() -> anyhow::Result<tempfile::TempDir> {
-    let base = std::env::var_os("BREAKWATER_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let base = base_folder();
     tempfile::Builder::new()
         .prefix("breakwater-bench-")
         .tempdir_in(&base)

@@ -12,8 +12,10 @@ use protocol::latest::SaleCompleted;
 use serde_json::{Value, json};
 
 use super::{Machine, Report, Round, drain, folder, median, per_second};
-use crate::load::{self, Page, Played, Shape, Site, Way, grouped, line, make_room};
+use crate::load::{self, Crowd, Page, Played, Shape, Site, Way, grouped, line, make_room};
+use crate::peer::PeerCount;
 use crate::process::Peer;
+use crate::surroundings::{Database, Home, Surroundings, Via};
 
 /// First connections per second.
 const CONNECTS_PER_S: u64 = 500;
@@ -64,6 +66,10 @@ impl Case {
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The way in.
+    pub via: Via,
+    /// Where the ledger is at home.
+    pub home: Home,
     /// Stores; the shape's number without it.
     pub stores: Option<u64>,
     /// Hundredths of the shape's rate.
@@ -90,21 +96,30 @@ pub fn run(case: Case, settings: &Settings, templates: &[SaleCompleted]) -> anyh
     eprint!("{}", shape.describe());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.context("start the runtime")?;
-    let (mut rounds, mut bare_rounds, mut peer_rounds, mut machine) = (Vec::new(), Vec::new(), Vec::new(), None);
+    let (mut rounds, mut bare_rounds, mut peer_rounds) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut machine, mut ledger_in_words) = (None, String::new());
     for number in 1..=settings.rounds {
         let folder = folder()?;
         machine.get_or_insert_with(|| Machine::here(folder.path()));
         eprintln!("round {number}/{}: enrolling {} stores", settings.rounds, grouped(shape.stores));
-        let (played, words) = runtime.block_on(round(folder.path(), &shape, settings, templates))?;
+        let Ours { played, words, surroundings } =
+            runtime.block_on(round(folder.path(), &shape, settings, templates))?;
         eprintln!("round {number}/{}: {}", settings.rounds, played.balance);
         ensure!(!played.interrupted, "interrupted");
-        ensure!(played.balance.is_exact(), "the balance is not exact: {:?}", played.balance.differs);
+        ensure!(
+            played.balance.is_exact(),
+            "the balance is not exact: {:?} {:?}",
+            played.balance.differs,
+            played.balance.behind
+        );
         if case.has_bare_limit() {
             let square = Duration::from_millis(played.square_ms.context("the backlog never was in")?);
-            let ledger = folder.path().join("server/data/ledger.db");
-            let bare_per_s = drain::bare_inserts(&ledger, folder.path(), played.balance.expected)?;
+            let ledger = surroundings.ledger(&folder.path().join("server/data"))?;
+            let bare_per_s = drain::bare_limit(&surroundings, &ledger, folder.path(), played.balance.expected)?;
             bare_rounds.push(Round { sales_per_s: per_second(played.stale, square), bare_per_s });
         }
+        ledger_in_words = surroundings.ledger_in_words();
+        drop(surroundings);
         if settings.peer {
             eprintln!("round {number}/{}: the same load at the peer", settings.rounds);
             let played = runtime.block_on(peer_round(folder.path(), &shape, settings, templates))?;
@@ -119,9 +134,9 @@ pub fn run(case: Case, settings: &Settings, templates: &[SaleCompleted]) -> anyh
     }
     let middle = |value: fn(&Played) -> Option<u64>| median(rounds.iter().filter_map(value));
     let setting = json!({
-        "via": "listener", "into": "sqlite", "stores": shape.stores, "lasts_s": shape.lasts_ms / 1000,
+        "via": settings.via.as_str(), "into": settings.home.as_str(), "stores": shape.stores, "lasts_s": shape.lasts_ms / 1000,
         "rate_percent": settings.rate_percent, "backlog_per_store": shape.backlog, "seed": settings.seed,
-        "rounds": settings.rounds, "ledger": "WAL, synchronous=FULL", "agents": AGENTS,
+        "rounds": settings.rounds, "ledger": ledger_in_words, "agents": AGENTS,
         "load_generator": format!("same machine, {} thread(s)", settings.threads), "machine": machine,
     });
     let report = Report {
@@ -209,12 +224,8 @@ async fn peer_round(
     settings: &Settings,
     templates: &[SaleCompleted],
 ) -> anyhow::Result<Played> {
-    #[derive(serde::Deserialize)]
-    struct Count {
-        sales: u64,
-        gross_minor: i64,
-    }
-    let peer = Peer::start(&folder.join("peer"))?;
+    let database = (settings.home == Home::Postgres).then(Database::start).transpose()?;
+    let peer = Peer::start(&folder.join("peer"), database.as_ref().map(|database| database.url.as_str()))?;
     let ids = load::store_ids("LOAD", shape.stores)?;
     let run = load::Settings {
         shape: shape.clone(),
@@ -223,6 +234,7 @@ async fn peer_round(
         connects_per_s: CONNECTS_PER_S,
         batch: sync_core::StoreLimits::PRODUCTION.batch_events_max,
         way: Way::Peer(peer.url("")),
+        proofs: false,
         logins: ids.into_iter().map(|store_id| load::Login { store_id, secret: String::new() }).collect(),
         centre: None,
         check: false,
@@ -231,7 +243,7 @@ async fn peer_round(
         till_pause: TILL_PAUSE,
     };
     let mut played = load::run(&run, templates, |told| eprintln!("  {}", line(&told))).await?;
-    let count: Count = reqwest::Client::builder()
+    let count: PeerCount = reqwest::Client::builder()
         .no_proxy()
         .timeout(COUNT_TIMEOUT)
         .build()?
@@ -248,20 +260,25 @@ async fn peer_round(
     Ok(played)
 }
 
-async fn round(
-    folder: &Path,
-    shape: &Shape,
-    settings: &Settings,
-    templates: &[SaleCompleted],
-) -> anyhow::Result<(Played, Vec<(String, String)>)> {
-    let mut site = Site::start(folder, "LOAD", shape.stores, AGENTS, |_| {}).await?;
+/// What a round of ours showed, what was set, and where it was.
+struct Ours {
+    played: Played,
+    words: Vec<(String, String)>,
+    surroundings: Surroundings,
+}
+
+async fn round(folder: &Path, shape: &Shape, settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<Ours> {
+    let surroundings = Surroundings::prepare(folder, settings.home, settings.via)?;
+    let crowd = Crowd { prefix: "LOAD", stores: shape.stores, agents: AGENTS };
+    let mut site = Site::start(folder, surroundings, crowd, |_| {}).await?;
     let run = load::Settings {
         shape: shape.clone(),
         seed: settings.seed,
         threads: settings.threads,
         connects_per_s: CONNECTS_PER_S,
         batch: sync_core::StoreLimits::PRODUCTION.batch_events_max,
-        way: Way::Uplink(site.server.addresses().mqtt),
+        way: Way::Uplink(site.mqtt()),
+        proofs: site.surroundings.asks_for_proofs(),
         logins: std::mem::take(&mut site.logins),
         centre: Some(site.centre.clone()),
         check: true,
@@ -270,9 +287,10 @@ async fn round(
         till_pause: TILL_PAUSE,
     };
     let played = load::run(&run, templates, |told| eprintln!("  {}", line(&told))).await?;
-    drop(site.agents);
-    site.server.stop()?;
-    Ok((played, run.in_words()))
+    site.stop()?;
+    let ledger = ("Ledger".to_owned(), site.surroundings.ledger_in_words());
+    let words = run.in_words().into_iter().chain([ledger]).collect();
+    Ok(Ours { played, words, surroundings: site.surroundings })
 }
 
 fn write_report(

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tests::bench::{Report, counter, drain, edge, footprint, price, sales, shapes};
 use tests::process::build_programs;
+use tests::surroundings::{Home, Via};
 
 /// Measures Breakwater against the bare limit of the same machine, in the same run.
 #[derive(Debug, Parser)]
@@ -50,14 +51,14 @@ enum Case {
         #[arg(long, default_value_t = 5_000)]
         z_sales: u64,
     },
-    /// A backlog drained into the central ledger, beside bare prepared inserts of the same rows
+    /// A backlog drained into the central ledger, beside the bare writing of the same rows
     Drain {
         /// The way in
         #[arg(long, value_enum, default_value = "listener")]
-        via: drain::Via,
-        /// The ledger
-        #[arg(long, default_value = "sqlite", value_parser = ["sqlite"])]
-        into: String,
+        via: Via,
+        /// The home of the ledger
+        #[arg(long, value_enum, default_value = "sqlite")]
+        into: Home,
         /// Stores, each with its own connection
         #[arg(long, default_value_t = 200)]
         stores: u64,
@@ -81,7 +82,7 @@ enum Case {
     Steady(ShapeArgs),
     /// Ten times as many sales within ten seconds
     Surge(ShapeArgs),
-    /// Thousands of stores come back within a minute, each with a day of sales, beside bare prepared inserts of the rows
+    /// Thousands of stores come back within a minute, each with a day of sales, beside the bare writing of the rows
     Return(ShapeArgs),
     /// Baskets priced by a price book, beside adding the same lines up without one
     Price {
@@ -115,6 +116,12 @@ enum Case {
 /// What the cases have in common that play a shape of `packaging/load-shapes/`.
 #[derive(Debug, Args)]
 struct ShapeArgs {
+    /// The way in
+    #[arg(long, value_enum, default_value = "listener")]
+    via: Via,
+    /// The home of the ledger
+    #[arg(long, value_enum, default_value = "sqlite")]
+    into: Home,
     /// Stores [default: what the shape says]; each sells as much as the shape says
     #[arg(long)]
     stores: Option<u64>,
@@ -163,11 +170,11 @@ fn run(case: Case) -> anyhow::Result<Report> {
             build_programs()?;
             counter::run(&counter::Settings { tills, seconds, rounds, backlog, z_sales }, &sales::command)
         }
-        Case::Drain { via, stores, batch, sales, seconds, rounds, seed, .. } => {
+        Case::Drain { via, into, stores, batch, sales, seconds, rounds, seed } => {
             build_programs()?;
             let sales = seconds.map_or(sales, |seconds| seconds * 150_000);
             let sales_per_store = sales.div_ceil(stores.max(1));
-            let settings = drain::Settings { via, stores, sales_per_store, batch, rounds, seed };
+            let settings = drain::Settings { via, home: into, stores, sales_per_store, batch, rounds, seed };
             drain::run(&settings, &sales::templates(seed)?)
         }
         Case::Steady(args) => play(shapes::Case::Steady, args),
@@ -185,7 +192,8 @@ fn run(case: Case) -> anyhow::Result<Report> {
 
 fn play(case: shapes::Case, args: ShapeArgs) -> anyhow::Result<Report> {
     build_programs()?;
-    let ShapeArgs { stores, rate, seconds, rounds, threads, peer, seed, report } = args;
-    let settings = shapes::Settings { stores, rate_percent: rate, seconds, rounds, threads, peer, seed, report };
+    let ShapeArgs { via, into, stores, rate, seconds, rounds, threads, peer, seed, report } = args;
+    let settings =
+        shapes::Settings { via, home: into, stores, rate_percent: rate, seconds, rounds, threads, peer, seed, report };
     shapes::run(case, &settings, &sales::templates(seed)?)
 }

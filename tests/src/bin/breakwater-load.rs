@@ -11,10 +11,11 @@ use serde::Serialize;
 use serde_json::json;
 use tests::bench::{Machine, sales};
 use tests::load::{
-    self, Centre, Code, Login, Page, Played, Settings, Shape, Site, Span, Told, Way, grouped, line, make_room, mib,
-    micros, read_lines,
+    self, Centre, Code, Crowd, Login, Page, Played, Settings, Shape, Site, Span, Told, Way, grouped, line, make_room,
+    mib, micros, read_lines,
 };
 use tests::process::build_programs;
+use tests::surroundings::{Home, Surroundings, Via};
 
 const AFTER_HELP: &str = "Examples:
   breakwater-load run surge --stores 500 --report surge.html
@@ -110,6 +111,15 @@ struct RunArgs {
     /// Real agents to start beside a server of its own, each with a till
     #[arg(long, value_name = "COUNT", default_value_t = 0, conflicts_with = "centre")]
     agents: usize,
+    /// The way in to a server of its own
+    #[arg(long, value_enum, default_value = "listener", conflicts_with = "centre")]
+    via: Via,
+    /// The home of the ledger of a server of its own
+    #[arg(long, value_enum, default_value = "sqlite", conflicts_with = "centre")]
+    into: Home,
+    /// Log in and prove each message as stores do that send by a broker. Needed where --mqtt names one
+    #[arg(long, requires = "centre")]
+    proofs: bool,
     /// How long a till rests between two sales
     #[arg(long, value_name = "TIME", default_value = "200ms")]
     till_pause: Span,
@@ -183,7 +193,7 @@ fn play(args: &RunArgs) -> anyhow::Result<ExitCode> {
         let folder = tests::bench::folder()?;
         let site = match &args.centre {
             Some(_) => None,
-            None => Some(own_site(folder.path(), &shape, args.agents).await?),
+            None => Some(own_site(folder.path(), &shape, args).await?),
         };
         let settings = match &site {
             Some(site) => at_own(site, args, shape)?,
@@ -191,8 +201,7 @@ fn play(args: &RunArgs) -> anyhow::Result<ExitCode> {
         };
         let played = load::run(&settings, &templates, |told| tell(&told, args.json)).await?;
         if let Some(mut site) = site {
-            drop(site.agents);
-            site.server.stop()?;
+            site.stop()?;
         }
         anyhow::Ok((settings, played))
     })?;
@@ -206,7 +215,7 @@ fn tell(told: &Told<'_>, as_json: bool) {
     }
 }
 
-async fn own_site(folder: &Path, shape: &Shape, agents: usize) -> anyhow::Result<Site> {
+async fn own_site(folder: &Path, shape: &Shape, args: &RunArgs) -> anyhow::Result<Site> {
     let stores = shape.stores;
     eprintln!("starting a server and enrolling {} stores", grouped(stores));
     let mut told = 0;
@@ -216,7 +225,8 @@ async fn own_site(folder: &Path, shape: &Shape, agents: usize) -> anyhow::Result
             eprintln!("  {enrolled} of {stores} stores enrolled");
         }
     };
-    Site::start(folder, "LOAD", stores, agents, tell).await
+    let surroundings = Surroundings::prepare(folder, args.into, args.via)?;
+    Site::start(folder, surroundings, Crowd { prefix: "LOAD", stores, agents: args.agents }, tell).await
 }
 
 fn at_own(site: &Site, args: &RunArgs, shape: Shape) -> anyhow::Result<Settings> {
@@ -228,7 +238,8 @@ fn at_own(site: &Site, args: &RunArgs, shape: Shape) -> anyhow::Result<Settings>
         threads: args.threads,
         connects_per_s: args.connects.unwrap_or(OWN_CONNECTS_PER_S),
         batch: args.batch,
-        way: Way::Uplink(site.server.addresses().mqtt),
+        way: Way::Uplink(site.mqtt()),
+        proofs: site.surroundings.asks_for_proofs(),
         logins: site.logins.clone(),
         centre: Some(site.centre.clone()),
         check: !args.no_check,
@@ -250,6 +261,7 @@ async fn at_centre(args: &RunArgs, shape: Shape) -> anyhow::Result<Settings> {
         connects_per_s: args.connects.unwrap_or(CONNECTS_PER_S),
         batch: args.batch,
         way: Way::Uplink(address(mqtt)?),
+        proofs: args.proofs,
         logins,
         centre: Some(centre),
         check: !args.no_check,
@@ -321,7 +333,7 @@ fn finish(args: &RunArgs, settings: &Settings, played: &Played, began: String) -
     }
     let machine = Machine::here(Path::new("."));
     eprintln!("{}", summary(played));
-    for difference in &played.balance.differs {
+    for difference in played.balance.behind.iter().chain(&played.balance.differs) {
         eprintln!("  {difference}");
     }
     if played.connected_at_start < settings.shape.stores && settings.shape.cuts.is_empty() {

@@ -12,12 +12,17 @@ struct Cli {
     /// The folder of its database, which must be new
     #[arg(long)]
     data_dir: PathBuf,
+    /// An empty PostgreSQL database to be used instead
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let served = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(tests::peer::serve(&cli.data_dir)));
+    let served = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(tests::peer::serve(&cli.data_dir, cli.database.as_deref())));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

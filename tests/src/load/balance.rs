@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::sample::Centre;
 
-/// Differences that are named; the others are counted.
-const NAMED_MAX: usize = 20;
+/// Stores that are named in one list; the others are counted.
+pub(super) const NAMED_MAX: usize = 20;
 
 /// What a store sold, or what the centre holds of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub struct Balance {
     pub differs: Vec<String>,
     /// How many there are.
     pub differing: u64,
+    /// Stores whose sales are not all confirmed, in words; at most twenty.
+    pub behind: Vec<String>,
 }
 
 impl Balance {

@@ -40,13 +40,18 @@ pub fn store_ids(prefix: &str, stores: u64) -> anyhow::Result<Vec<StoreId>> {
 
 /// Adds stores to a centre whose data folder is on this machine, by its own command.
 pub fn add(data_dir: &Path, stores: &[StoreId]) -> anyhow::Result<Vec<Code>> {
+    let mut command = Command::new(program("breakwater-server")?);
+    command.args(["store", "add", "--json", "--data-dir"]).arg(data_dir).stdin(Stdio::null());
+    add_by(command, stores)
+}
+
+/// Adds stores by the command `store add`, to which the file is named that lists them.
+pub(super) fn add_by(mut command: Command, stores: &[StoreId]) -> anyhow::Result<Vec<Code>> {
     let mut list = tempfile::NamedTempFile::new().context("make a list of stores")?;
     for store in stores {
         std::io::Write::write_all(&mut list, format!("{store}\n").as_bytes()).context("write the list of stores")?;
     }
-    let mut command = Command::new(program("breakwater-server")?);
-    command.args(["store", "add", "--json", "--file"]).arg(list.path()).arg("--data-dir").arg(data_dir);
-    let output = command.stdin(Stdio::null()).output().context("run breakwater-server store add")?;
+    let output = command.arg("--file").arg(list.path()).output().context("run breakwater-server store add")?;
     ensure!(output.status.success(), "store add failed: {}", String::from_utf8_lossy(&output.stderr));
     read_lines(&String::from_utf8_lossy(&output.stdout)).context("understand what store add printed")
 }

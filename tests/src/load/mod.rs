@@ -39,7 +39,7 @@ pub use run::{Played, Told, run};
 pub use sample::{Centre, cpu_ms};
 pub use settings::{Settings, Way};
 pub use shape::{Cut, Odd, Shape};
-pub use site::Site;
+pub use site::{Crowd, Site};
 pub use span::{Span, span};
 pub use store::{LoadStore, Progress, Target, Watch};
 pub use story::{Part, Plan, Poison, Story, Templates};

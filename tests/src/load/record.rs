@@ -195,6 +195,9 @@ pub struct Row {
     /// The server's use of processors in the second, in thousandths of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_cpu_permille: Option<u64>,
+    /// What the commit of a group takes at the centre: the mean, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit_us: Option<u64>,
     /// Bytes that wait for the ledger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_bytes: Option<u64>,

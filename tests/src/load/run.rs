@@ -29,6 +29,11 @@ use crate::peer::{PeerLink, PeerStore};
 /// Between the last first connection and the beginning of the shape.
 const SETTLE_MS: u64 = 2_000;
 
+/// When no store sells any more, and the centre has confirmed nothing for so long, the run is over: a store is stuck. That is
+/// longer than any wait of a store that goes on by itself: the largest back-off, and then a connection and a question that
+/// take all the time which they may.
+const STUCK_MS: u64 = 120_000;
+
 /// What a run showed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Played {
@@ -107,6 +112,7 @@ pub async fn run(
     let mut tills = Tills::start(&settings.agents, settings.till_pause, till_seed)?;
     let mut seconds = Seconds::new(settings, Arc::clone(&board));
     let mut interrupted = false;
+    let (mut acked_before, mut moved_ms) = (0, 0);
     let ended = loop {
         let next = Duration::from_millis(begins_ms + (seconds.rows.len() as u64 + 1) * 1000);
         tokio::select! {
@@ -119,10 +125,14 @@ pub async fn run(
         let row = seconds.take(&tills).await;
         tell(Told::Second(row));
         let at_ms = row.second * 1000;
-        if at_ms >= shape.lasts_ms && board.acked.load(Ordering::Relaxed) >= planned {
+        let acked = board.acked.load(Ordering::Relaxed);
+        if at_ms >= shape.lasts_ms && acked >= planned {
             break true;
         }
-        if at_ms >= shape.lasts_ms + shape.drains_ms {
+        if acked > acked_before || at_ms < shape.lasts_ms {
+            (acked_before, moved_ms) = (acked, at_ms);
+        }
+        if at_ms >= shape.lasts_ms + shape.drains_ms || at_ms - moved_ms >= STUCK_MS {
             break false;
         }
     };
@@ -211,6 +221,7 @@ fn start(
             board: Arc::clone(board),
             clock,
             way: settings.way.clone(),
+            proofs: settings.proofs,
             limits: StoreLimits { batch_events_max: settings.batch, ..StoreLimits::PRODUCTION },
             connects_per_s: settings.connects_per_s.max(1),
             shape: settings.shape.clone(),
@@ -231,6 +242,7 @@ struct Crew {
     board: Arc<Board>,
     clock: RunClock,
     way: Way,
+    proofs: bool,
     limits: StoreLimits,
     connects_per_s: u64,
     shape: Shape,
@@ -278,6 +290,9 @@ impl Crew {
                 };
                 let target = Target { mqtt, started: self.clock.started };
                 let mut store = LoadStore::starting(store_id, secret, story, limits, target, seed, watch, first);
+                if self.proofs {
+                    store = store.proving();
+                }
                 if let Some(super::shape::Odd::Flood { copies, .. }) = odd {
                     store.copies = copies;
                 }
@@ -304,6 +319,7 @@ async fn draw_up(
         expected: expected.iter().map(|store| store.sums.sales).sum(),
         expected_minor: expected.iter().map(|store| store.sums.gross_minor).sum(),
         expected_parked: expected.iter().map(|store| store.sums.parked).sum(),
+        behind: behind(settings, board),
         ..Balance::default()
     };
     if settings.check
@@ -314,6 +330,15 @@ async fn draw_up(
         balance.compare(&expected, &held);
     }
     Ok(balance)
+}
+
+/// Stores that still wait for the centre, in words.
+fn behind(settings: &Settings, board: &Board) -> Vec<String> {
+    let lines = settings.logins.iter().zip(&board.stores).filter_map(|(login, line)| {
+        let (made, acked) = (line.sales.load(Ordering::Relaxed), line.acked.load(Ordering::Relaxed));
+        (acked < made).then(|| format!("{}: {acked} of {made} sales are confirmed", login.store_id))
+    });
+    lines.take(balance::NAMED_MAX).collect()
 }
 
 /// What the centre must hold, from the seed alone.

@@ -53,6 +53,10 @@ pub(super) struct Metrics {
     pub(super) applied: Option<u64>,
     /// Bytes that wait for the ledger.
     pub(super) queue_bytes: Option<u64>,
+    /// Groups that it committed.
+    pub(super) commits: Option<u64>,
+    /// What they took, in microseconds.
+    pub(super) commits_us: Option<u64>,
 }
 
 /// Asks a server for its metrics.
@@ -88,11 +92,21 @@ impl Centre {
 }
 
 fn read_metrics(text: &str) -> Metrics {
-    let value = |name: &str| {
+    let word = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-        line.split([' ', '.']).next()?.parse().ok()
+        line.split(' ').next()
     };
-    Metrics { applied: value("breakwater_ingest_applied_events_total"), queue_bytes: value("breakwater_queue_bytes") }
+    let value = |name: &str| word(name)?.split('.').next()?.parse().ok();
+    let micros = |name: &str| {
+        let took = Duration::try_from_secs_f64(word(name)?.parse().ok()?).ok()?;
+        u64::try_from(took.as_micros()).ok()
+    };
+    Metrics {
+        applied: value("breakwater_ingest_applied_events_total"),
+        queue_bytes: value("breakwater_queue_bytes"),
+        commits: value("breakwater_ledger_commit_seconds_count"),
+        commits_us: micros("breakwater_ledger_commit_seconds_sum"),
+    }
 }
 
 #[cfg(test)]
@@ -101,8 +115,11 @@ mod tests {
 
     #[test]
     fn metrics_are_read() {
-        let text = "# TYPE x\nbreakwater_ingest_applied_events_total 1234\nbreakwater_queue_bytes_max 7\nbreakwater_queue_bytes 56\n";
-        assert_eq!(read_metrics(text), Metrics { applied: Some(1234), queue_bytes: Some(56) });
+        let text = "# TYPE x\nbreakwater_ingest_applied_events_total 1234\nbreakwater_queue_bytes_max 7\nbreakwater_queue_bytes 56\n\
+                    breakwater_ledger_commit_seconds_sum 1.5e-3\nbreakwater_ledger_commit_seconds_count 3\n";
+        let expected =
+            Metrics { applied: Some(1234), queue_bytes: Some(56), commits: Some(3), commits_us: Some(1_500) };
+        assert_eq!(read_metrics(text), expected);
         assert_eq!(read_metrics(""), Metrics::default());
     }
 

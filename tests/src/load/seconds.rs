@@ -149,13 +149,18 @@ impl Seconds {
         let Some(centre) = &self.centre else { return };
         let Some(metrics) = centre.metrics().await else { return };
         row.queue_bytes = metrics.queue_bytes;
-        if let (Some(applied), Some((then, before))) = (metrics.applied, &self.metrics)
-            && let Some(before) = before.applied
-        {
-            // It is the mean since the last question, and stands at all seconds since then.
-            row.applied = applied.saturating_sub(before).checked_div(row.second - then);
+        if let Some((then, before)) = &self.metrics {
+            let more = |after: Option<u64>, before: Option<u64>| Some(after?.saturating_sub(before?));
+            // They are means since the last question, and stand at all seconds since then.
+            row.applied =
+                more(metrics.applied, before.applied).and_then(|applied| applied.checked_div(row.second - then));
+            row.commit_us = more(metrics.commits_us, before.commits_us)
+                .zip(more(metrics.commits, before.commits))
+                .and_then(|(took_us, commits)| took_us.checked_div(commits));
             let since = usize::try_from(*then).unwrap_or(usize::MAX).min(self.rows.len());
-            self.rows[since..].iter_mut().for_each(|earlier| earlier.applied = row.applied);
+            for earlier in &mut self.rows[since..] {
+                (earlier.applied, earlier.commit_us) = (row.applied, row.commit_us);
+            }
         }
         self.metrics = Some((row.second, metrics));
     }

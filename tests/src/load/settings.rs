@@ -42,6 +42,8 @@ pub struct Settings {
     pub batch: u32,
     /// How stores send.
     pub way: Way,
+    /// Whether they prove each message, as stores do that send by a broker.
+    pub proofs: bool,
     /// How they log in, as many as the shape has stores.
     pub logins: Vec<Login>,
     /// The centre's HTTP API, for its metrics.
@@ -69,6 +71,9 @@ impl Settings {
             ("Seed".to_owned(), self.seed.to_string()),
             ("Stores connect to".to_owned(), self.way.to_string()),
         ];
+        if self.proofs {
+            words.push(("Messages are".to_owned(), "proven, as by a broker".to_owned()));
+        }
         if shape.backlog > 0 {
             let backlog = format!("{} sales, made over {}", grouped(shape.backlog), span(shape.backlog_ms));
             words.push(("Backlog of each store".to_owned(), backlog));

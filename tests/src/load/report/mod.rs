@@ -75,9 +75,9 @@ impl Page<'_> {
             escape(self.about),
             escape(&balance.to_string())
         );
-        if !balance.differs.is_empty() {
+        if !(balance.differs.is_empty() && balance.behind.is_empty()) {
             html.push_str("<ul class=\"differs\">");
-            for difference in &balance.differs {
+            for difference in balance.behind.iter().chain(&balance.differs) {
                 let _ = write!(html, "<li>{}</li>", escape(difference));
             }
             html.push_str("</ul>");
@@ -295,6 +295,12 @@ fn charts(rows: &[Row]) -> Vec<Chart> {
             "How long a store is asked to wait before its next batch.",
             Unit::Millis,
             vec![series("mean", 1, |row| row.hold_ms), series("longest", 2, |row| row.hold_ms_max)],
+        ),
+        chart(
+            "Commit",
+            "What the centre takes to commit a group to its ledger, as it says itself: the mean of five seconds.",
+            Unit::Micros,
+            vec![series("mean", 1, |row| row.commit_us)],
         ),
         chart(
             "Connections",
