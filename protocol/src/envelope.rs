@@ -9,7 +9,9 @@ use pos_model::StoreId;
 use serde::Serialize;
 use serde::de::MapAccess;
 
-use crate::latest::{Ack, Batch, Downlink, Heartbeat, Hello, Pulse, Turn, Uplink, Welcome};
+use crate::latest::{
+    Ack, Batch, Compare, Digests, Downlink, Heartbeat, Hello, Pulse, Recall, Recalled, Turn, Uplink, Welcome,
+};
 use crate::packing;
 use crate::proof::{PROOF_BYTES, PROVEN};
 use crate::tagged::{Body, Head, Tagged};
@@ -78,6 +80,8 @@ pub fn seal_uplink(store: &StoreId, message: &Uplink) -> Result<Vec<u8>, SealErr
         Uplink::Hello(body) => seal(store, "hello", body),
         Uplink::Batch(body) => seal(store, "batch", body),
         Uplink::Heartbeat(body) => seal(store, "heartbeat", body),
+        Uplink::Digests(body) => seal(store, "digests", body),
+        Uplink::Recalled(body) => seal(store, "recalled", body),
     }
 }
 
@@ -88,6 +92,8 @@ pub fn seal_downlink(store: &StoreId, message: &Downlink) -> Result<Vec<u8>, Sea
         Downlink::Ack(body) => seal(store, "ack", body),
         Downlink::Pulse(body) => seal(store, "pulse", body),
         Downlink::Turn(body) => seal(store, "turn", body),
+        Downlink::Compare(body) => seal(store, "compare", body),
+        Downlink::Recall(body) => seal(store, "recall", body),
     }
 }
 
@@ -181,6 +187,8 @@ impl<'de> Body<'de> for Uplink {
             "hello" => Some(map.next_value::<Hello>().map(Self::Hello)),
             "batch" => Some(map.next_value::<Batch>().map(Self::Batch)),
             "heartbeat" => Some(map.next_value::<Heartbeat>().map(Self::Heartbeat)),
+            "digests" => Some(map.next_value::<Digests>().map(Self::Digests)),
+            "recalled" => Some(map.next_value::<Recalled>().map(Self::Recalled)),
             _ => None,
         }
     }
@@ -193,6 +201,8 @@ impl<'de> Body<'de> for Downlink {
             "ack" => Some(map.next_value::<Ack>().map(Self::Ack)),
             "pulse" => Some(map.next_value::<Pulse>().map(Self::Pulse)),
             "turn" => Some(map.next_value::<Turn>().map(Self::Turn)),
+            "compare" => Some(map.next_value::<Compare>().map(Self::Compare)),
+            "recall" => Some(map.next_value::<Recall>().map(Self::Recall)),
             _ => None,
         }
     }

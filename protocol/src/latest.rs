@@ -14,6 +14,9 @@ pub use crate::v1::order;
 pub use crate::v1::payment;
 pub use crate::v1::people;
 pub use crate::v1::print;
+pub use crate::v1::reconcile::{
+    Compare, DIGEST_DATES_MAX, DIGEST_RUNS_MAX, DayDigest, Digests, FactSums, Recall, Recalled, RunOfDay,
+};
 pub use crate::v1::refund::{RefundCompleted, RefundKind, RefundLine, ReturnedGoods};
 pub use crate::v1::refund_api;
 pub use crate::v1::sale::{

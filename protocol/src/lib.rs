@@ -2,7 +2,7 @@
 //!
 //! Layout: [`v1`] holds one file per message family; [`latest`] re-exports the version in force; [`envelope`] wraps every
 //! message on MQTT; [`proof`] says who made it; [`topic`] builds and parses topics in one place. `golden/` keeps one sample per message and version,
-//! which a test decodes for ever.
+//! which a test decodes for ever. [`digest`] says what a store and the centre compare of a business date.
 //!
 //! The wire form is MessagePack with field names. Fields that a peer does not know are skipped, and a field that may be
 //! absent has a default, so that older and newer programs understand each other. An event is encoded once, when it is
@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod digest;
 pub mod envelope;
 pub mod latest;
 pub mod mqtt_url;

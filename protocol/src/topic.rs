@@ -14,21 +14,30 @@ pub enum UplinkKind {
     Batch,
     /// `heartbeat`
     Heartbeat,
+    /// `digests`
+    Digests,
+    /// `recalled`
+    Recalled,
 }
 
 impl UplinkKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Hello, Self::Batch, Self::Heartbeat, Self::Digests, Self::Recalled];
+
     /// The level's text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Hello => "hello",
             Self::Batch => "batch",
             Self::Heartbeat => "heartbeat",
+            Self::Digests => "digests",
+            Self::Recalled => "recalled",
         }
     }
 
     /// The kind with this text.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Hello, Self::Batch, Self::Heartbeat].into_iter().find(|kind| kind.as_str() == text)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 
@@ -101,7 +110,7 @@ mod tests {
 
     #[test]
     fn round_trip() {
-        for kind in [UplinkKind::Hello, UplinkKind::Batch, UplinkKind::Heartbeat] {
+        for kind in UplinkKind::ALL {
             let topic = uplink(&store("store-1"), kind);
             assert_eq!(parse_uplink(&topic), Ok(UplinkTopic { store: store("store-1"), kind }));
         }

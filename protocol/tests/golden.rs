@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use pos_model::{BookHash, ChainHash, Epoch, EventId, Money, Quantity, SaleId, Seq, Stamp, StoreId};
+use protocol::digest::FactsDigest;
 use protocol::envelope::{open_downlink, open_uplink, seal_downlink, seal_uplink};
 use protocol::latest::*;
 use protocol::proof::StoreKeys;
@@ -162,11 +163,22 @@ fn uplinks() -> Vec<(&'static str, Uplink)> {
         prev_hash: mark(9).hash,
         events: vec![ByteBuf::from(sale_bytes.clone()), ByteBuf::from(sale_bytes)],
     };
+    let recalled = Batch { events: batch.events[..1].to_vec(), ..batch.clone() };
     vec![
         ("hello", Uplink::Hello(Hello { session: 77, version: VERSION, epochs, health: health() })),
         ("batch", Uplink::Batch(batch)),
         ("heartbeat", Uplink::Heartbeat(Heartbeat { health: health() })),
+        ("digests", Uplink::Digests(Digests { dates: vec![day_digest()] })),
+        ("recalled", Uplink::Recalled(Recalled { request: 91, batch: Some(recalled) })),
+        ("recalled_nothing", Uplink::Recalled(Recalled { request: 92, batch: None })),
     ]
+}
+
+fn day_digest() -> DayDigest {
+    let mut digest = FactsDigest::default();
+    digest.sale(&sale());
+    let runs = vec![RunOfDay { epoch: Epoch::new(5), first: Seq::new(10), last: mark(10) }];
+    DayDigest { business_date: text("2026-07-26"), runs, sums: digest.sums(), hash: digest.hash(), partial: false }
 }
 
 fn downlinks() -> Vec<(&'static str, Downlink)> {
@@ -195,6 +207,11 @@ fn downlinks() -> Vec<(&'static str, Downlink)> {
         ("ack", Downlink::Ack(ack)),
         ("pulse", Downlink::Pulse(Pulse { server_epoch: 8, server_time_ms: 1_785_000_000_456 })),
         ("turn", Downlink::Turn(Turn { server_epoch: 8, credit: credit() })),
+        ("compare", Downlink::Compare(Compare { dates: vec![text("2026-07-26")], newest: 7, every_ms: 3_600_000 })),
+        (
+            "recall",
+            Downlink::Recall(Recall { request: 91, epoch: Epoch::new(5), from: Seq::new(10), to: Seq::new(40) }),
+        ),
     ]
 }
 
@@ -259,4 +276,13 @@ fn messages_down() {
         let golden = sample(name, &seal_downlink(&store(), &message).expect("seals"));
         assert_eq!(open_downlink(&golden).expect("opens"), (store(), message), "{name}");
     }
+}
+
+#[test]
+fn the_digest_of_a_sale() {
+    assert_eq!(
+        day_digest().hash.to_string(),
+        "99fc26bcb00ed4b88bae1aaabe48297c29250ac67e6dfe3d08914769b3a38057",
+        "both ends of a comparison may be of different versions, so the form of what is hashed may not change"
+    );
 }

@@ -2,7 +2,9 @@
 
 use pos_model::{Epoch, Seq, StoreId};
 use proptest::prelude::*;
-use protocol::envelope::{ENVELOPE_VERSION, OpenError, PLAIN_BYTES_MAX, WIRE_BYTES_MAX, open_uplink, seal_uplink};
+use protocol::envelope::{
+    ENVELOPE_VERSION, OpenError, PLAIN_BYTES_MAX, WIRE_BYTES_MAX, open_downlink, open_uplink, seal_uplink,
+};
 use protocol::latest::*;
 use serde::Serialize;
 use serde_bytes::ByteBuf;
@@ -111,6 +113,36 @@ fn a_kind_of_a_newer_peer_is_named() {
     assert!(matches!(decode_event(&event), Err(DecodeError::UnknownKind(kind)) if kind == "queue_joined"));
 }
 
+/// Programs before these messages know none of their kinds: to them they are what a kind that nobody knows is to this one.
+#[test]
+fn what_is_compared_is_a_kind_without_a_name_to_an_older_peer() {
+    let as_older = |bytes: &[u8], kind: &str| {
+        let at = bytes.windows(kind.len()).position(|part| part == kind.as_bytes()).expect("the kind stands in it");
+        let mut bytes = bytes.to_vec();
+        bytes[at] = b'x';
+        let older = format!("x{}", &kind[1..]);
+        (bytes, older)
+    };
+    for (sample, kind) in [
+        (&include_bytes!("../golden/v1/compare.bin")[..], "compare"),
+        (include_bytes!("../golden/v1/recall.bin"), "recall"),
+    ] {
+        assert!(open_downlink(sample).is_ok());
+        let (bytes, older) = as_older(sample, kind);
+        let error = open_downlink(&bytes).expect_err("unknown");
+        assert!(matches!(&error, OpenError::UnknownKind(kind) if *kind == older), "{error:?}");
+    }
+    for (sample, kind) in [
+        (&include_bytes!("../golden/v1/digests.bin")[..], "digests"),
+        (include_bytes!("../golden/v1/recalled_nothing.bin"), "recalled"),
+    ] {
+        assert!(open_uplink(sample).is_ok());
+        let (bytes, older) = as_older(sample, kind);
+        let error = open_uplink(&bytes).expect_err("unknown");
+        assert!(matches!(&error, OpenError::UnknownKind(kind) if *kind == older), "{error:?}");
+    }
+}
+
 #[test]
 fn a_full_batch_of_sales_fits_the_wire() {
     assert!(sealed(500).len() < protocol::envelope::WIRE_BYTES_TARGET);
@@ -120,7 +152,7 @@ proptest! {
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = open_uplink(&bytes);
-        let _ = protocol::envelope::open_downlink(&bytes);
+        let _ = open_downlink(&bytes);
         let _ = decode_event(&bytes);
         let mut plain = vec![ENVELOPE_VERSION, 0];
         plain.extend_from_slice(&bytes);

@@ -92,6 +92,15 @@ pub enum Command {
     /// May run beside the service.
     #[command(after_help = ending("breakwater-server verify --json", ", 3 something differs"))]
     Verify(Output),
+    /// Compare a business date of a store with what the store holds, and put right what the ledger has lost.
+    ///
+    /// The running service does it, as soon as the store is connected; it compares the newest dates of every store by itself
+    /// (reconcile.every). Waits for the outcome, and prints it.
+    #[command(after_help = ending(
+        "breakwater-server reconcile --store SH-0042 --date 2026-03-01",
+        ", 3 they differ, or the store has not answered",
+    ))]
+    Reconcile(ReconcileArgs),
     /// Totals by store and business date.
     #[command(after_help = ending("breakwater-server totals --from 2026-03-01 --to 2026-03-31 --json", ""))]
     Totals(TotalsArgs),
@@ -453,6 +462,23 @@ pub struct ParkedListArgs {
 pub struct ParkedShowArgs {
     /// Its number in the list.
     pub parked_no: i64,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `reconcile`
+#[derive(Debug, Args)]
+pub struct ReconcileArgs {
+    /// The store.
+    #[arg(long)]
+    pub store: StoreId,
+    /// The business date (YYYY-MM-DD).
+    #[arg(long)]
+    pub date: BusinessDate,
+    /// How long to wait for the outcome, in seconds; 0 only asks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
     /// How to print.
     #[command(flatten)]
     pub output: Output,

@@ -20,14 +20,14 @@ use crate::backtest::Backtest;
 use crate::broker::{self, password_file};
 use crate::cli::{
     BacktestArgs, BrokerCommand, BrokerPasswordsArgs, CheckBookArgs, Cli, Command, MonthsCommand, Output, PriceArgs,
-    PriceBookCommand, Settings, StoreCommand, TotalsArgs,
+    PriceBookCommand, ReconcileArgs, Settings, StoreCommand, TotalsArgs,
 };
 use crate::config::{self, Config, ConfigError, Flags};
 use crate::credentials::Credentials;
 use crate::data_dir::{self, DataDirError};
 use crate::http;
 use crate::ingest::utc_ms;
-use crate::ledger::{LedgerError, LedgerHome, PostgresLedger, Reader, TotalsFilter};
+use crate::ledger::{LedgerError, LedgerHome, PostgresLedger, Reader, ReconciliationFilter, TotalsFilter};
 use crate::run::{self, RunError, Service};
 use crate::{price_books, telemetry};
 
@@ -98,6 +98,7 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Broker(BrokerCommand::Passwords(args)) => broker_passwords(&config, args)?,
         Command::Totals(args) => totals(&config, args)?,
         Command::Backtest(args) => backtest(&config, args)?,
+        Command::Reconcile(args) => return reconcile(&config, args),
         Command::Verify(output) => return verify(&config, *output),
     }
     Ok(ExitCode::SUCCESS)
@@ -347,6 +348,48 @@ fn months(config: &Config, command: &MonthsCommand) -> anyhow::Result<()> {
             dropped.iter().try_for_each(|one| print(&one.table))
         }
     }
+}
+
+/// How often the outcome of a comparison is looked for.
+const LOOK_FOR_OUTCOME: Duration = Duration::from_millis(200);
+
+fn reconcile(config: &Config, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+    let books = registry(config)?;
+    if let Some(first) = books.roll_up_state()?.facts_from.filter(|first| args.date < *first) {
+        anyhow::bail!("sales of dates before {first} are not kept, so there is nothing to compare with");
+    }
+    anyhow::ensure!(books.wish(&args.store, args.date, utc_ms())?, "there is no store {}", args.store);
+    let key = (args.store.clone(), args.date);
+    let until = Instant::now() + Duration::from_secs(args.wait);
+    let mut is_done = false;
+    while !is_done && Instant::now() < until {
+        std::thread::sleep(LOOK_FOR_OUTCOME);
+        is_done = !books.wishes()?.contains(&key);
+    }
+    let filter = ReconciliationFilter {
+        store: Some(args.store.clone()),
+        business_date: Some(args.date),
+        open_only: true,
+        limit: 1,
+        ..ReconciliationFilter::default()
+    };
+    let lasting = books.reconciliations(&filter)?.into_iter().next();
+    let (store, date) = (args.store.as_str(), args.date.to_string());
+    if args.output.json {
+        let (differs, outcome) = (lasting.is_some(), lasting.as_ref().map(|row| row.outcome.as_str()));
+        let said = json!({
+            "store_id": store, "date": date, "compared": is_done, "differs": differs, "outcome": outcome
+        });
+        print(&said.to_string())?;
+    } else if !is_done {
+        print(&format!("{store} on {date} will be compared when the store is connected"))?;
+    } else if let Some(row) = &lasting {
+        print(&format!("{store} on {date} differs ({}): {}", row.outcome, row.what))?;
+    } else {
+        print(&format!("{store} on {date} is in the ledger as the store holds it"))?;
+    }
+    let is_well = lasting.is_none() && (is_done || args.wait == 0);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(BOOKS_DIFFER) })
 }
 
 fn totals(config: &Config, args: &TotalsArgs) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@
 pub const CONFIG: &str = "BREAKWATER_CONFIG";
 
 /// Variables and the paths of their settings in `default.toml`. A test keeps the two alike.
-pub const SETTINGS: [(&str, &str); 44] = [
+pub const SETTINGS: [(&str, &str); 45] = [
     ("BREAKWATER_DATA_DIR", "data_dir"),
     ("BREAKWATER_LOG_FILTER", "log.filter"),
     ("BREAKWATER_LOG_FORMAT", "log.format"),
@@ -49,6 +49,7 @@ pub const SETTINGS: [(&str, &str); 44] = [
     ("BREAKWATER_PARKING_ALARM_EVENTS", "parking.alarm_events"),
     ("BREAKWATER_PARKING_ALARM_AGE", "parking.alarm_age"),
     ("BREAKWATER_ENROLMENT_CLAIM_CODE_LIFETIME", "enrolment.claim_code_lifetime"),
+    ("BREAKWATER_RECONCILE_EVERY", "reconcile.every"),
 ];
 
 /// What begins like our variables and belongs to others: the agent, the cashier's screen, tests and tools.

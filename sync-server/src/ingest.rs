@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use pos_model::{Seq, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, seal_downlink};
-use protocol::latest::Downlink as Answer;
+use protocol::latest::{Compare, Downlink as Answer};
 use protocol::proof::{ProofKey, has_proof};
 use protocol::topic::{self, UplinkKind};
 use sync_core::ServerLimits;
@@ -37,6 +37,7 @@ use crate::ledger::{Job, Ledger, Message};
 use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Router, Trust, Uplinked, WayBack};
 use crate::partitions::PartitionSet;
 use crate::price_watch::{Committed, PriceWatch};
+use crate::reconcile::{self, Awaited, Centre, Comparing, Done, Reconciler, SAID_WAITING_MAX, Said, Work};
 use crate::telemetry::{Metrics, chain};
 
 /// Messages that the listener may hand over before they are looked at; more are refused. They wait as they came, packed to
@@ -57,10 +58,10 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long it sleeps at the most while it waits for messages, before it looks whose turn it is.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Pieces of an operator's work that may wait for the ledger. More are refused.
+/// Pieces of work of operators and of repairs that may wait for the ledger. More are refused.
 const ORDERS_MAX: usize = 16;
 
-/// A piece of an operator's work on the ledger: a bounded number of events.
+/// A piece of such work on the ledger: a bounded number of events.
 type Order = Box<dyn FnOnce(&mut dyn Ledger) + Send>;
 
 /// Pauses after a failed commit: doubled from the first to the last.
@@ -84,6 +85,8 @@ pub struct IngestParts {
     pub prices: (PriceWatch, JoinHandle<()>),
     /// The way to stores that have asked nothing.
     pub router: Router,
+    /// What compares business dates with the stores; without it nothing is compared.
+    pub comparing: Option<Comparing>,
 }
 
 impl std::fmt::Debug for IngestParts {
@@ -115,6 +118,10 @@ struct Shared {
     credentials: Arc<Credentials>,
     metrics: Arc<Metrics>,
     router: Router,
+    /// What a store is told after its greeting.
+    question: Option<Compare>,
+    /// Of whom an answer to a question for lost events is awaited.
+    awaited: Awaited,
     /// By which waits are measured.
     started: Instant,
     ledger_well: AtomicBool,
@@ -163,7 +170,8 @@ struct Answers {
 impl Ingest {
     /// Starts the threads.
     pub fn start(parts: IngestParts) -> std::io::Result<Self> {
-        let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics, prices, router } = parts;
+        let IngestParts { messages, ledger, limits, server_epoch, credentials, metrics, prices, router, comparing } =
+            parts;
         let (prices, pricing) = prices;
         let bytes_max = limits.queue_bytes_max;
         let queue = Queue {
@@ -182,17 +190,26 @@ impl Ingest {
             credentials,
             metrics,
             router,
+            question: comparing.as_ref().map(|comparing| reconcile::question(comparing.every)),
+            awaited: Awaited::default(),
             started: Instant::now(),
             ledger_well: AtomicBool::new(true),
             broken: tokio::sync::Notify::new(),
         });
         let (answers, to_answer) = sync_channel(ANSWERS_WAITING);
-        let threads = vec![
-            spawn("decode", &shared, move |shared| decode(shared, messages))?,
+        let (said, to_compare) = sync_channel(SAID_WAITING_MAX);
+        let mut threads = vec![
+            spawn("decode", &shared, move |shared| decode(shared, messages, &said))?,
             spawn("ledger", &shared, move |shared| write(shared, ledger, &answers))?,
             spawn("answer", &shared, move |shared| answer(shared, &to_answer, &prices))?,
             pricing,
         ];
+        if let Some(Comparing { books, every }) = comparing {
+            threads.push(spawn("reconcile", &shared, move |shared| {
+                let metrics = Arc::clone(&shared.metrics);
+                reconcile::run(Reconciler::new(books, metrics, every, server_epoch), shared, &to_compare);
+            })?);
+        }
         Ok(Self { shared, threads })
     }
 
@@ -315,13 +332,60 @@ fn spawn(
     })
 }
 
-fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
+impl Centre for Shared {
+    fn tell(&self, store: &StoreId, message: &Answer) -> bool {
+        let way = self.lock().ways.get(store).cloned();
+        tell(self, way.as_ref(), store, message);
+        way.is_some()
+    }
+
+    fn expect_answer(&self, store: &StoreId, is_expected: bool) {
+        self.awaited.set(store, is_expected);
+    }
+
+    fn change(&self, work: Work) -> Option<Done> {
+        let (done, waiting) = sync_channel(1);
+        {
+            let mut queue = self.lock();
+            if queue.closed || queue.orders.len() >= ORDERS_MAX {
+                return None;
+            }
+            queue.orders.push_back(Box::new(move |ledger| {
+                // Fails only if nobody waits for it any more.
+                let _ = done.send(put_right(ledger, &work));
+            }));
+        }
+        self.queued.notify_all();
+        // An error means that the ledger's thread has ended, or will not do it.
+        waiting.recv().ok()
+    }
+
+    fn is_calm(&self) -> bool {
+        let queue = self.lock();
+        let credit = queue.sync.credit_state();
+        self.ledger_well.load(Ordering::Relaxed)
+            && credit.failures == 0
+            && credit.lag_ms <= credit.lag_ms_target
+            && queue.sync.queued_bytes() <= queue.bytes_max / 4
+    }
+}
+
+fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>, said: &SyncSender<(StoreId, Said)>) {
     while let Some(message) = messages.blocking_recv() {
         wait_for_room(shared);
         let Uplinked { connection, store, kind, payload, trust, mut receipt } = message;
         if kind.as_str() == UplinkKind::Batch.as_str() && shared.lock().sync.is_late(shared.now()) {
             shared.metrics.overloaded(&store, Overload::Late);
             receipt.refuse(Refusal::Busy);
+            continue;
+        }
+        if reconcile::is_of_comparing(kind.as_str()) {
+            let heard = prove(shared, &store, trust, &payload)
+                .and_then(|_| hear(shared, &store, kind.as_str(), &payload, said));
+            match heard {
+                Ok(()) => receipt.accept(),
+                Err(refusal) => receipt.refuse(refusal),
+            }
             continue;
         }
         let opened = prove(shared, &store, trust, &payload).and_then(|key| {
@@ -355,6 +419,32 @@ fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>) {
     }
     shared.lock().closed = true;
     shared.queued.notify_all();
+}
+
+/// Hands over what is compared. When more comes than can be looked at it is dropped: digests come again, and who waits for
+/// an answer asks again.
+fn hear(
+    shared: &Shared,
+    store: &StoreId,
+    kind: &str,
+    payload: &[u8],
+    said: &SyncSender<(StoreId, Said)>,
+) -> Result<(), Refusal> {
+    let is_answer = UplinkKind::parse(kind) == Some(UplinkKind::Recalled);
+    if is_answer && !shared.awaited.contains(store) {
+        return Ok(());
+    }
+    let (named, opened_kind, heard) = reconcile::open(payload).map_err(|error| {
+        shared.metrics.unreadable(store, &error);
+        Refusal::Unreadable
+    })?;
+    if named != *store || UplinkKind::parse(kind) != Some(opened_kind) {
+        shared.metrics.wrong_store(store, &named);
+        return Err(Refusal::NotAuthorized);
+    }
+    // A full channel, or none at the other end, drops it.
+    let _ = said.try_send((named, heard));
+    Ok(())
 }
 
 /// Waits until the next message fits into the queue, whatever it is. What comes meanwhile waits with the listener.
@@ -427,6 +517,13 @@ fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answ
     }
     if let Err(error) = ledger.end() {
         tracing::warn!(error = chain(&error), "the ledger was not left in order; nothing is lost by that");
+    }
+}
+
+fn put_right(ledger: &mut dyn Ledger, work: &Work) -> Done {
+    match work {
+        Work::Repair(repair) => ledger.repair(repair, utc_ms()).map(Ok),
+        Work::Restore(restored) => ledger.restore(restored, utc_ms()),
     }
 }
 
@@ -538,6 +635,9 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
                 ServerEffect::Send { store, message, .. } => {
                     if let Some(receipt) = confirmed.take() {
                         send(shared, &store, &message, receipt);
+                    }
+                    if let (Answer::Welcome(_), Some(question)) = (&message, &shared.question) {
+                        shared.tell(&store, &Answer::Compare(question.clone()));
                     }
                 }
                 ServerEffect::Call { store, message, .. } => {

@@ -25,6 +25,7 @@ pub mod mqtt;
 pub mod partitions;
 pub mod price_books;
 pub mod price_watch;
+pub mod reconcile;
 pub mod roll_up;
 pub mod run;
 pub mod telemetry;

@@ -28,6 +28,7 @@ use crate::instances::{self, InstancesHandle, Keeper, KeeperParts, RunningKeeper
 use crate::ledger::{Instances, Ledger, LedgerError, LedgerHome, PriceBooks, Reader, apply_all_parked};
 use crate::mqtt::{BindError, Commons, Listener, ListenerConfig, Router, TlsError, load_tls};
 use crate::price_watch::PriceWatch;
+use crate::reconcile::Comparing;
 use crate::roll_up::{RollUpParts, RollUpWatch};
 use crate::telemetry::{self, Metrics};
 
@@ -127,7 +128,7 @@ impl Service {
         let http_tls = load(config.http.tls.as_ref())?;
         let mqtt_tls = load(config.mqtt.tls.as_ref())?;
         let token = config.http.api_token_file.as_deref().map(ApiToken::read).transpose()?;
-        let Opened { ledger, registry, prices, instances, roll_ups, readers, credentials } =
+        let Opened { ledger, registry, prices, instances, comparing, roll_ups, readers, credentials } =
             open_ledger(config.ledger.clone()).await?;
 
         let mut metrics_registry = MetricsRegistry::with_prefix("breakwater");
@@ -180,6 +181,7 @@ impl Service {
             metrics: Arc::clone(&metrics),
             prices,
             router: commons.router.clone(),
+            comparing: Some(Comparing { books: comparing, every: config.reconcile_every }),
         })
         .map_err(|source| RunError::System("start the threads of the ingest", source))?;
         let registry = SharedRegistry::new(registry);
@@ -349,6 +351,7 @@ struct Opened {
     ledger: Box<dyn Ledger>,
     registry: Box<dyn Reader + Send>,
     prices: Box<dyn PriceBooks + Send>,
+    comparing: Box<dyn Reader + Send>,
     instances: Option<Box<dyn Instances + Send>>,
     roll_ups: Box<dyn Reader + Send>,
     readers: Readers,
@@ -385,9 +388,10 @@ async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
         let registry = home.registry()?;
         let credentials = Arc::new(Credentials::default());
         credentials.refresh(&*registry)?;
-        let (prices, instances, roll_ups) = (home.registry()?, home.instances()?, home.roll_ups()?);
+        let (prices, comparing, roll_ups) = (home.registry()?, home.registry()?, home.roll_ups()?);
+        let instances = home.instances()?;
         let readers = Readers::open(&home)?;
-        Ok(Opened { ledger, registry, prices, instances, roll_ups, readers, credentials })
+        Ok(Opened { ledger, registry, prices, instances, comparing, roll_ups, readers, credentials })
     });
     opened.await.map_err(|_| RunError::Died("the opening of the ledger"))?
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use pos_model::{BookHash, StoreId};
+use pos_model::{BookHash, BusinessDate, StoreId};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sync_core::server::{Outcome, Overload};
 
-use crate::ledger::{EnrollRefused, LedgerError, ParkedProgress, PriceDifference, RollUpStep};
+use crate::ledger::{EnrollRefused, Finding, LedgerError, ParkedProgress, PriceDifference, RollUpStep};
 
 /// The counters of the ingest. Labels come from small sets; never a store, a sale or a SKU.
 #[derive(Debug)]
@@ -29,7 +29,10 @@ pub struct Metrics {
     group_events: Histogram,
     commit_failures: Counter,
     enrolments: Family<EnrolmentLabels, Counter>,
-    price_checks: Family<PriceCheckLabels, Counter>,
+    price_checks: Family<ResultLabels, Counter>,
+    dates_compared: Family<ResultLabels, Counter>,
+    recalled: Counter,
+    restored: Counter,
     rolled_up_events: Counter,
     rolled_up_days: Counter,
     roll_up_failures: Counter,
@@ -51,7 +54,7 @@ pub enum PriceCheck {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PriceCheckLabels {
+struct ResultLabels {
     result: &'static str,
 }
 
@@ -87,6 +90,12 @@ const GROUP_EVENTS: [f64; 9] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_0
 
 impl Metrics {
     /// Makes the counters and enters them in a registry.
+    /// Counters that nobody reads.
+    pub fn unregistered() -> Self {
+        Self::new(&mut Registry::default())
+    }
+
+    /// Counters that are read by way of a registry.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             messages: Family::default(),
@@ -100,6 +109,9 @@ impl Metrics {
             commit_failures: Counter::default(),
             enrolments: Family::default(),
             price_checks: Family::default(),
+            dates_compared: Family::default(),
+            recalled: Counter::default(),
+            restored: Counter::default(),
             rolled_up_events: Counter::default(),
             rolled_up_days: Counter::default(),
             roll_up_failures: Counter::default(),
@@ -117,6 +129,13 @@ impl Metrics {
         registry.register("ledger_failed_commits", "Groups that failed", metrics.commit_failures.clone());
         let checks = metrics.price_checks.clone();
         registry.register("price_checks", "Sales that were priced again, by what came of it", checks);
+        let compared = metrics.dates_compared.clone();
+        let help = "Business dates of stores that were found to differ, and that were put right";
+        registry.register("reconciliation_dates", help, compared);
+        let help = "Events that stores were asked for again, because the ledger had lost them";
+        registry.register("reconciliation_recalled_events", help, metrics.recalled.clone());
+        let help = "Events that got their rows in the ledger again";
+        registry.register("reconciliation_restored_events", help, metrics.restored.clone());
         for (name, help, counter) in [
             ("rolled_up_events", "Events added to the roll-ups by this server", &metrics.rolled_up_events),
             ("rolled_up_days", "Dates of stores summed up anew by this server", &metrics.rolled_up_days),
@@ -214,7 +233,7 @@ impl Metrics {
             PriceCheck::Skipped => "skipped",
             PriceCheck::Failed => "failed",
         };
-        self.price_checks.get_or_create(&PriceCheckLabels { result }).inc_by(sales as u64);
+        self.price_checks.get_or_create(&ResultLabels { result }).inc_by(sales as u64);
     }
 
     /// A sale does not cost what its book says: a person has to look.
@@ -232,6 +251,44 @@ impl Metrics {
     /// A sale could not be checked; it counts all the same.
     pub fn price_check_failed(&self, error: &dyn Error) {
         tracing::error!(error = chain(error), "a sale's price could not be checked");
+    }
+
+    /// A business date is not in the ledger as the store holds it.
+    pub fn date_differs(&self, store: &StoreId, business_date: BusinessDate, finding: &Finding) {
+        self.dates_compared.get_or_create(&ResultLabels { result: "differs" }).inc();
+        let Finding { what, store_facts, ledger_facts, outcome, .. } = finding;
+        tracing::warn!(
+            store_id = %store, %business_date, what, store_facts, ledger_facts, outcome,
+            "a business date differs from what the store holds"
+        );
+    }
+
+    /// The ledger holds of a business date again what the store holds.
+    pub fn date_repaired(&self, store: &StoreId, business_date: BusinessDate) {
+        self.dates_compared.get_or_create(&ResultLabels { result: "repaired" }).inc();
+        tracing::warn!(store_id = %store, %business_date, "a business date was put right: the ledger had lost a part of it");
+    }
+
+    /// A store was asked for events that the ledger had confirmed and does not hold.
+    pub fn events_recalled(&self, store: &StoreId, business_date: BusinessDate, events: i64) {
+        self.recalled.inc_by(u64::try_from(events).unwrap_or_default());
+        tracing::info!(store_id = %store, %business_date, events, "the store is asked for events again");
+    }
+
+    /// So many events have their rows again.
+    pub fn events_restored(&self, events: i64) {
+        self.restored.inc_by(u64::try_from(events).unwrap_or_default());
+    }
+
+    /// A business date could not be compared or put right; it is tried again.
+    pub fn comparing_failed(&self, store: &StoreId, business_date: BusinessDate, error: &dyn Error) {
+        self.dates_compared.get_or_create(&ResultLabels { result: "failed" }).inc();
+        tracing::error!(store_id = %store, %business_date, error = chain(error), "a business date could not be compared");
+    }
+
+    /// What people want to be compared could not be read or noted.
+    pub fn wishes_failed(&self, error: &dyn Error) {
+        tracing::error!(error = chain(error), "what is to be compared could not be looked up");
     }
 
     /// A step of the roll-ups is durable.

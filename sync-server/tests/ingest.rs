@@ -15,8 +15,8 @@ use sync_core::server::Outcome;
 use sync_server::credentials::Credentials;
 use sync_server::ingest::{HANDED_OVER_MAX, Ingest, IngestParts};
 use sync_server::ledger::{
-    Correction, Credential, Job, Ledger, LedgerError, Note, ParkedFilter, ParkedRefused, ParkedStep, SecretHash,
-    SqliteLedger, StoreStatus,
+    Correction, Credential, Job, Ledger, LedgerError, Note, ParkedFilter, ParkedRefused, ParkedStep, Repair,
+    RestoreRefused, Restored, SecretHash, SqliteLedger, StoreStatus,
 };
 use sync_server::mqtt::{Limits, Listener, ListenerConfig};
 use sync_server::price_watch::PriceWatch;
@@ -56,6 +56,14 @@ impl Ledger for Flaky {
         self.ledger.waive(parked_no, note, now_ms)
     }
 
+    fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {
+        self.ledger.repair(repair, now_ms)
+    }
+
+    fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError> {
+        self.ledger.restore(restored, now_ms)
+    }
+
     fn tidy(&mut self) -> Result<(), LedgerError> {
         Ok(())
     }
@@ -84,6 +92,7 @@ async fn start(limits: ServerLimits) -> Running {
     let ledger = SqliteLedger::in_memory().expect("opens");
     let metrics = Arc::new(Metrics::new(&mut prometheus_client::registry::Registry::default()));
     let ingest = Ingest::start(IngestParts {
+        comparing: None,
         messages,
         ledger: Box::new(Flaky { ledger, failures_left: Arc::clone(&failures_left) }),
         limits,

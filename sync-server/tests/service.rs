@@ -6,7 +6,8 @@ mod support;
 use std::time::Duration;
 
 use pos_model::Seq;
-use protocol::latest::{Downlink, Heartbeat, StoreHealth, Uplink};
+use protocol::envelope::seal_uplink;
+use protocol::latest::{Digests, Downlink, Heartbeat, Recalled, StoreHealth, Uplink};
 use protocol::topic::UplinkKind;
 use rumqttc::v5::ConnectionError;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
@@ -250,8 +251,8 @@ async fn what_cannot_be_read_is_refused_and_stops_nobody() {
     let mut store = centre.store("S1").await;
     let mut other = centre.store("S2").await;
     let (a, b) = (History::open("S1", 1, None), History::open("S2", 2, None));
-    let batch = protocol::envelope::seal_uplink(&a.store, &a.batch_message(1, 1)).expect("seals");
-    let of_other = protocol::envelope::seal_uplink(&b.store, &b.batch_message(1, 1)).expect("seals");
+    let batch = seal_uplink(&a.store, &a.batch_message(1, 1)).expect("seals");
+    let of_other = seal_uplink(&b.store, &b.batch_message(1, 1)).expect("seals");
     let mut truncated = batch.clone();
     truncated.truncate(batch.len() / 2);
     let mut version = batch.clone();
@@ -260,7 +261,7 @@ async fn what_cannot_be_read_is_refused_and_stops_nobody() {
     if let Uplink::Batch(batch) = &mut beyond {
         batch.first_seq = Seq::ZERO;
     }
-    let beyond = protocol::envelope::seal_uplink(&a.store, &beyond).expect("seals");
+    let beyond = seal_uplink(&a.store, &beyond).expect("seals");
     for (what, kind, bytes, code) in [
         ("nothing", UplinkKind::Batch, vec![], PubAckReason::PayloadFormatInvalid),
         ("garbage", UplinkKind::Batch, b"\xff\xfe\xfd garbage".to_vec(), PubAckReason::PayloadFormatInvalid),
@@ -284,6 +285,31 @@ async fn what_cannot_be_read_is_refused_and_stops_nobody() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} in\n{metrics}");
     }
+    centre.stop().await;
+}
+
+/// Who compares nothing, as stores before it, and who says things about it that nobody asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_knows_nothing_of_comparing_is_not_disturbed() {
+    let folder = folder();
+    let centre = Centre::start_with(folder.path(), "[reconcile]\nevery = \"1s\"").await;
+    let mut store = centre.store("S1").await;
+    let mut a = History::open("S1", 1, None);
+    a.sell_many(1, 3);
+    store.ask(&a.hello_message(vec![a.report(1)], 4)).await;
+    assert_eq!(store.send(&a.batch_message(1, 2)).await.cursor.seq, Seq::new(2), "it does not answer the question");
+    let unasked = Uplink::Recalled(Recalled { request: 1, batch: None });
+    let unasked = seal_uplink(&a.store, &unasked).expect("seals");
+    assert_eq!(store.publish_unanswered(UplinkKind::Recalled, unasked.clone()).await, PubAckReason::Success);
+    let digests = seal_uplink(&a.store, &Uplink::Digests(Digests { dates: vec![] })).expect("seals");
+    assert_eq!(store.publish_unanswered(UplinkKind::Digests, digests).await, PubAckReason::Success);
+    let refused = store.publish_unanswered(UplinkKind::Digests, unasked).await;
+    assert_ne!(refused, PubAckReason::Success, "another message than its topic says");
+    let refused = store.publish_unanswered(UplinkKind::Digests, vec![1, 2, 3]).await;
+    assert_ne!(refused, PubAckReason::Success);
+    assert_eq!(store.send(&a.batch_message(3, 4)).await.cursor, a.mark());
+    assert_eq!(centre.get("/api/v1/reconciliation").await, json!({ "differences": [], "next_before": null }));
+    assert_eq!(centre.try_get("/api/v1/reconciliation?date=yesterday", &[]).await.status, 400);
     centre.stop().await;
 }
 
@@ -520,6 +546,7 @@ async fn the_service_describes_itself() {
             "/api/v1/parked/{parked_no}",
             "/api/v1/parked/{parked_no}/fix",
             "/api/v1/parked/{parked_no}/waive",
+            "/api/v1/reconciliation",
             "/api/v1/rollups",
             "/api/v1/rollups/hours",
             "/api/v1/rollups/items",

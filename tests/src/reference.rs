@@ -306,6 +306,13 @@ impl Reference {
         self.forgotten.extend(before.difference(&self.centre));
     }
 
+    /// The centre has lost these, and is to get them again.
+    pub fn centre_lost(&mut self, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            self.centre.remove(&key);
+        }
+    }
+
     /// What is durable at the centre.
     pub fn centre(&self) -> &BTreeSet<Key> {
         &self.centre

@@ -24,6 +24,7 @@ mod processes {
     mod mqtt;
     mod prices;
     mod put_back;
+    mod reconcile;
     mod same_folder;
     mod server_ends;
     mod site;

@@ -176,6 +176,23 @@ fn one_seed_takes_the_same_steps_each_time() {
     assert!(first.windows(2).all(|pair| pair[0].1 != pair[1].1), "each seed takes steps of its own");
 }
 
+/// Worlds in which rows and whole messages are deleted at the centre, beside faults that take nothing from the stores.
+const SEEDS_WITH_HAND: u64 = 100;
+
+#[test]
+fn what_is_deleted_at_the_centre_comes_back_by_itself() {
+    let mut failures = Vec::new();
+    let mut coverage = Coverage::default();
+    run_many(1, SEEDS_WITH_HAND, Settings { hand: true, ..Settings::default() }, |report| {
+        coverage.merge(&report.coverage);
+        failures.extend(report.violation.is_some().then_some(report));
+        failures.len() < 5
+    });
+    assert!(failures.is_empty(), "{}", failed(&failures));
+    let wanted = ["hand: rows deleted", "hand: message deleted", "hand: rows came back", "hand: messages came again"];
+    assert_eq!(coverage.missing(&wanted), [""; 0], "never seen; seen was:\n{coverage}");
+}
+
 #[test]
 fn seeds_that_failed_before() {
     let reports: Vec<Report> = REGRESSIONS.iter().map(|(seed, _)| run(*seed, Settings::default())).collect();

@@ -33,6 +33,7 @@ mod basket;
 mod basket_document;
 mod command;
 mod day;
+mod digest;
 mod drawer;
 mod epoch;
 mod error;

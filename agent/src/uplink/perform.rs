@@ -1,8 +1,10 @@
 //! What the machine asks for, done on the books. Synchronous and without a link, so that the simulation runs the same.
 
-use pos_model::{Epoch, Seq, Stamp, StoreId};
+use pos_model::{BusinessDate, Epoch, Seq, Stamp, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, SealError, WIRE_BYTES_TARGET, seal_uplink};
-use protocol::latest::{EpochReport, Heartbeat, Hello, Mark, StoreHealth, Uplink, VERSION};
+use protocol::latest::{
+    DIGEST_DATES_MAX, Digests, EpochReport, Heartbeat, Hello, Mark, Recall, Recalled, StoreHealth, Uplink, VERSION,
+};
 use sync_core::store::{Confirmed, Notice, Sent};
 
 use crate::db;
@@ -101,6 +103,50 @@ pub fn batch(
             return Ok(Some((message, Sent { epoch, first: from, through })));
         }
         // A tenth less than the share that would fit, because the compression is not even over the events.
+        let fitting = (events * WIRE_BYTES_TARGET / message.len() * 9 / 10).clamp(1, events - 1);
+        events_max = u32::try_from(fitting).unwrap_or(1);
+    }
+}
+
+/// The most events that are sent again in one message.
+const AGAIN_EVENTS_MAX: u32 = 500;
+
+/// Makes `Digests` of so many of the newest business dates and of named ones, or none if there is nothing to compare.
+pub fn digests(
+    view: db::View<'_>,
+    speaker: &Speaker,
+    newest: usize,
+    named: &[BusinessDate],
+) -> Result<Option<Vec<u8>>, PerformError> {
+    let mut dates = view.day_digests(newest, named).map_err(PerformError::Books)?;
+    dates.truncate(DIGEST_DATES_MAX);
+    loop {
+        if dates.is_empty() {
+            return Ok(None);
+        }
+        let message = Uplink::Digests(Digests { dates: dates.clone() });
+        let message = seal_uplink(&speaker.store_id, &message).map_err(PerformError::Seal)?;
+        if message.len() <= WIRE_BYTES_TARGET || dates.len() == 1 {
+            return Ok(Some(message));
+        }
+        // The newest are those that matter most.
+        dates.remove(0);
+    }
+}
+
+/// Makes `Recalled`, with as many of the events as one message holds.
+pub fn again(view: db::View<'_>, speaker: &Speaker, recall: &Recall) -> Result<Vec<u8>, PerformError> {
+    let wanted = recall.to.since(recall.from).saturating_add(1);
+    let mut events_max = u32::try_from(wanted).unwrap_or(u32::MAX).min(AGAIN_EVENTS_MAX);
+    loop {
+        let batch = view.take_batch(recall.epoch, recall.from, events_max, BATCH_PLAIN_BYTES_MAX);
+        let batch = batch.map_err(PerformError::Books)?;
+        let events = batch.as_ref().map_or(0, |batch| batch.events.len());
+        let message = Uplink::Recalled(Recalled { request: recall.request, batch });
+        let message = seal_uplink(&speaker.store_id, &message).map_err(PerformError::Seal)?;
+        if message.len() <= WIRE_BYTES_TARGET || events <= 1 {
+            return Ok(message);
+        }
         let fitting = (events * WIRE_BYTES_TARGET / message.len() * 9 / 10).clamp(1, events - 1);
         events_max = u32::try_from(fitting).unwrap_or(1);
     }

@@ -248,6 +248,19 @@ impl<C: Connect> Running<C> {
                 self.note(written);
             }
             Effect::OpenEpoch => self.open_epoch().await,
+            Effect::SendDigests { newest, dates } => {
+                let speaker = self.task.speaker.clone();
+                let made = self.read(move |view| perform::digests(view, &speaker, newest, &dates)).await;
+                if let Some(made) = made.transpose() {
+                    self.send_question(UplinkKind::Digests, made);
+                }
+            }
+            Effect::SendAgain(recall) => {
+                telemetry::sending_again(&recall);
+                let speaker = self.task.speaker.clone();
+                let made = self.read(move |view| perform::again(view, &speaker, &recall)).await;
+                self.send_question(UplinkKind::Recalled, made);
+            }
             Effect::Notify(notice) => self.notify(notice).await,
         }
     }

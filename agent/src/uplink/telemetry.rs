@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use protocol::latest::Recall;
 use sync_core::store::{Loss, Refusal, Sent};
 
 use crate::telemetry::chain;
@@ -23,6 +24,12 @@ pub(super) fn refused(refusal: Refusal) {
 
 pub(super) fn batch_sent(sent: &Sent) {
     tracing::debug!(epoch = %sent.epoch, first = %sent.first, through = %sent.through.seq, "batch sent");
+}
+
+/// The centre has lost events that it had confirmed.
+pub(super) fn sending_again(recall: &Recall) {
+    let Recall { epoch, from, to, .. } = recall;
+    tracing::info!(%epoch, %from, %to, "the centre asks for events again that it has lost");
 }
 
 /// Something arrived, or could not be handed to the link, that changes nothing.

@@ -67,3 +67,19 @@ hash_type! {
     /// Names the content of a price book: the BLAKE3 of its canonical form. Two books with one hash price alike.
     BookHash
 }
+
+hash_type! {
+    /// A sum of BLAKE3 hashes, lane by lane: what a set of facts is, whatever the order in which they are read.
+    #[derive(Default)]
+    FactsHash
+}
+
+impl FactsHash {
+    /// Adds a hash: the four 64-bit numbers, with the lowest byte first, modulo 2^64 each.
+    pub fn add(&mut self, other: Self) {
+        let lanes = self.0.as_chunks_mut::<8>().0.iter_mut().zip(other.0.as_chunks::<8>().0);
+        for (lane, more) in lanes {
+            *lane = u64::from_le_bytes(*lane).wrapping_add(u64::from_le_bytes(*more)).to_le_bytes();
+        }
+    }
+}

@@ -20,7 +20,7 @@ mod stamp;
 
 pub use business_date::{BusinessDate, DayCutOff};
 pub use chain::ChainHash;
-pub use hash::BookHash;
+pub use hash::{BookHash, FactsHash};
 pub use ids::{
     ApprovalId, AttemptId, BasketId, CommandId, CupId, EventId, InvalidId, ItemId, LineId, MovementId, OperatorId,
     RefundId, SaleId, ShiftId, Sku, StoreId, Tag, TillId,

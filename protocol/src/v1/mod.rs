@@ -10,6 +10,7 @@ pub mod payment;
 pub mod people;
 pub mod print;
 mod quantity_json;
+pub mod reconcile;
 pub mod refund;
 pub mod refund_api;
 pub mod sale;

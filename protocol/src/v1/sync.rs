@@ -4,6 +4,8 @@ use pos_model::{ChainHash, Epoch, Money, Seq, Stamp, TillId};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::reconcile::{Compare, Digests, Recall, Recalled};
+
 /// From a store to the centre.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Uplink {
@@ -13,6 +15,10 @@ pub enum Uplink {
     Batch(Batch),
     /// How the store is.
     Heartbeat(Heartbeat),
+    /// What the store holds of business dates, for a centre that wants to compare.
+    Digests(Digests),
+    /// Events that the centre asked for again.
+    Recalled(Recalled),
 }
 
 /// From the centre to a store.
@@ -26,6 +32,10 @@ pub enum Downlink {
     Pulse(Pulse),
     /// The end of a pause: the store's turn has come.
     Turn(Turn),
+    /// Which business dates the centre wants to compare.
+    Compare(Compare),
+    /// The centre asks for events again.
+    Recall(Recall),
 }
 
 /// A place in an epoch, with the hash of the history up to it. Equal marks mean equal histories.

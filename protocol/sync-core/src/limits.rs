@@ -34,6 +34,11 @@ pub struct StoreLimits {
     pub hold_ms_max: u64,
     /// Between heartbeats, in milliseconds; each is jittered by half of it.
     pub heartbeat_ms: u64,
+    /// The shortest time between two digests that a store agrees to, in milliseconds. Making one reads some weeks of events,
+    /// beside the till.
+    pub digests_ms_min: u64,
+    /// The longest time in which the first digests of a connection come, in milliseconds.
+    pub first_digests_ms_max: u64,
 }
 
 impl StoreLimits {
@@ -53,6 +58,8 @@ impl StoreLimits {
         pause_ms_min: 1_000,
         hold_ms_max: 300_000,
         heartbeat_ms: 30_000,
+        digests_ms_min: 1_000,
+        first_digests_ms_max: 600_000,
     };
 }
 

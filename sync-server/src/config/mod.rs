@@ -51,6 +51,8 @@ pub struct Config {
     pub parking: ParkingAlarm,
     /// How long a claim code holds.
     pub claim_code_lifetime: Duration,
+    /// How often each business date of a store is compared with what the store holds.
+    pub reconcile_every: Duration,
 }
 
 /// When parked events are an alarm.
@@ -153,6 +155,7 @@ struct Raw {
     ledger: RawLedger,
     parking: RawParking,
     enrolment: RawEnrolment,
+    reconcile: RawReconcile,
 }
 
 #[derive(Debug, Deserialize)]
@@ -227,6 +230,11 @@ struct RawParking {
 #[derive(Debug, Deserialize)]
 struct RawEnrolment {
     claim_code_lifetime: Span,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawReconcile {
+    every: Span,
 }
 
 impl Config {
@@ -310,6 +318,7 @@ impl Config {
         };
         let claim_code_lifetime =
             problems.keep("enrolment.claim_code_lifetime", raw.enrolment.claim_code_lifetime.positive());
+        let reconcile_every = problems.keep("reconcile.every", raw.reconcile.every.positive());
         problems.finish()?;
         Ok(Self {
             data_dir: raw.data_dir,
@@ -329,6 +338,7 @@ impl Config {
             keep_months: raw.ledger.keep_months,
             parking,
             claim_code_lifetime,
+            reconcile_every,
         })
     }
 }

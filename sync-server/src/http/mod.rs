@@ -20,6 +20,8 @@ mod parked;
 mod patience;
 mod problem;
 mod readers;
+mod reconcile;
+mod reconcile_wire;
 mod rollups;
 mod rollups_wire;
 mod state;
@@ -77,6 +79,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
         parked::fix,
         parked::waive,
         parked::replay,
+        reconcile::reconciliation,
         credit::credit,
         credit::set_limit,
         enroll::enroll,
@@ -112,6 +115,7 @@ pub fn router(api: Api, token: Option<ApiToken>) -> axum::Router {
         .route("/api/v1/parked/{parked_no}", get(parked::one))
         .route("/api/v1/parked/{parked_no}/fix", post(parked::fix).layer(DefaultBodyLimit::max(parked::FIX_BYTES_MAX)))
         .route("/api/v1/parked/{parked_no}/waive", post(parked::waive))
+        .route("/api/v1/reconciliation", get(reconcile::reconciliation))
         .route("/api/v1/credit", get(credit::credit))
         .route("/api/v1/credit/limit", put(credit::set_limit))
         .route("/api/v1/instances", get(instances::instances))

@@ -116,7 +116,7 @@ pub enum Severity {
 /// What needs a person.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AlertJson {
-    /// `losses`, `went_back`, `fork`, `prices`, `over_refunds`, `receipt_gaps`, `z_gaps`, `duplicate_receipts`,
+    /// `losses`, `went_back`, `fork`, `prices`, `over_refunds`, `reconciliation`, `receipt_gaps`, `z_gaps`, `duplicate_receipts`,
     /// `duplicate_z`, `refunds_without_sale`, `parked` or `clock`.
     pub kind: &'static str,
     /// How many events or receipts, or how many milliseconds.

@@ -89,6 +89,8 @@ pub enum AlertKind {
     Prices,
     /// More came back of sales than was sold.
     OverRefunds,
+    /// A business date is not here as the store holds it.
+    Reconciliation,
     /// Receipt numbers that never arrived.
     ReceiptGaps,
     /// Z reports that never arrived.
@@ -107,12 +109,13 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All kinds, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Losses,
         Self::WentBack,
         Self::Fork,
         Self::Prices,
         Self::OverRefunds,
+        Self::Reconciliation,
         Self::ReceiptGaps,
         Self::ZGaps,
         Self::DuplicateReceipts,
@@ -126,7 +129,8 @@ impl AlertKind {
     pub const fn is_grave(self) -> bool {
         match self {
             Self::Losses | Self::WentBack | Self::Fork | Self::Prices | Self::OverRefunds => true,
-            Self::ReceiptGaps
+            Self::Reconciliation
+            | Self::ReceiptGaps
             | Self::ZGaps
             | Self::DuplicateReceipts
             | Self::DuplicateZ
@@ -153,6 +157,9 @@ impl AlertKind {
             }
             Self::OverRefunds => {
                 "Look at the sales listed for the store and at their refunds: who gave the money back, who allowed it, and why. Nothing is refused; the money has left the drawer."
+            }
+            Self::Reconciliation => {
+                "GET /api/v1/reconciliation?open=true says what differs. What the ledger lost comes back by itself once the store is connected; what the store lost, as with a folder that was put back, is kept here and only told."
             }
             Self::ReceiptGaps => {
                 "If the store's backlog is empty and numbers stay missing, they were lost with a folder that was put back, or a till skipped them. Compare with the paper receipts."
@@ -184,6 +191,7 @@ impl AlertKind {
             Self::Fork => "fork",
             Self::Prices => "prices",
             Self::OverRefunds => "over_refunds",
+            Self::Reconciliation => "reconciliation",
             Self::ReceiptGaps => "receipt_gaps",
             Self::ZGaps => "z_gaps",
             Self::DuplicateReceipts => "duplicate_receipts",

@@ -19,3 +19,14 @@ impl From<LedgerError> for Fault {
         }
     }
 }
+
+/// Where nothing is parked for its content, such as in a repair, a fault of the content fails it.
+pub(in crate::ledger) fn as_error(fault: Fault) -> LedgerError {
+    match fault {
+        Fault::Database(error) => error,
+        Fault::Content(detail) => {
+            tracing::error!(detail, "what was held before does not fit the ledger");
+            LedgerError::Damaged { what: "event: it does not fit the tables" }
+        }
+    }
+}

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Books, CounterBooks, Instances, Ledger, LedgerError, PostgresInstances, PostgresLedger, PostgresReader,
-    PostgresSettings, PriceBooks, Registry, RollUps, SqliteLedger, SqliteReader, SqliteSettings,
+    PostgresSettings, PriceBooks, Reconciliations, Registry, RollUps, SqliteLedger, SqliteReader, SqliteSettings,
 };
 
 /// All that is read, and changed beside the writer.
-pub trait Reader: Books + CounterBooks + PriceBooks + Registry + RollUps + fmt::Debug {}
+pub trait Reader: Books + CounterBooks + PriceBooks + Reconciliations + Registry + RollUps + fmt::Debug {}
 
-impl<T: Books + CounterBooks + PriceBooks + Registry + RollUps + fmt::Debug> Reader for T {}
+impl<T: Books + CounterBooks + PriceBooks + Reconciliations + Registry + RollUps + fmt::Debug> Reader for T {}
 
 /// Where the ledger is at home.
 #[derive(Debug, Clone)]

@@ -72,6 +72,9 @@ pub enum UnfitMessage {
     /// It is too large to be kept, and to have come over the wire.
     #[error("message of {0} bytes is larger than {WIRE_BYTES_MAX}")]
     TooLarge(usize),
+    /// It moves no cursor: it is of those that compare what was applied.
+    #[error("message is none that is applied")]
+    NotOfTheLedger,
     /// Events count from one.
     #[error("batch begins at event 0")]
     FirstSeq,
@@ -94,7 +97,7 @@ impl Job {
     pub fn new(store: StoreId, message: Uplink) -> Result<Self, UnfitMessage> {
         let frame = match &message {
             Uplink::Batch(_) => seal_uplink(&store, &message).map_err(UnfitMessage::Seal)?,
-            Uplink::Hello(_) | Uplink::Heartbeat(_) => Vec::new(),
+            Uplink::Hello(_) | Uplink::Heartbeat(_) | Uplink::Digests(_) | Uplink::Recalled(_) => Vec::new(),
         };
         if frame.len() > WIRE_BYTES_MAX {
             return Err(UnfitMessage::TooLarge(frame.len()));
@@ -113,6 +116,7 @@ impl Job {
                 bound_receipts(&mut heartbeat.health);
                 Message::Heartbeat(heartbeat)
             }
+            Uplink::Digests(_) | Uplink::Recalled(_) => return Err(UnfitMessage::NotOfTheLedger),
         };
         Ok(Self { store, message })
     }

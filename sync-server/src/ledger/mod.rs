@@ -26,6 +26,7 @@ mod parking;
 mod postgres;
 mod prices;
 mod read;
+mod reconcile;
 mod registry;
 mod rollups;
 mod sqlite;
@@ -53,6 +54,10 @@ pub use postgres::{
     DroppedMonth, MonthRow, PostgresInstances, PostgresLedger, PostgresReader, PostgresSettings, UrlError,
 };
 pub use prices::{PriceBookRow, PriceBooks, PriceDifference};
+pub use reconcile::{
+    Examined, Finding, Gap, ReconciliationFilter, ReconciliationRow, Reconciliations, Repair, RestoreRefused, Restored,
+    Standing,
+};
 pub use registry::{Claim, CodeHash, Credential, EnrollRefused, Registry, SecretHash, StoreStatus};
 pub use rollups::{
     DateRange, HourRow, ItemRow, MARKS_COUNTED_MAX, PromotionRow, RollUpFilter, RollUpReport, RollUpState, RollUpStep,
@@ -83,6 +88,13 @@ pub trait Ledger: Send {
 
     /// Says that a parked event is never to count; or says why not, and nothing is changed.
     fn waive(&mut self, parked_no: i64, note: &Note, now_ms: i64) -> Result<Result<(), ParkedRefused>, LedgerError>;
+
+    /// Puts right what a look at a business date has found, in one database transaction. `now_ms` is when.
+    fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError>;
+
+    /// Takes events in that were held before and that a store has sent again, in one database transaction: all, or none if
+    /// they are not the ones that were held.
+    fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError>;
 
     /// Does the housekeeping that is due, outside any group: short when little is due.
     fn tidy(&mut self) -> Result<(), LedgerError>;

@@ -209,10 +209,25 @@ impl Store {
                 Event::Incoming(Packet::Publish(publish)) => {
                     let (store, message) = open_downlink(&publish.payload).expect("readable");
                     assert_eq!(store, self.id);
+                    // It comes by itself behind a welcome, and asks for nothing at once.
+                    if matches!(message, Downlink::Compare(_)) {
+                        continue;
+                    }
                     let puback = puback.expect("the message follows the PUBACK");
                     return Answered { puback, message: Some(message) };
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Publishes bytes and waits for PUBACK alone.
+    pub async fn publish_unanswered(&mut self, kind: UplinkKind, bytes: Vec<u8>) -> PubAckReason {
+        self.client.try_publish(topic::uplink(&self.id, kind), QoS::AtLeastOnce, false, bytes).expect("room");
+        loop {
+            let event = timeout(DEADLINE, self.events.poll()).await.expect("in time").expect("the connection holds");
+            if let Event::Incoming(Packet::PubAck(answer)) = event {
+                return answer.reason;
             }
         }
     }
@@ -222,6 +237,8 @@ impl Store {
             Uplink::Hello(_) => UplinkKind::Hello,
             Uplink::Batch(_) => UplinkKind::Batch,
             Uplink::Heartbeat(_) => UplinkKind::Heartbeat,
+            Uplink::Digests(_) => UplinkKind::Digests,
+            Uplink::Recalled(_) => UplinkKind::Recalled,
         };
         let bytes = seal_uplink(&self.id, message).expect("seals");
         self.publish(kind, bytes).await

@@ -206,7 +206,8 @@ impl<H: History, W: Watch<H>> LoadStore<H, W> {
                 self.watch.parked(ack.parked.len() as u64);
             }
             Downlink::Turn(turn) => self.watch.credited(turn.credit),
-            Downlink::Pulse(_) => {}
+            // What was sold here is made up as it is sent, and nothing of it is held to be compared.
+            Downlink::Pulse(_) | Downlink::Compare(_) | Downlink::Recall(_) => {}
         }
     }
 
@@ -251,6 +252,8 @@ impl<H: History, W: Watch<H>> LoadStore<H, W> {
                     self.sync.handle_confirmed(epoch, mark, confirmed, self.now());
                 }
                 Effect::Rewind { to, .. } => self.history.rewind(to),
+                // What was sold here is made up as it is sent, and nothing of it is held to be compared.
+                Effect::SendDigests { .. } | Effect::SendAgain(_) => {}
                 Effect::RaiseReceipts(_) | Effect::OpenEpoch | Effect::Notify(_) => {}
             }
         }

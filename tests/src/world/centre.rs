@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pos_model::ChainHash;
+use pos_model::{ChainHash, StoreId};
 use protocol::envelope::{open_uplink, seal_downlink};
-use protocol::latest::Downlink;
+use protocol::latest::{Downlink, Uplink};
 use rusqlite::Connection;
 use sync_core::Instant;
 use sync_core::server::{Admission, BatchOutcome, Outcome, Overload, Route, ServerEffect, ServerSync, Ticket};
 use sync_core::store::Refusal;
 use sync_server::ledger::{Books, Job, Ledger, LedgerError, Message, SqliteLedger, VerifyReport};
 
+use super::hand::{Comparing, Deleted};
 use super::memory::Memory;
 use super::{Event, Sabotage, World};
 use crate::reference::{Key, Rule, Violation, must, violated};
@@ -28,6 +29,8 @@ pub(super) struct Centre {
     cursors: BTreeMap<(i64, i64), i64>,
     /// Commits take longer, in milliseconds.
     pub(super) slower_ms: u64,
+    /// What a hand has deleted that is not back.
+    pub(super) deleted: Deleted,
 }
 
 /// A server that runs.
@@ -42,6 +45,8 @@ pub(super) struct Server {
     /// It will look whose turn it is, also when nothing comes.
     looks: bool,
     done: Option<Result<Vec<Outcome>, LedgerError>>,
+    /// Where a hand deletes rows.
+    pub(super) comparing: Option<Comparing>,
 }
 
 impl Centre {
@@ -54,12 +59,13 @@ impl Centre {
             seen: (0, 0),
             cursors: BTreeMap::new(),
             slower_ms: 0,
+            deleted: Deleted::default(),
         }
     }
 
     /// Whether nothing waits.
     pub(super) fn is_idle(&self) -> bool {
-        self.running.as_ref().is_some_and(|server| server.jobs.is_empty() && server.group.is_empty())
+        self.running.as_ref().is_some_and(Server::is_idle)
     }
 }
 
@@ -67,6 +73,16 @@ impl Centre {
 const LOOK_MS: u64 = 250;
 
 impl Server {
+    /// Whether nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.group.is_empty()
+    }
+
+    /// What writes.
+    pub(super) fn ledger(&mut self) -> &mut SqliteLedger {
+        &mut self.ledger
+    }
+
     /// Whether its books balance, as an operator would ask.
     pub(super) fn verify(&self) -> Result<VerifyReport, LedgerError> {
         self.ledger.verify()
@@ -88,8 +104,10 @@ impl World {
         };
         let server_epoch = self.random.next_u64();
         self.note(format_args!("the centre starts, run {server_epoch:x}"));
+        let comparing = if self.settings.hand { Some(self.begin_comparing(server_epoch)?) } else { None };
         self.centre.running = Some(Server {
             ledger,
+            comparing,
             sync: ServerSync::new(server_epoch, self.plan.server_limits.clone()),
             jobs: BTreeMap::new(),
             tickets: 0,
@@ -131,6 +149,9 @@ impl World {
         };
         let expected = &self.stores[topic];
         must(store == *expected, Rule::Failed, || format!("a message of {expected} says that it is of {store}"))?;
+        if matches!(message, Uplink::Digests(_) | Uplink::Recalled(_)) {
+            return self.hear_of_dates(&store, message);
+        }
         let job = match Job::new(store.clone(), message) {
             Ok(job) => job,
             Err(unfit) => return violated(Rule::Failed, format!("an agent sent an unfit message: {unfit}")),
@@ -138,6 +159,9 @@ impl World {
         server.tickets += 1;
         let ticket = Ticket(server.tickets);
         let route = Route(if self.plan.link.broker { topic as u64 } else { connection });
+        if let Some(comparing) = &mut server.comparing {
+            comparing.heard(&store, route);
+        }
         match server.sync.handle_message(ticket, route, store, job.question(), job.memory_bytes(), now) {
             Admission::Queued => {
                 server.jobs.insert(ticket, job);
@@ -307,10 +331,18 @@ impl World {
                 Ok(bytes) => bytes,
                 Err(error) => return violated(Rule::Failed, format!("wrap an answer: {error:?}")),
             };
-            let number = self.stores.iter().position(|known| *known == store).expect("every store of a world is known");
-            self.send_down(number, to.0, &bytes);
+            self.send_to(&store, to, &bytes);
+            if self.settings.hand && matches!(message, Downlink::Welcome(_)) {
+                self.ask_for_dates(&store, to)?;
+            }
         }
         Ok(())
+    }
+
+    /// Says something to a store, on the way that it was heard on.
+    pub(super) fn send_to(&mut self, store: &StoreId, to: Route, bytes: &[u8]) {
+        let number = self.stores.iter().position(|known| known == store).expect("every store of a world is known");
+        self.send_down(number, to.0, bytes);
     }
 
     fn ack_before_commit(&mut self) -> Result<(), Violation> {
@@ -328,7 +360,7 @@ impl World {
     // ---- what is durable ----
 
     /// Looks at what became durable.
-    fn look_at_ledger(&mut self) -> Result<(), Violation> {
+    pub(super) fn look_at_ledger(&mut self) -> Result<(), Violation> {
         let connection = self.centre.disk.look();
         let new = keys_after(connection, self.centre.seen)?;
         self.centre.seen = newest(connection)?;

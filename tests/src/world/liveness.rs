@@ -94,6 +94,9 @@ impl World {
                 )));
             }
         }
+        if let Some(deleted) = self.centre.deleted.in_words() {
+            return Ok(Some(deleted));
+        }
         Ok((!self.centre.is_idle()).then(|| "the centre is busy".to_owned()))
     }
 

@@ -17,6 +17,7 @@ mod counter;
 mod errand;
 mod faults;
 mod faults_of_disks;
+mod hand;
 mod liveness;
 mod machine;
 mod memory;
@@ -63,6 +64,9 @@ pub struct Settings {
     pub print: bool,
     /// Put a defect in.
     pub sabotage: Option<Sabotage>,
+    /// Delete rows at the centre behind the cursor, which have to come back by themselves. Faults that would take away what
+    /// has to come back are left out.
+    pub hand: bool,
 }
 
 /// What came of a run.
@@ -129,6 +133,10 @@ enum Event {
     Quick,
     /// The holidays are over.
     Workday,
+    /// A hand deletes rows at the centre.
+    Hand,
+    /// The centre compares business dates with the stores.
+    Reconcile { life: u64 },
     /// The faults stop.
     Heal,
     /// Whether all has drained is looked at.
@@ -249,7 +257,10 @@ pub fn replay_command(seed: u64) -> String {
 impl World {
     fn new(seed: u64, settings: Settings) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random);
+        let mut plan = Plan::draw(&mut random);
+        if settings.hand {
+            plan.with_hand();
+        }
         let stores: Vec<StoreId> =
             (1..=plan.stores).map(|number| StoreId::new(format!("store-{number}")).expect("a valid name")).collect();
         let mut world = Self {
@@ -330,6 +341,8 @@ impl World {
             Event::Room { machine } => self.room(machine),
             Event::Quick => self.quick(),
             Event::Workday => self.workday(),
+            Event::Hand => self.delete_by_hand(),
+            Event::Reconcile { life } => self.reconcile(life),
             Event::Heal => self.heal(),
             Event::Look => self.look(),
         }
@@ -346,6 +359,9 @@ impl World {
         self.scheduler.after(0, Event::StartCentre { life: self.centre.life });
         let selling_ms = self.plan.selling_ms;
         self.scheduler.after(selling_ms, Event::Heal);
+        if self.settings.hand {
+            self.scheduler.after(selling_ms / 4, Event::Hand);
+        }
         if !self.plan.faults.is_empty() {
             let wait_ms = self.random.below(self.plan.fault_gap_ms);
             self.scheduler.after(wait_ms, Event::Fault);

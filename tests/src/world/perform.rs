@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use agent::uplink::perform::{self, Present};
-use pos_model::{Epoch, Seq};
-use protocol::latest::{Cursor, Downlink, Mark, OpenReason, ReceiptHead};
+use pos_model::{BusinessDate, Epoch, Seq};
+use protocol::latest::{Cursor, Downlink, Mark, OpenReason, Recall, ReceiptHead};
 use sync_core::store::{Confirmed, Effect, Loss, Notice, SendFailure};
 
 use super::machine::{AGENT_VERSION, Entry, Input, reports};
@@ -24,6 +24,8 @@ impl World {
             Effect::SendBatch { epoch, from, events_max } => return self.send_batch(machine, epoch, from, events_max),
             Effect::Confirm { epoch, mark } => return self.confirm(machine, epoch, mark),
             Effect::Rewind { epoch, to } => return self.rewind(machine, epoch, to),
+            Effect::SendDigests { newest, dates } => return self.send_digests(machine, newest, &dates),
+            Effect::SendAgain(recall) => return self.send_again(machine, &recall),
             Effect::RaiseReceipts(heads) => return self.raise_receipts(machine, heads),
             Effect::OpenEpoch => return self.leave_epoch(machine),
             Effect::Notify(notice) => self.coverage.saw(match notice {
@@ -88,6 +90,23 @@ impl World {
         if handed_over && self.settings.sabotage == Some(Sabotage::TrustPuback) {
             return self.confirm(machine, epoch, sent.through);
         }
+        Ok(())
+    }
+
+    fn send_digests(&mut self, machine: usize, newest: usize, dates: &[BusinessDate]) -> Result<(), Violation> {
+        let speaker = self.speaker(machine);
+        let Some(running) = &self.machines[machine].running else { return Ok(()) };
+        if let Some(message) = made(perform::digests(running.books.view(), &speaker, newest, dates))? {
+            self.send_up(machine, message);
+        }
+        Ok(())
+    }
+
+    fn send_again(&mut self, machine: usize, recall: &Recall) -> Result<(), Violation> {
+        let speaker = self.speaker(machine);
+        let Some(running) = &self.machines[machine].running else { return Ok(()) };
+        let message = made(perform::again(running.books.view(), &speaker, recall))?;
+        self.send_up(machine, message);
         Ok(())
     }
 
@@ -241,5 +260,7 @@ pub(super) fn brief(message: &Downlink) -> String {
         ),
         Downlink::Pulse(_) => "pulse".to_owned(),
         Downlink::Turn(_) => "turn".to_owned(),
+        Downlink::Compare(_) => "compare".to_owned(),
+        Downlink::Recall(_) => "recall".to_owned(),
     }
 }

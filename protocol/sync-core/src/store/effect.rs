@@ -1,7 +1,7 @@
 //! What a [`super::StoreSync`] asks of its shell, and what the shell reports back.
 
-use pos_model::{Epoch, Seq};
-use protocol::latest::{Mark, ReceiptHead};
+use pos_model::{BusinessDate, Epoch, Seq};
+use protocol::latest::{Mark, Recall, ReceiptHead};
 
 /// What the shell must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,15 @@ pub enum Effect {
     /// Open a new epoch, because another agent uses this one too; then call `handle_held`,
     /// also if it could not be done.
     OpenEpoch,
+    /// Send `Digests` of what the centre has confirmed.
+    SendDigests {
+        /// Of so many of the newest business dates.
+        newest: usize,
+        /// And of these.
+        dates: Vec<BusinessDate>,
+    },
+    /// Send `Recalled`, with as many of the events as one message holds.
+    SendAgain(Recall),
     /// Tell people.
     Notify(Notice),
 }

@@ -10,16 +10,20 @@
 //! - Nothing here can delay a sale: the machine reads heads and writes watermarks, and its shell runs beside the till.
 
 mod backoff;
+mod comparing;
 mod effect;
 mod epochs;
 
 use std::collections::VecDeque;
 
 use pos_model::{Epoch, Seq};
-use protocol::latest::{Ack, Credit, Downlink, EpochReport, Mark, Pulse, Turn, Welcome};
+use protocol::latest::{
+    Ack, Compare, Credit, DIGEST_DATES_MAX, Downlink, EpochReport, Mark, Pulse, Recall, Turn, Welcome,
+};
 
 use crate::{Instant, Random, StoreLimits};
 use backoff::Backoff;
+use comparing::Comparing;
 use epochs::Epochs;
 
 pub use effect::{Confirmed, Effect, Loss, Notice, Refusal, SendFailure, Sent};
@@ -102,6 +106,8 @@ pub struct StoreSync {
     events_max: u32,
     reconnect_spread_ms: u64,
     heartbeat_at: Option<Instant>,
+    /// What the centre wants to compare, said on this connection.
+    comparing: Option<Comparing>,
     /// [`Effect::OpenEpoch`] was asked for, and what came of it is not known.
     leaving: bool,
     /// Logins refused in a row.
@@ -123,6 +129,7 @@ impl StoreSync {
             events_max: limits.batch_events_max,
             reconnect_spread_ms: 0,
             heartbeat_at: None,
+            comparing: None,
             leaving: false,
             refusals: 0,
             effects: VecDeque::new(),
@@ -149,7 +156,8 @@ impl StoreSync {
             State::Comparing { .. } | State::Loading { .. } => None,
         };
         let heartbeat = self.heartbeat_at.map(|at| (at, "heartbeat"));
-        state.into_iter().chain(heartbeat).min_by_key(|(at, _)| *at)
+        let digests = self.comparing.map(|comparing| (comparing.next_at(), "digests"));
+        state.into_iter().chain(heartbeat).chain(digests).min_by_key(|(at, _)| *at)
     }
 
     /// The state of the link.
@@ -214,6 +222,8 @@ impl StoreSync {
             Downlink::Ack(ack) => self.handle_ack(&ack, now),
             Downlink::Pulse(pulse) => self.handle_pulse(pulse, now),
             Downlink::Turn(turn) => self.handle_turn(turn, now),
+            Downlink::Compare(compare) => self.handle_compare(compare, now),
+            Downlink::Recall(recall) => self.handle_recall(recall),
         }
     }
 
@@ -306,6 +316,10 @@ impl StoreSync {
         if self.heartbeat_at.is_some_and(|at| at <= now) {
             self.effects.push_back(Effect::SendHeartbeat);
             self.schedule_heartbeat(now);
+        }
+        if let Some(comparing) = self.comparing.as_mut().filter(|comparing| comparing.next_at() <= now) {
+            comparing.sent(now);
+            self.effects.push_back(Effect::SendDigests { newest: comparing.newest(), dates: Vec::new() });
         }
         match self.state {
             State::Offline { retry_at } if retry_at <= now => {
@@ -424,6 +438,33 @@ impl StoreSync {
         self.pump(now);
     }
 
+    /// What is compared is confirmed already, so none of it waits for a greeting or a credit.
+    fn handle_compare(&mut self, compare: Compare, now: Instant) {
+        if !self.is_connected() {
+            return;
+        }
+        if compare.newest > 0 {
+            let begun = Comparing::begin(&compare, &self.limits, &mut self.random, now);
+            // The centre asks after each greeting. Whoever greets often does not begin to wait again each time.
+            self.comparing = Some(self.comparing.map_or(begun, |before| begun.no_later_than(before)));
+        }
+        if !compare.dates.is_empty() {
+            let mut dates = compare.dates;
+            dates.truncate(DIGEST_DATES_MAX);
+            self.effects.push_back(Effect::SendDigests { newest: 0, dates });
+        }
+    }
+
+    fn handle_recall(&mut self, recall: Recall) {
+        if self.is_connected() && recall.from <= recall.to && recall.from > Seq::ZERO {
+            self.effects.push_back(Effect::SendAgain(recall));
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        !matches!(self.state, State::Offline { .. } | State::Connecting { .. })
+    }
+
     /// The centre holds another history of the epoch.
     fn part_from(&mut self, epoch: Epoch) {
         if self.epochs.differs(epoch, self.server_epoch) {
@@ -508,6 +549,7 @@ impl StoreSync {
         }
         let wait_ms = self.backoff.next_ms(floor_ms, &self.limits, &mut self.random);
         self.heartbeat_at = None;
+        self.comparing = None;
         self.state = State::Offline { retry_at: now.after_ms(wait_ms) };
     }
 

@@ -449,3 +449,79 @@ fn a_login_that_is_refused_is_tried_again_soon_at_first() {
     assert!(late.iter().all(|wait_ms| *wait_ms <= limits.refused_backoff_ms), "{waits_ms:?}");
     assert!(late.iter().sum::<u64>() / late.len() as u64 > limits.refused_backoff_ms / 3, "{waits_ms:?}");
 }
+
+fn compare(newest: u8, every_ms: u32) -> Downlink {
+    let dates = vec!["2026-07-26".parse().expect("a date")];
+    Downlink::Compare(Compare { dates, newest, every_ms })
+}
+
+/// How many digests of the newest dates are due within a time, and when the first of them is.
+fn digests_due(sync: &mut StoreSync, within_ms: u64) -> (usize, Option<Instant>) {
+    let (mut count, mut first) = (0, None);
+    let end = AT.after_ms(within_ms);
+    while let Some((at, _)) = sync.poll_timeout().filter(|(at, _)| *at <= end) {
+        sync.handle_timeout(at);
+        for effect in effects(sync) {
+            if matches!(effect, Effect::SendDigests { newest, .. } if newest > 0) {
+                count += 1;
+                first.get_or_insert(at);
+            }
+        }
+    }
+    (count, first)
+}
+
+#[test]
+fn digests_are_sent_when_the_centre_asks_and_again_and_again() {
+    let (mut sync, session) = greeting(&[report(EPOCH, 5, 5)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, 5, 5)], credit(100, 0)), AT);
+    sync.handle_confirmed(EPOCH, mark(5), Confirmed::Agreed, AT);
+    effects(&mut sync);
+    sync.handle_downlink(compare(7, 60_000), AT);
+    let asked = effects(&mut sync);
+    assert!(matches!(&asked[..], [Effect::SendDigests { newest: 0, dates }] if dates.len() == 1), "{asked:?}");
+    let (count, first) = digests_due(&mut sync, 10 * 60_000);
+    assert!(first.is_some_and(|first| first <= AT.after_ms(60_000)), "{first:?}");
+    assert!((9..=10).contains(&count), "{count}");
+    sync.handle_connection_lost(Loss::Network, AT);
+    effects(&mut sync);
+    assert_eq!(sync.poll_timeout().map(|(_, why)| why), Some("connect"), "the next connection begins anew");
+}
+
+#[test]
+fn a_store_that_greets_again_and_again_sends_its_digests_all_the_same() {
+    let (mut sync, session) = greeting(&[report(EPOCH, 5, 5)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, 5, 5)], credit(100, 0)), AT);
+    sync.handle_confirmed(EPOCH, mark(5), Confirmed::Agreed, AT);
+    effects(&mut sync);
+    sync.handle_downlink(compare(7, 600_000), AT);
+    let due = |sync: &StoreSync| sync.comparing.map(Comparing::next_at);
+    let first = due(&sync);
+    for minute in 1..60 {
+        sync.handle_downlink(compare(7, 600_000), AT.after_ms(minute * 1_000));
+        assert!(due(&sync) <= first, "{:?} is later than {first:?}", due(&sync));
+    }
+}
+
+#[test]
+fn nothing_is_compared_before_the_centre_asks_and_not_more_often_than_a_store_can_do() {
+    let (mut sync, session) = greeting(&[report(EPOCH, 5, 5)]);
+    sync.handle_downlink(welcome(session, vec![(EPOCH, 5, 5)], credit(100, 0)), AT);
+    sync.handle_confirmed(EPOCH, mark(5), Confirmed::Agreed, AT);
+    effects(&mut sync);
+    assert_eq!(digests_due(&mut sync, 3_600_000).0, 0);
+    sync.handle_downlink(compare(255, 0), AT);
+    effects(&mut sync);
+    assert!(digests_due(&mut sync, 60_000).0 <= 61);
+}
+
+#[test]
+fn events_are_sent_again_only_where_the_question_makes_sense() {
+    let recall = |from, to| Recall { request: 1, epoch: EPOCH, from: Seq::new(from), to: Seq::new(to) };
+    let (mut sync, _) = greeting(&[report(EPOCH, 5, 5)]);
+    for (from, to, answered) in [(1, 5, true), (5, 5, true), (5, 4, false), (0, 4, false)] {
+        sync.handle_downlink(Downlink::Recall(recall(from, to)), AT);
+        let expected = if answered { vec![Effect::SendAgain(recall(from, to))] } else { vec![] };
+        assert_eq!(effects(&mut sync), expected, "{from}..={to}");
+    }
+}

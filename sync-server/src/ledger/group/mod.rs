@@ -15,6 +15,7 @@ mod numbers;
 mod parked;
 mod parked_rows;
 mod record;
+mod repair;
 mod roll_up;
 mod tables;
 
@@ -32,9 +33,11 @@ pub(super) use self::fix::{Fix, waive};
 pub(super) use self::parked::Step;
 pub(super) use self::parked_rows::{Sealed, hash_of};
 pub(super) use self::record::UNKNOWN_KIND;
+pub use self::repair::{Repair, RestoreRefused, Restored};
+pub(super) use self::repair::{repair, restore};
 pub(super) use self::tables::{
-    BatchRow, DayKey, Direction, FactKind, FactPlace, HealthNote, KnownHead, NumberKind, ParkedRow, RefundTotals,
-    Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals,
+    BatchRow, DayKey, Direction, FactKind, FactPlace, GivenNumbers, HealthNote, KnownHead, NumberKind, ParkedRow,
+    RefundTotals, Refunded, SaleRow, Sold, StoreCounts, StreamRow, Table, Tables, Totals,
 };
 
 /// What one transaction works with.

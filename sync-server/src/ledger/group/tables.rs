@@ -198,7 +198,7 @@ pub(in crate::ledger) struct StoreCounts {
 pub(in crate::ledger) type DayKey = (i64, i32, Currency);
 
 /// By how much the sales of a day move.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ledger) struct Totals {
     pub(in crate::ledger) sales: i64,
     pub(in crate::ledger) lines: i64,
@@ -209,7 +209,7 @@ pub(in crate::ledger) struct Totals {
 }
 
 /// By how much the refunds of a day move.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ledger) struct RefundTotals {
     pub(in crate::ledger) refunds: i64,
     pub(in crate::ledger) gross_minor: i64,
@@ -222,6 +222,9 @@ pub(in crate::ledger) enum Direction {
     Added,
     Used,
 }
+
+/// Numbers with the events that have them, by till.
+pub(in crate::ledger) type GivenNumbers = Vec<((NumberKind, String), Vec<(i64, i64)>)>;
 
 /// What came back of a sale, over all its refunds.
 #[derive(Debug, Default, Clone)]
@@ -374,6 +377,19 @@ pub(in crate::ledger) trait Tables<'g> {
     /// What was sold by the sale of an event; none if its bytes are not kept any more.
     fn sold(&mut self, event_no: i64) -> Result<Option<Sold>, Fault>;
     fn count_waiting(&mut self, store_no: i64, more: i64) -> Result<(), Fault>;
+
+    // ---- what only a repair does ----
+
+    /// Changes rows as no group does. What is kept back is written before. Says how many rows.
+    fn change(&mut self, sql: &str, values: &[Cell<'_>]) -> Result<u64, Fault>;
+    /// The store and the event of the fact with this id, if there is one.
+    fn find_fact(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<Option<(i64, i64)>, Fault>;
+    /// Lets the id of a fact be used again, whose rows are deleted.
+    fn forget_fact(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<(), Fault>;
+    /// Writes the hash of an event, where the home keeps it beside the message.
+    fn put_hash(&mut self, event_no: i64, hash: &ChainHash) -> Result<(), Fault>;
+    /// The message that brought a number of a stream, if it is held and can be read.
+    fn message_at(&mut self, stream_no: i64, seq: Seq) -> Result<Option<HeldBatch>, Fault>;
 
     /// Begins a step that can be undone.
     fn begin_step(&mut self) -> Result<(), Fault>;

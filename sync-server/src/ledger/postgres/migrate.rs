@@ -3,11 +3,12 @@
 use super::session::Session;
 use crate::ledger::LedgerError;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_instances.sql"),
     include_str!("migrations/0003_rollups.sql"),
     include_str!("migrations/0004_parking.sql"),
+    include_str!("migrations/0005_reconciliation.sql"),
 ];
 
 const DOING: &str = "bring the schema up to date";

@@ -37,8 +37,8 @@ pub use self::months::{DroppedMonth, MonthRow};
 use self::session::Session;
 pub use self::settings::{PostgresSettings, UrlError};
 use self::tables::{PostgresTables, Reading};
-use super::fault::Fault;
-use super::group::{self, Care, Fix, Step};
+use super::fault::{Fault, as_error};
+use super::group::{self, Care, Fix, Repair, RestoreRefused, Restored, Step};
 use super::parking::{Correction, Note, ParkedFilter, ParkedRefused};
 use super::{Job, Ledger, LedgerError, ParkedStep};
 
@@ -178,6 +178,34 @@ impl Ledger for PostgresLedger {
                     Ok(done)
                 })
             })
+        })
+    }
+
+    fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {
+        self.patiently(|session, months| {
+            months.prepare(session, now_ms);
+            let done = in_transaction(session, |session| {
+                let asked = Reading::of_stores(std::iter::once(repair.store_no), 0);
+                let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
+                group::repair(&mut tables, repair, now_ms)?;
+                months.note(tables.months_missing());
+                Ok(())
+            });
+            done.map_err(as_error)
+        })
+    }
+
+    fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError> {
+        self.patiently(|session, months| {
+            months.prepare(session, now_ms);
+            let done = in_transaction(session, |session| {
+                let asked = Reading::of_restored(restored);
+                let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
+                let done = group::restore(&mut tables, restored, now_ms)?;
+                months.note(tables.months_missing());
+                Ok(done)
+            });
+            done.map_err(as_error)
         })
     }
 

@@ -72,7 +72,7 @@ pub(super) fn of_state(store: &StoreRow) -> Vec<Alert> {
 type Describe = fn(&Found) -> Alert;
 
 /// Event and receipt numbers are not negative, so that the difference of two fits wherever they do.
-const QUERIES: [(&str, Describe); 12] = [
+const QUERIES: [(&str, Describe); 13] = [
     (
         // The plus keeps SQLite from beginning with the epochs, which are many; the losses are few.
         "SELECT store_no, to_seq - from_seq + 1 FROM losses JOIN streams ON streams.stream_no = +losses.stream_no
@@ -140,6 +140,15 @@ const QUERIES: [(&str, Describe); 12] = [
         |found| {
             let text = format!("more came back than was sold of {}", plural(found.sum, "sale", "sales"));
             Alert { kind: AlertKind::OverRefunds, count: found.sum, text }
+        },
+    ),
+    (
+        "SELECT store_no, count(*) FROM reconciliation
+        WHERE repaired_at_ms IS NULL AND coalesce(store_no = ?1, true) GROUP BY store_no ORDER BY store_no",
+        |found| {
+            let dates = plural(found.sum, "business date is", "business dates are");
+            let text = format!("{dates} not in the ledger as the store holds them");
+            Alert { kind: AlertKind::Reconciliation, count: found.sum, text }
         },
     ),
     (

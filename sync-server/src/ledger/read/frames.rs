@@ -39,6 +39,26 @@ impl HeldBatch {
         Some(events.iter().fold(self.batch.prev_hash, |hash, bytes| hash.then(bytes)))
     }
 
+    /// The hash of the history before the first event that the message brought.
+    pub(in crate::ledger) fn hash_before(&self) -> ChainHash {
+        self.batch.events.iter().take(self.skip).fold(self.batch.prev_hash, |hash, bytes| hash.then(bytes))
+    }
+
+    /// The hash of the history up to a number of the stream, if the message brought it.
+    pub(in crate::ledger) fn hash_at_seq(&self, seq: Seq) -> Option<ChainHash> {
+        let offset = i64::try_from(seq.get().checked_sub(self.first_seq.get())?).ok()?;
+        self.hash(self.first_event_no.checked_add(offset)?)
+    }
+
+    /// Number, place in the stream, and bytes of each event that the message brought.
+    pub(in crate::ledger) fn each(&self) -> impl Iterator<Item = (i64, Seq, &[u8])> {
+        let events = self.batch.events.iter().skip(self.skip).take(self.events);
+        (self.first_event_no..)
+            .zip(events)
+            .zip(0..)
+            .map(|((event_no, bytes), offset)| (event_no, self.first_seq.plus(offset), bytes.as_slice()))
+    }
+
     fn offset(&self, event_no: i64) -> Option<usize> {
         let offset = usize::try_from(event_no.checked_sub(self.first_event_no)?).ok()?;
         (offset < self.events).then_some(offset)
@@ -72,6 +92,23 @@ pub(in crate::ledger) fn holding<D: Database>(database: &D, event_no: i64) -> Re
         })
     })?;
     Ok(found.filter(|held| held.offset(event_no).is_some()))
+}
+
+/// The message that brought a number of a stream; none if it is not held, or cannot be read.
+pub(in crate::ledger) fn at<D: Database>(
+    database: &D,
+    stream_no: i64,
+    seq: Seq,
+) -> Result<Option<HeldBatch>, LedgerError> {
+    let query = "SELECT first_event_no FROM batches WHERE stream_no = ?1 AND first_seq <= ?2
+        ORDER BY first_seq DESC LIMIT 1";
+    let found = database.first("find batch", query, cells![stream_no, seq.to_sql()], |row| row.number(0))?;
+    let Some(first_event_no) = found else { return Ok(None) };
+    match holding(database, first_event_no) {
+        Ok(held) => Ok(held.filter(|held| held.hash_at_seq(seq).is_some())),
+        Err(LedgerError::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The content of an event that counts, if it is held: that of its message, unless a person has put other content in its

@@ -8,6 +8,7 @@ pub(super) mod frames;
 mod history;
 pub(super) mod parked;
 mod prices;
+mod reconcile;
 mod registry;
 pub(super) mod rollups;
 mod verify;

@@ -7,13 +7,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::During;
 use crate::ledger::LedgerError;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_price_books.sql"),
     include_str!("migrations/0003_counter.sql"),
     include_str!("migrations/0004_z_heads.sql"),
     include_str!("migrations/0005_rollups.sql"),
     include_str!("migrations/0006_parking.sql"),
+    include_str!("migrations/0007_reconciliation.sql"),
 ];
 
 /// Marks the file as a ledger of Breakwater, for `file` and for ourselves: "BWld".

@@ -17,8 +17,8 @@ use self::database::Access;
 pub(in crate::ledger) use self::database::cell;
 use self::log::LogBound;
 use self::tables::SqliteTables;
-use super::fault::Fault;
-use super::group::{self, Fix, Step};
+use super::fault::{Fault, as_error};
+use super::group::{self, Fix, Repair, RestoreRefused, Restored, Step};
 use super::parking::{Correction, Note, ParkedFilter, ParkedRefused};
 use super::{Job, Ledger, LedgerError, ParkedStep};
 
@@ -140,6 +140,14 @@ impl Ledger for SqliteLedger {
                 step.apply(tables, now_ms, care)
             })
         })
+    }
+
+    fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {
+        in_transaction(&mut self.connection, |tables| group::repair(tables, repair, now_ms)).map_err(as_error)
+    }
+
+    fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError> {
+        in_transaction(&mut self.connection, |tables| group::restore(tables, restored, now_ms)).map_err(as_error)
     }
 
     fn fix(

@@ -61,6 +61,7 @@ impl<'c> SqliteTables<'c> {
 }
 
 const COUNTER: &str = "insert what happened at the counter";
+const REPAIR: &str = "put right what was lost";
 const REFUNDS: &str = "add up what came back of a sale";
 
 /// The table and column in which facts of a kind have their ids.
@@ -531,6 +532,32 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
     fn count_waiting(&mut self, store_no: i64, more: i64) -> Result<(), Fault> {
         self.cached(COUNT_WAITING, REFUNDS)?.execute(params![store_no, more]).during(REFUNDS)?;
         Ok(())
+    }
+
+    fn change(&mut self, sql: &str, values: &[Cell<'_>]) -> Result<u64, Fault> {
+        Ok(Access(self.connection).execute(REPAIR, sql, values)?)
+    }
+
+    fn find_fact(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<Option<(i64, i64)>, Fault> {
+        let (table, column) = ids(kind);
+        let sql = format!("SELECT store_no, event_no FROM {table} WHERE {column} = ?1");
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        Ok(self.cached(&sql, REPAIR)?.query_row([id], read).optional().during(REPAIR)?)
+    }
+
+    /// Ids stand in the rows.
+    fn forget_fact(&mut self, _kind: FactKind, _id: &[u8; 16]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn put_hash(&mut self, event_no: i64, hash: &ChainHash) -> Result<(), Fault> {
+        let sql = "INSERT INTO events VALUES (?1, ?2) ON CONFLICT DO UPDATE SET hash = excluded.hash";
+        self.cached(sql, REPAIR)?.execute(params![event_no, hash.as_bytes()]).during(REPAIR)?;
+        Ok(())
+    }
+
+    fn message_at(&mut self, stream_no: i64, seq: Seq) -> Result<Option<HeldBatch>, Fault> {
+        Ok(frames::at(&Access(self.connection), stream_no, seq)?)
     }
 
     fn begin_step(&mut self) -> Result<(), Fault> {

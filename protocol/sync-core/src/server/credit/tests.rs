@@ -169,7 +169,7 @@ impl Chain {
                     Downlink::Ack(ack) => ack.credit,
                     Downlink::Welcome(welcome) => welcome.credit,
                     Downlink::Turn(turn) => turn.credit,
-                    Downlink::Pulse(_) => continue,
+                    Downlink::Pulse(_) | Downlink::Compare(_) | Downlink::Recall(_) => continue,
                 };
                 let number: usize = store.as_str()[1..].parse().expect("a number");
                 self.stores[number].credit = credit;

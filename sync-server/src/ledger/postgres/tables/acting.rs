@@ -473,6 +473,33 @@ impl<'g> Tables<'g> for PostgresTables<'_, 'g> {
         add(&mut state.refunds_waiting, more)
     }
 
+    fn change(&mut self, sql: &str, values: &[Cell<'_>]) -> Result<u64, Fault> {
+        self.flush()?;
+        Ok(Access(self.session).execute("put right what was lost", sql, values)?)
+    }
+
+    fn find_fact(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<Option<(i64, i64)>, Fault> {
+        self.flush()?;
+        Ok(lookups::fact(self.session, kind, id)?)
+    }
+
+    fn forget_fact(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<(), Fault> {
+        let delete = "DELETE FROM fact_ids WHERE id = ?1 AND kind = ?2";
+        self.change(delete, &[Cell::Bytes(id), Cell::Number(super::number_of(kind).into())])?;
+        self.facts.remove(&(kind, *id));
+        Ok(())
+    }
+
+    /// Hashes follow from the frames.
+    fn put_hash(&mut self, _event_no: i64, _hash: &ChainHash) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn message_at(&mut self, stream_no: i64, seq: Seq) -> Result<Option<HeldBatch>, Fault> {
+        self.flush()?;
+        Ok(frames::at(&Access(self.session), stream_no, seq)?)
+    }
+
     fn begin_step(&mut self) -> Result<(), Fault> {
         self.flush()?;
         Ok(self.session.batch("open savepoint", "SAVEPOINT step")?)

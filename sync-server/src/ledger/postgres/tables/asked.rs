@@ -6,7 +6,7 @@ use pos_model::{Epoch, SaleId};
 use protocol::latest::{Event, EventBody};
 
 use crate::ledger::group::FactKind;
-use crate::ledger::{Job, Message};
+use crate::ledger::{Job, Message, Restored};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -55,6 +55,12 @@ impl<'g> Reading<'g> {
     /// Of stores about whose parked events something is done; `events` of them may take a number.
     pub(in crate::ledger::postgres) fn of_stores(stores: impl Iterator<Item = i64>, events: i64) -> Self {
         Self { store_numbers: stores.collect(), events, ..Self::default() }
+    }
+
+    /// Of a message that a store has sent again.
+    pub(in crate::ledger::postgres) fn of_restored(restored: &'g Restored) -> Self {
+        let epochs = BTreeMap::from([(restored.store.as_str(), BTreeSet::from([restored.epoch().to_sql()]))]);
+        Self { epochs, events: i64::try_from(restored.events()).unwrap_or(i64::MAX), ..Self::default() }
     }
 
     fn event(&mut self, store: &'g str, event: &Event) {

@@ -88,7 +88,7 @@ const TABLES: [&str; 10] = [
 
 /// The rows that a run of events has.
 #[derive(Debug, Default)]
-pub(super) struct CounterRows {
+pub(in crate::ledger::read) struct CounterRows {
     /// Numbers of the events with a row, by table.
     exists: BTreeMap<&'static str, BTreeSet<i64>>,
     /// Gross, tax, net, quantity, business date and lines of each refund.
@@ -103,7 +103,7 @@ pub(super) struct CounterRows {
 
 impl CounterRows {
     /// The rows of the events between two numbers.
-    pub(super) fn read<D: Database>(database: &D, first: i64, last: i64) -> Result<Self, LedgerError> {
+    pub(in crate::ledger::read) fn read<D: Database>(database: &D, first: i64, last: i64) -> Result<Self, LedgerError> {
         let between = cells![first, last];
         let mut rows = Self::default();
         for table in TABLES {
@@ -132,7 +132,13 @@ impl CounterRows {
     }
 
     /// Compares the rows of an event with what it says; says whether it is applied.
-    pub(super) fn compare(&self, parked: &Parked, event_no: i64, body: &EventBody, report: &mut VerifyReport) -> bool {
+    pub(in crate::ledger::read) fn compare(
+        &self,
+        parked: &Parked,
+        event_no: i64,
+        body: &EventBody,
+        report: &mut VerifyReport,
+    ) -> bool {
         let Some(table) = table(body) else { return false };
         let held = self.exists.get(table).is_some_and(|events| events.contains(&event_no));
         let applied = !parked.contains(event_no);

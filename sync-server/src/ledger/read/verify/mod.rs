@@ -13,8 +13,10 @@ use pos_model::{BusinessDate, ChainHash, Epoch};
 use protocol::latest::{EventBody, SaleCompleted, decode_event};
 
 use self::counter::Counter;
+pub(super) use self::counter::CounterRows;
 use self::fixed::Fixed;
-use self::page::{BatchHead, Page, Parked};
+pub(super) use self::page::Parked;
+use self::page::{BatchHead, Page};
 use crate::ledger::LedgerError;
 use crate::ledger::books::{DIFFERENCES_MAX, Difference, VerifyReport};
 use crate::ledger::database::{Database, KeptHashes, Row};
@@ -107,7 +109,11 @@ impl Computed {
             let Ok(event) = decode_event(fixed.content(event_no, bytes, report)) else { continue };
             self.event(page, parked, (event_no, store_no, stream_no), &event.body, report);
         }
-        self.ends.insert(stream_no, (first_seq + count - 1, hash));
+        // A message that a store has sent again lies behind later ones.
+        let end = (first_seq + count - 1, hash);
+        if self.ends.get(&stream_no).is_none_or(|(seq, _)| *seq < end.0) {
+            self.ends.insert(stream_no, end);
+        }
     }
 
     /// Compares an event's rows with what it says, and adds it up if it is applied.

@@ -17,15 +17,19 @@ use crate::ledger::read::frames;
 const PAGE_BATCHES: i64 = 64;
 
 /// The numbers of the events that are parked; they have no rows.
-pub(super) struct Parked(BTreeSet<i64>);
+pub(in crate::ledger::read) struct Parked(BTreeSet<i64>);
 
 impl Parked {
+    pub(in crate::ledger::read) fn of(numbers: BTreeSet<i64>) -> Self {
+        Self(numbers)
+    }
+
     pub(super) fn read<D: Database>(database: &D) -> Result<Self, LedgerError> {
         let query = "SELECT event_no FROM parked WHERE event_no IS NOT NULL";
         Ok(Self(database.all(DOING, query, &[], |row| row.number(0))?.into_iter().collect()))
     }
 
-    pub(super) fn contains(&self, event_no: i64) -> bool {
+    pub(in crate::ledger::read) fn contains(&self, event_no: i64) -> bool {
         self.0.contains(&event_no)
     }
 }
