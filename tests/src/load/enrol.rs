@@ -40,12 +40,18 @@ pub fn store_ids(prefix: &str, stores: u64) -> anyhow::Result<Vec<StoreId>> {
 
 /// Adds stores to a centre whose data folder is on this machine, by its own command.
 pub fn add(data_dir: &Path, stores: &[StoreId]) -> anyhow::Result<Vec<Code>> {
+    let mut command = Command::new(program("breakwater-server")?);
+    command.args(["store", "add", "--data-dir"]).arg(data_dir);
+    add_by(command, stores)
+}
+
+/// The same by a command `store add` that says which centre it is.
+pub(super) fn add_by(mut command: Command, stores: &[StoreId]) -> anyhow::Result<Vec<Code>> {
     let mut list = tempfile::NamedTempFile::new().context("make a list of stores")?;
     for store in stores {
         std::io::Write::write_all(&mut list, format!("{store}\n").as_bytes()).context("write the list of stores")?;
     }
-    let mut command = Command::new(program("breakwater-server")?);
-    command.args(["store", "add", "--json", "--file"]).arg(list.path()).arg("--data-dir").arg(data_dir);
+    command.args(["--json", "--file"]).arg(list.path());
     let output = command.stdin(Stdio::null()).output().context("run breakwater-server store add")?;
     ensure!(output.status.success(), "store add failed: {}", String::from_utf8_lossy(&output.stderr));
     read_lines(&String::from_utf8_lossy(&output.stdout)).context("understand what store add printed")

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::enrol::{Login, add, enrol, store_ids};
+use super::enrol::{Login, add_by, enrol, store_ids};
 use super::sample::Centre;
 use crate::process::{Agent, Server};
 
@@ -41,10 +41,23 @@ impl Site {
         agents: usize,
         tell: impl FnMut(usize),
     ) -> anyhow::Result<Self> {
-        let settings = SERVER_SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::start_with(folder, prefix, stores, agents, &[], tell).await
+    }
+
+    /// The same with more settings of the server, as variables of its environment.
+    pub async fn start_with(
+        folder: &Path,
+        prefix: &str,
+        stores: u64,
+        agents: usize,
+        settings: &[(&str, &str)],
+        tell: impl FnMut(usize),
+    ) -> anyhow::Result<Self> {
+        let settings = SERVER_SETTINGS.iter().chain(settings);
+        let settings = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let server = Server::start_with(&folder.join("server"), settings)?;
         let centre = Centre::new(&server.url(""), None)?;
-        let codes = add(&server.data_dir(), &store_ids(prefix, stores)?)?;
+        let codes = add_by(server.command(&["store", "add"])?, &store_ids(prefix, stores)?)?;
         let logins = enrol(&centre, codes, tell).await?;
         let start = |number: usize| {
             let mut agent = Agent::new(&folder.join(format!("agent-{number}")), AGENT_SETTINGS);
