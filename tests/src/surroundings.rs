@@ -93,9 +93,17 @@ impl Database {
 pub struct Surroundings {
     database: Option<Database>,
     mosquitto: Option<Mosquitto>,
+    settings: Vec<(String, String)>,
 }
 
 impl Surroundings {
+    /// Those of a server with its own listener. `settings` are variables of its environment, which may put its ledger into
+    /// a database that somebody else keeps.
+    pub fn plain(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { database: None, mosquitto: None, settings }
+    }
+
     /// Prepares them. A broker has its files in `folder`.
     pub fn prepare(folder: &Path, home: Home, via: Via) -> anyhow::Result<Self> {
         let database = match home {
@@ -106,7 +114,7 @@ impl Surroundings {
             Via::Listener => None,
             Via::Mosquitto => Some(Mosquitto::new(&folder.join("mosquitto"))?),
         };
-        Ok(Self { database, mosquitto })
+        Ok(Self { database, mosquitto, settings: Vec::new() })
     }
 
     /// The database, if the ledger is in one.
@@ -119,7 +127,7 @@ impl Surroundings {
         let own = SERVER_SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let ledger = self.database.iter().map(|database| ("BREAKWATER_LEDGER_URL".to_owned(), database.url.clone()));
         let broker = self.mosquitto.iter().flat_map(Mosquitto::server_settings);
-        own.into_iter().chain(ledger).chain(broker).collect()
+        own.into_iter().chain(ledger).chain(broker).chain(self.settings.clone()).collect()
     }
 
     /// The ledger of a server with this data folder.

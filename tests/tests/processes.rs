@@ -9,6 +9,7 @@ mod processes {
     mod away;
     mod broker;
     mod broker_link;
+    mod centre_faults;
     mod chaos;
     mod clients;
     mod coffee;

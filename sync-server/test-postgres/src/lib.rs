@@ -124,6 +124,11 @@ impl TestServer {
         let _ = process.wait();
     }
 
+    /// The socket at which it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
+    }
+
     /// Makes an empty database and gives its connection string.
     pub fn database(&self) -> String {
         let name = self.next_name();

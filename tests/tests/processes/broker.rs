@@ -17,23 +17,24 @@ use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, PubAckReason};
 use sync_core::Random;
 use tests::mosquitto::Mosquitto;
 use tests::process::{Agent, Server};
+use tokio::task::JoinHandle;
 
 use super::chaos::draw;
 use super::counter::{all_days, amount_minor};
 use super::duplicates::piece;
 use super::hostile::empty_hello;
 use super::mqtt::{Client, identity, login_packet};
-use super::site::{Centre, PATIENCE, STORE_CONFIG, Site, http_client, on_processes, seed, until};
+use super::site::{Centre, PATIENCE, STORE_CONFIG, Site, StoreApi, http_client, on_processes, seed, until};
 
 /// A server that hears stores by a broker.
-struct Harbour {
-    site: Site,
-    mosquitto: Mosquitto,
+pub(super) struct Harbour {
+    pub(super) site: Site,
+    pub(super) mosquitto: Mosquitto,
 }
 
 impl Harbour {
     /// Starts both and waits until the server has subscribed. `settings` come beside those of the broker.
-    async fn start(folder: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub(super) async fn start(folder: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut mosquitto = Mosquitto::new(&folder.join("mosquitto"))?;
         let mut all = mosquitto.server_settings();
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -50,7 +51,7 @@ impl Harbour {
     }
 
     /// Waits until the server says that it hears the broker.
-    async fn is_heard(&self) -> anyhow::Result<()> {
+    pub(super) async fn is_heard(&self) -> anyhow::Result<()> {
         until("the server hears the broker", PATIENCE, async || {
             let ready = self.site.centre().get("/readyz").await?;
             ensure!(ready["broker"] == true, "it says {ready}");
@@ -60,12 +61,12 @@ impl Harbour {
     }
 
     /// A store that has enrolled, is sent to the broker by the centre, and is let in there.
-    async fn enroll(&self, folder: &Path, store_id: &str) -> anyhow::Result<Agent> {
+    pub(super) async fn enroll(&self, folder: &Path, store_id: &str) -> anyhow::Result<Agent> {
         enroll(&self.site.server, &self.mosquitto, folder, store_id).await
     }
 
     /// Everything that was sold is at the centre, once, and nothing is odd.
-    async fn agrees(&self, agent: &Agent, store_id: &str, sold: &[SaleReceipt]) -> anyhow::Result<()> {
+    pub(super) async fn agrees(&self, agent: &Agent, store_id: &str, sold: &[SaleReceipt]) -> anyhow::Result<()> {
         let state = self.site.at(agent).is_drained().await?;
         let centre = self.site.centre();
         centre.has_applied(store_id, sold.len() as u64).await?;
@@ -103,6 +104,31 @@ pub(super) async fn enroll(
     })
     .await?;
     Ok(agent)
+}
+
+/// Tills that sell without a pause, one at each store, until they are told to end.
+pub(super) struct Selling {
+    stop: Arc<AtomicBool>,
+    tills: Vec<JoinHandle<anyhow::Result<Vec<SaleReceipt>>>>,
+}
+
+impl Selling {
+    pub(super) fn begin(stores: impl IntoIterator<Item = (StoreApi, &'static str)>, seed: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let sell = |(store, till): (StoreApi, _)| tokio::spawn(store.sell_until(seed, till, Arc::clone(&stop)));
+        let tills = stores.into_iter().map(sell).collect();
+        Self { stop, tills }
+    }
+
+    /// What each till sold.
+    pub(super) async fn end(self) -> anyhow::Result<Vec<Vec<SaleReceipt>>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut sold = Vec::new();
+        for till in self.tills {
+            sold.push(till.await.context("a till ended badly")??);
+        }
+        Ok(sold)
+    }
 }
 
 async fn refused(centre: &Centre, reason: &str) -> anyhow::Result<u64> {
@@ -151,9 +177,7 @@ fn a_broker_that_forgets_everything_costs_nothing() {
         let mut agent = harbour.enroll(folder, "HARBOUR").await?;
         agent.start()?;
         let store = harbour.site.at(&agent);
-        let stop = Arc::new(AtomicBool::new(false));
-        let tills: Vec<_> =
-            ["T1", "T2"].map(|till| tokio::spawn(store.clone().sell_until(seed, till, Arc::clone(&stop)))).into();
+        let selling = Selling::begin(["T1", "T2"].map(|till| (store.clone(), till)), seed);
         let mut random = Random::new(seed);
         for _ in 0..5 {
             tokio::time::sleep(draw(&mut random, &(500..3_000))).await;
@@ -162,11 +186,7 @@ fn a_broker_that_forgets_everything_costs_nothing() {
             harbour.mosquitto.start()?;
             harbour.is_heard().await?;
         }
-        stop.store(true, Ordering::Relaxed);
-        let mut sold = Vec::new();
-        for till in tills {
-            sold.extend(till.await.context("a till ended badly")??);
-        }
+        let sold = selling.end().await?.concat();
         eprintln!("{} sales were answered while the broker was started again and again", sold.len());
         harbour.agrees(&agent, "HARBOUR", &sold).await
     });

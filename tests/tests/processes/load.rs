@@ -11,11 +11,8 @@ use tests::surroundings::{Home, Surroundings, Via};
 
 use super::site::{on_processes, seed};
 
-/// Lines that are cut, a backlog, poison, a flood and a clock ten years off, all at once.
-///
-/// The store that floods is refused again and again for its own copies, halves its batches and waits up to seconds before
-/// each. On a busy machine that takes it minutes, and is no fault as long as it goes on; a store that is stuck ends the run
-/// long before.
+/// Lines that are cut, a backlog, poison, a flood and a clock ten years off, all at once. The span to drain is for a busy
+/// machine; a store that is stuck ends the run long before.
 const SHAPE: &str = r#"
 title = "Everything"
 stores = 40
