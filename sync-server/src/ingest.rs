@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use pos_model::{Seq, StoreId};
 use protocol::envelope::{PLAIN_BYTES_MAX, seal_downlink};
-use protocol::latest::{Compare, Downlink as Answer};
+use protocol::latest::Downlink as Answer;
 use protocol::proof::{ProofKey, has_proof};
 use protocol::topic::{self, UplinkKind};
 use sync_core::ServerLimits;
@@ -37,7 +37,7 @@ use crate::ledger::{Job, Ledger, Message};
 use crate::mqtt::{Downlink, DownlinkQos, Receipt, Refusal, Router, Trust, Uplinked, WayBack};
 use crate::partitions::PartitionSet;
 use crate::price_watch::{Committed, PriceWatch};
-use crate::reconcile::{self, Awaited, Centre, Comparing, Done, Reconciler, SAID_WAITING_MAX, Said, Work};
+use crate::reconcile::{self, Awaited, Centre, Comparing, Done, Questions, Reconciler, SAID_WAITING_MAX, Said, Work};
 use crate::telemetry::{Metrics, chain};
 
 /// Messages that the listener may hand over before they are looked at; more are refused. They wait as they came, packed to
@@ -118,8 +118,8 @@ struct Shared {
     credentials: Arc<Credentials>,
     metrics: Arc<Metrics>,
     router: Router,
-    /// What a store is told after its greeting.
-    question: Option<Compare>,
+    /// What stores are told after their greeting.
+    questions: Option<Questions>,
     /// Of whom an answer to a question for lost events is awaited.
     awaited: Awaited,
     /// By which waits are measured.
@@ -190,7 +190,7 @@ impl Ingest {
             credentials,
             metrics,
             router,
-            question: comparing.as_ref().map(|comparing| reconcile::question(comparing.every)),
+            questions: comparing.as_ref().map(|comparing| Questions::new(comparing.every)),
             awaited: Awaited::default(),
             started: Instant::now(),
             ledger_well: AtomicBool::new(true),
@@ -442,6 +442,9 @@ fn hear(
         shared.metrics.wrong_store(store, &named);
         return Err(Refusal::NotAuthorized);
     }
+    if let (Said::Digests(_), Some(questions)) = (&heard, &shared.questions) {
+        questions.answered(store);
+    }
     // A full channel, or none at the other end, drops it.
     let _ = said.try_send((named, heard));
     Ok(())
@@ -636,8 +639,8 @@ fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &PriceWatch) {
                     if let Some(receipt) = confirmed.take() {
                         send(shared, &store, &message, receipt);
                     }
-                    if let (Answer::Welcome(_), Some(question)) = (&message, &shared.question) {
-                        shared.tell(&store, &Answer::Compare(question.clone()));
+                    if let Some(question) = shared.questions.as_ref().and_then(|asked| asked.behind(&store, &message)) {
+                        shared.tell(&store, &question);
                     }
                 }
                 ServerEffect::Call { store, message, .. } => {

@@ -12,8 +12,8 @@ use support::counter::*;
 use support::parking::*;
 use support::*;
 use sync_server::ledger::{
-    AlertKind, DateRange, Examined, Finding, ReconciliationFilter, Reconciliations, RestoreRefused, Restored,
-    SqliteLedger, SqliteSettings, Standing,
+    AlertKind, DateRange, Examined, Finding, ParkedFilter, ParkedState, ReconciliationFilter, Reconciliations,
+    RestoreRefused, Restored, SqliteLedger, SqliteSettings, Standing,
 };
 
 const DATE: &str = "2026-03-01";
@@ -39,6 +39,10 @@ fn each_home_and_hand(case: impl Fn(&mut dyn ComparedHome, &dyn Fn(&str))) {
     let url = server.database();
     let mut ledger = postgres(&url);
     case(&mut ledger, &|sql| drop(server.query(&url, sql)));
+}
+
+fn open_events(ledger: &dyn ComparedHome) -> usize {
+    ledger.parked(&ParkedFilter { state: Some(ParkedState::Open), ..no_filter() }).expect("readable").len()
 }
 
 /// What a store holds of a date, as its agent would say it.
@@ -210,6 +214,25 @@ fn thirty_rows_are_restored_from_what_is_held_and_frames_from_the_store() {
         roll_ups_are_right(ledger, "thirty rows are back");
         hand("DELETE FROM batches WHERE stream_no = 1 AND first_seq = 10");
         assert_eq!(put_right(ledger, &a, &digest), (0, 21));
+    });
+}
+
+/// A late copy of a message that is held no more looks like another history.
+#[test]
+fn what_was_parked_beside_the_history_leaves_when_it_is_back_at_its_place() {
+    each_home_and_hand(|ledger, hand| {
+        let (a, _) = filled(ledger);
+        let (sold, digest) = (gross(ledger), digest(&[&a], date()));
+        hand("DELETE FROM batches WHERE stream_no = 1 AND first_seq = 10");
+        hand("DELETE FROM sales WHERE stream_no = 1 AND seq BETWEEN 10 AND 30");
+        let outcome = apply_batch(ledger, a.batch(10, 30));
+        assert_eq!((outcome.forked, outcome.applied, outcome.parked.len()), (true, 0, 21), "{outcome:?}");
+        assert_eq!(open_events(ledger), 21);
+        put_right(ledger, &a, &digest);
+        assert_eq!((open_events(ledger), gross(ledger)), (0, sold));
+        assert_eq!(ledger.verify().expect("readable").differences, []);
+        let outcome = apply_batch(ledger, a.batch(10, 30));
+        assert_eq!((outcome.forked, outcome.applied, outcome.parked.len()), (false, 0, 0), "{outcome:?}");
     });
 }
 

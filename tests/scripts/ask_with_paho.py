@@ -21,8 +21,10 @@ def main(host, port, store, seconds, up, down, path):
     said = {}
 
     def end(**what):
-        said.update(what)
-        done.set()
+        # The centre may go on talking before the connection ends.
+        if not done.is_set():
+            said.update(what)
+            done.set()
 
     def on_connect(client, userdata, flags, reason, properties=None):
         if reason.value >= 128:

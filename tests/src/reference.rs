@@ -111,7 +111,7 @@ pub struct Reference {
     disks: BTreeMap<usize, Disk>,
     /// What is durable at the centre.
     centre: BTreeSet<Key>,
-    /// What was durable there before the centre was restored.
+    /// What was durable there before the centre was restored, or lost it.
     forgotten: BTreeSet<Key>,
 }
 
@@ -306,11 +306,9 @@ impl Reference {
         self.forgotten.extend(before.difference(&self.centre));
     }
 
-    /// The centre has lost these, and is to get them again.
+    /// The centre has lost these, and is to get them again. What it said of them before may still be on its way.
     pub fn centre_lost(&mut self, keys: impl IntoIterator<Item = Key>) {
-        for key in keys {
-            self.centre.remove(&key);
-        }
+        self.forgotten.extend(keys.into_iter().filter(|key| self.centre.remove(key)));
     }
 
     /// What is durable at the centre.

@@ -15,6 +15,7 @@
 //! is put right store by store. Dates of months that are not kept are not looked at. Nothing here can hold up a sale.
 
 mod claims;
+mod questions;
 mod reconciler;
 mod worker;
 
@@ -24,19 +25,14 @@ use std::time::Duration;
 
 use pos_model::StoreId;
 use protocol::envelope::{OpenError, open_uplink};
-use protocol::latest::{Compare, Digests, Downlink, Recalled, Uplink};
+use protocol::latest::{Digests, Downlink, Recalled, Uplink};
 use protocol::topic::UplinkKind;
 
 use crate::ledger::{LedgerError, Reader, Repair, RestoreRefused, Restored};
 
+pub use self::questions::Questions;
 pub use self::reconciler::Reconciler;
 pub(crate) use self::worker::run;
-
-/// The newest dates of a store that are compared again and again.
-const DATES: u8 = 7;
-
-/// How often a store sends its digests in one period: what is closed is compared soon, and a lost message costs little.
-const DIGESTS_IN_PERIOD: u32 = 24;
 
 /// What stores have said that waits to be looked at, in messages.
 pub(crate) const SAID_WAITING_MAX: usize = 256;
@@ -112,12 +108,6 @@ pub(crate) fn open(payload: &[u8]) -> Result<(StoreId, UplinkKind, Said), OpenEr
             Err(OpenError::Malformed("another message than its topic says".to_owned()))
         }
     }
-}
-
-/// What a store is told after its greeting.
-pub fn question(every: Duration) -> Compare {
-    let every_ms = u32::try_from((every / DIGESTS_IN_PERIOD).as_millis()).unwrap_or(u32::MAX);
-    Compare { dates: Vec::new(), newest: DATES, every_ms }
 }
 
 /// The stores of which an answer is awaited: what others send is not even kept.

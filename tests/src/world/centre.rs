@@ -332,9 +332,7 @@ impl World {
                 Err(error) => return violated(Rule::Failed, format!("wrap an answer: {error:?}")),
             };
             self.send_to(&store, to, &bytes);
-            if self.settings.hand && matches!(message, Downlink::Welcome(_)) {
-                self.ask_for_dates(&store, to)?;
-            }
+            self.ask_for_dates(&store, to, &message)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use protocol::latest::{Compare, DIGEST_DATES_MAX, Downlink, Uplink};
 use rusqlite::Connection;
 use sync_core::server::Route;
 use sync_server::ledger::{Ledger, LedgerError, SqliteLedger};
-use sync_server::reconcile::{self, Done, Moment, Reconciler, Work};
+use sync_server::reconcile::{self, Done, Moment, Questions, Reconciler, Work};
 use sync_server::telemetry::Metrics;
 
 use super::plan::{Fault, Plan, below_usize, wait_ms};
@@ -55,13 +55,17 @@ pub(super) struct Deleted {
 #[derive(Debug)]
 pub(super) struct Comparing {
     reconciler: Reconciler,
+    questions: Questions,
     ways: BTreeMap<StoreId, Route>,
 }
 
 impl Comparing {
     pub(super) fn new(books: SqliteLedger, seed: u64) -> Self {
         let metrics = Arc::new(Metrics::unregistered());
-        Self { reconciler: Reconciler::new(Box::new(books), metrics, EVERY, seed), ways: BTreeMap::new() }
+        let newest = u8::try_from(DIGEST_DATES_MAX).unwrap_or(u8::MAX);
+        let every_ms = u32::try_from(EVERY.as_millis()).unwrap_or(u32::MAX);
+        let questions = Questions::asking(Compare { dates: Vec::new(), newest, every_ms });
+        Self { reconciler: Reconciler::new(Box::new(books), metrics, EVERY, seed), questions, ways: BTreeMap::new() }
     }
 
     /// A store was heard, on this way.
@@ -132,11 +136,11 @@ impl World {
         }
     }
 
-    /// Asks a store after its greeting.
-    pub(super) fn ask_for_dates(&mut self, store: &StoreId, way: Route) -> Result<(), Violation> {
-        let newest = u8::try_from(DIGEST_DATES_MAX).unwrap_or(u8::MAX);
-        let every_ms = u32::try_from(EVERY.as_millis()).unwrap_or(u32::MAX);
-        self.tell(store, way, &Downlink::Compare(Compare { dates: Vec::new(), newest, every_ms }))
+    /// Asks a store for its dates behind an answer, if it is to be asked.
+    pub(super) fn ask_for_dates(&mut self, store: &StoreId, way: Route, message: &Downlink) -> Result<(), Violation> {
+        let comparing = self.centre.running.as_ref().and_then(|server| server.comparing.as_ref());
+        let question = comparing.and_then(|comparing| comparing.questions.behind(store, message));
+        question.map_or(Ok(()), |question| self.tell(store, way, &question))
     }
 
     fn tell(&mut self, store: &StoreId, way: Route, message: &Downlink) -> Result<(), Violation> {
@@ -154,6 +158,10 @@ impl World {
     /// A store says what it holds, or sends again what was asked for.
     pub(super) fn hear_of_dates(&mut self, store: &StoreId, message: Uplink) -> Result<(), Violation> {
         let now = self.moment();
+        let comparing = self.centre.running.as_ref().and_then(|server| server.comparing.as_ref());
+        if let (Uplink::Digests(_), Some(comparing)) = (&message, comparing) {
+            comparing.questions.answered(store);
+        }
         self.at_reconciler(|reconciler, centre| match message {
             Uplink::Digests(digests) => reconciler.hear(store, digests, now),
             Uplink::Recalled(recalled) => reconciler.take(centre, store, recalled, now),
@@ -176,6 +184,7 @@ impl World {
 
     fn at_reconciler(&mut self, work: impl FnOnce(&mut Reconciler, &Reach<'_>)) -> Result<(), Violation> {
         let now_ms = self.centre_ms();
+        let beside_before = read(beside(self.centre.disk.look()))?;
         let Some(server) = &mut self.centre.running else { return Ok(()) };
         let Some(mut comparing) = server.comparing.take() else { return Ok(()) };
         let is_calm = server.is_idle();
@@ -194,6 +203,9 @@ impl World {
         if let Some(error) = failed.into_inner() {
             return violated(Rule::Failed, format!("put right what was deleted: {error:?}"));
         }
+        // What stood beside the history, and has its place in it again.
+        let beside_after = read(beside(self.centre.disk.look()))?;
+        self.reference.centre_lost(beside_before.difference(&beside_after).map(|hash| ChainHash::from_bytes(*hash)));
         for change in changes.into_inner() {
             self.coverage.saw(change);
             self.note(format_args!("{change}"));
@@ -283,6 +295,12 @@ fn numbers(centre: &Connection, sql: &str) -> rusqlite::Result<Vec<i64>> {
 
 fn is_there(centre: &Connection, sql: &str, key: &[u8]) -> rusqlite::Result<bool> {
     centre.prepare_cached(sql)?.exists([key])
+}
+
+/// The hashes of parked events that have no place in a history.
+fn beside(centre: &Connection) -> rusqlite::Result<BTreeSet<[u8; 32]>> {
+    let mut select = centre.prepare_cached("SELECT hash FROM parked WHERE event_no IS NULL")?;
+    select.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Deletes sales with their lines. Says which they were.

@@ -80,7 +80,7 @@ copies = 20
 const FRESH_P99_US_MAX: u64 = 2_000_000;
 const FRESH_P50_US_MAX: u64 = 500_000;
 
-async fn site(folder: &Path, shape: &Shape, agents: usize) -> anyhow::Result<Site> {
+async fn site_for(folder: &Path, shape: &Shape, agents: usize) -> anyhow::Result<Site> {
     let surroundings = Surroundings::prepare(folder, Home::Sqlite, Via::Listener)?;
     Site::start(folder, surroundings, Crowd { prefix: "LOAD", stores: shape.stores, agents }, |_| {}).await
 }
@@ -107,7 +107,7 @@ fn settings(site: &Site, shape: Shape, seed: u64) -> Settings {
 fn whatever_happens_to_stores_the_balance_is_exact() {
     on_processes("load", async |folder| {
         let shape = Shape::parse(SHAPE).map_err(anyhow::Error::msg)?;
-        let site = site(folder, &shape, 1).await?;
+        let site = site_for(folder, &shape, 1).await?;
         let settings = settings(&site, shape, seed());
         let templates = sales::templates(1)?;
         let played = run(&settings, &templates, |_| {}).await?;
@@ -122,7 +122,7 @@ fn whatever_happens_to_stores_the_balance_is_exact() {
         ensure!(page.contains("Balance exact"), "the report does not say so");
 
         // One more run, at a centre that loses a sale behind everybody's back, just before it is asked.
-        let site = site(&folder.join("again"), &settings.shape, 0).await?;
+        let site = site_for(&folder.join("again"), &settings.shape, 0).await?;
         let ledger = site.server.data_dir().join("ledger.db");
         let settings = self::settings(&site, settings.shape, seed());
         let spoil = || -> anyhow::Result<()> {
@@ -150,7 +150,7 @@ fn whatever_happens_to_stores_the_balance_is_exact() {
 fn bad_neighbours_cost_the_other_stores_nothing() {
     on_processes("neighbours", async |folder| {
         let shape = Shape::parse(BAD_NEIGHBOURS).map_err(anyhow::Error::msg)?;
-        let site = site(folder, &shape, 0).await?;
+        let site = site_for(folder, &shape, 0).await?;
         let played = run(&settings(&site, shape, seed()), &sales::templates(1)?, |_| {}).await?;
         let balance = &played.balance;
         ensure!(balance.is_exact(), "{balance}: {:?} {:?}", balance.differs, balance.behind);

@@ -13,7 +13,7 @@ use protocol::latest::{Batch, EventBody, Uplink};
 
 use super::record::{Parking, Place, Received};
 use super::tables::{BatchRow, DayKey, Direction, FactKind, GivenNumbers, ParkedRow, RefundTotals, Tables, Totals};
-use super::{Care, Group, numbers};
+use super::{Care, Group, numbers, parked_rows};
 use crate::ledger::database::{Database, Row, cells};
 use crate::ledger::fault::Fault;
 use crate::ledger::{Job, LedgerError, Message, ReceivedBatch};
@@ -265,6 +265,7 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
         let Place { event_no, seq, hash, .. } = place;
         group.next_event_no = event_no.saturating_add(1);
         group.tables.add_event(event_no, &hash)?;
+        leave_beside(group.tables, place, now_ms)?;
         let parked = "UPDATE parked SET event_no = ?4 WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3
             AND event_no IS NOT NULL";
         let values = cells![stream.stream_no, seq.to_sql(), hash.as_bytes(), event_no];
@@ -277,6 +278,23 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
     group.settle_all(events())?;
     group.tables.flush()?;
     Ok(Ok(()))
+}
+
+/// Takes the same event out of the parked ones that have no place in the history. A late copy of a message that is held no
+/// more is taken for another history; the event counts at its own place from here on.
+fn leave_beside<'g, T: Tables<'g>>(tables: &mut T, place: Place, now_ms: i64) -> Result<(), Fault> {
+    let update = "UPDATE parked SET event_no = ?4 WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3
+        AND event_no IS NULL AND state = 'open'";
+    let values = cells![place.stream_no, place.seq.to_sql(), place.hash.as_bytes(), place.event_no];
+    if tables.change(update, values)? > 0 {
+        let query = "SELECT parked_no FROM parked WHERE event_no = ?1";
+        let database = tables.access()?;
+        let parked = database.first("find a parked event", query, cells![place.event_no], |row| row.number(0))?;
+        if let Some(parked_no) = parked {
+            parked_rows::leave(&database, parked_no, now_ms)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a person has put other content in the place of one of these events.
