@@ -380,8 +380,14 @@ fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>, said: &SyncSe
             continue;
         }
         if reconcile::is_of_comparing(kind.as_str()) {
-            let heard = prove(shared, &store, trust, &payload)
-                .and_then(|_| hear(shared, &store, kind.as_str(), &payload, said));
+            let heard = prove(shared, &store, trust, &payload).and_then(|key| {
+                receipt.prove_answer_with(key);
+                hear(shared, &store, kind.as_str(), &payload, said)
+            });
+            if heard.is_ok() {
+                // After a start of the service this may be the first that comes from the store.
+                shared.lock().ways.insert(store.clone(), receipt.way_back());
+            }
             match heard {
                 Ok(()) => receipt.accept(),
                 Err(refusal) => receipt.refuse(refusal),

@@ -149,8 +149,9 @@ impl World {
         };
         let expected = &self.stores[topic];
         must(store == *expected, Rule::Failed, || format!("a message of {expected} says that it is of {store}"))?;
+        let route = Route(if self.plan.link.broker { topic as u64 } else { connection });
         if matches!(message, Uplink::Digests(_) | Uplink::Recalled(_)) {
-            return self.hear_of_dates(&store, message);
+            return self.hear_of_dates(&store, message, route);
         }
         let job = match Job::new(store.clone(), message) {
             Ok(job) => job,
@@ -158,7 +159,6 @@ impl World {
         };
         server.tickets += 1;
         let ticket = Ticket(server.tickets);
-        let route = Route(if self.plan.link.broker { topic as u64 } else { connection });
         if let Some(comparing) = &mut server.comparing {
             comparing.heard(&store, route);
         }

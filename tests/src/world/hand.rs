@@ -31,6 +31,9 @@ const STEP_MS: u64 = 500;
 /// How often stores send their digests, and dates are looked at.
 const EVERY: Duration = Duration::from_secs(30);
 
+/// How seldom stores give a sign of life, at the most, in milliseconds.
+const HEARTBEAT_MS_MAX: u64 = 300_000;
+
 /// What may happen beside. What takes events from a store, or moves its dates, would take away what has to come back.
 const BESIDE: [Fault; 9] = [
     Fault::LinkDrop,
@@ -122,6 +125,8 @@ impl Plan {
     pub(super) fn with_hand(&mut self) {
         self.faults.retain(|fault| BESIDE.contains(fault));
         self.store_limits.digests_ms_min = 1_000;
+        // A question that got lost is asked again with a heartbeat.
+        self.store_limits.heartbeat_ms = self.store_limits.heartbeat_ms.min(HEARTBEAT_MS_MAX);
     }
 }
 
@@ -156,11 +161,14 @@ impl World {
     }
 
     /// A store says what it holds, or sends again what was asked for.
-    pub(super) fn hear_of_dates(&mut self, store: &StoreId, message: Uplink) -> Result<(), Violation> {
+    pub(super) fn hear_of_dates(&mut self, store: &StoreId, message: Uplink, way: Route) -> Result<(), Violation> {
         let now = self.moment();
-        let comparing = self.centre.running.as_ref().and_then(|server| server.comparing.as_ref());
-        if let (Uplink::Digests(_), Some(comparing)) = (&message, comparing) {
-            comparing.questions.answered(store);
+        let comparing = self.centre.running.as_mut().and_then(|server| server.comparing.as_mut());
+        if let Some(comparing) = comparing {
+            comparing.heard(store, way);
+            if matches!(message, Uplink::Digests(_)) {
+                comparing.questions.answered(store);
+            }
         }
         self.at_reconciler(|reconciler, centre| match message {
             Uplink::Digests(digests) => reconciler.hear(store, digests, now),

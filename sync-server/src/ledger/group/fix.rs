@@ -211,7 +211,7 @@ pub(in crate::ledger) fn waive<'g, T: Tables<'g>>(
         Err(refused) => return Ok(Err(refused)),
     };
     let mut group = Group::begin(tables, now_ms, Care::FullSpeed)?;
-    group.count_as_open(&held, -1);
+    group.count_as_open(held.store_no, &held.reason, -1);
     let database = group.tables.access()?;
     parked_rows::set_state(&database, parked_no, held.state, ParkedState::Waived)?;
     let (reason, detail) = (held.reason.as_str(), held.detail.as_str());

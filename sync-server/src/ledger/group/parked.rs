@@ -148,7 +148,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
             None => (held.reason.as_str(), held.detail.clone()),
         };
         if held.state == ParkedState::Waived {
-            self.count_as_open(held, 1);
+            self.count_as_open(held.store_no, &held.reason, 1);
         }
         let (now_ms, database) = (self.now_ms, self.tables.access()?);
         parked_rows::keep(&database, held.parked_no, reason, &detail, kind_of(&waiting.received))?;
@@ -163,10 +163,10 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
         self.receipt_of_parked(held.store_no, place, &waiting.received)
     }
 
-    /// Moves the counts of a store by an event that is open among the parked ones, or is not any more.
-    pub(super) fn count_as_open(&mut self, held: &ParkedHeld, more: i64) {
-        let counts = self.effects.counts(held.store_no);
-        if held.reason == FORK.reason {
+    /// Moves the counts of a store by events that are open among the parked ones for this reason, or are not any more.
+    pub(super) fn count_as_open(&mut self, store_no: i64, reason: &str, more: i64) {
+        let counts = self.effects.counts(store_no);
+        if reason == FORK.reason {
             counts.forked += more;
         } else {
             counts.parked += more;
@@ -177,7 +177,7 @@ impl<'g, T: Tables<'g>> Group<'_, 'g, T> {
     /// Moves the counts of a store by a parked event that counts.
     pub(super) fn count_as_applied(&mut self, held: &ParkedHeld) {
         if held.state == ParkedState::Open {
-            self.count_as_open(held, -1);
+            self.count_as_open(held.store_no, &held.reason, -1);
         }
         let counts = self.effects.counts(held.store_no);
         counts.events += 1;

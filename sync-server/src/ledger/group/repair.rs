@@ -260,12 +260,13 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
     })?;
     // It is there before a number of it is looked up.
     group.tables.flush()?;
+    let mut left = Vec::new();
     for (index, received) in batch.events.iter().enumerate() {
         let place = place_of(index);
         let Place { event_no, seq, hash, .. } = place;
         group.next_event_no = event_no.saturating_add(1);
         group.tables.add_event(event_no, &hash)?;
-        leave_beside(group.tables, place, now_ms)?;
+        left.extend(leave_beside(group.tables, place, now_ms)?);
         let parked = "UPDATE parked SET event_no = ?4 WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3
             AND event_no IS NOT NULL";
         let values = cells![stream.stream_no, seq.to_sql(), hash.as_bytes(), event_no];
@@ -274,6 +275,7 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
         }
     }
     let events = || batch.events.iter().enumerate().map(|(index, received)| (place_of(index), received));
+    left.iter().for_each(|reason| group.count_as_open(store_no, reason, -1));
     group.roll_up_all_anew(events())?;
     group.settle_all(events())?;
     group.tables.flush()?;
@@ -281,20 +283,21 @@ pub(in crate::ledger) fn restore<'g, T: Tables<'g>>(
 }
 
 /// Takes the same event out of the parked ones that have no place in the history. A late copy of a message that is held no
-/// more is taken for another history; the event counts at its own place from here on.
-fn leave_beside<'g, T: Tables<'g>>(tables: &mut T, place: Place, now_ms: i64) -> Result<(), Fault> {
+/// more is taken for another history; the event counts at its own place from here on. Says why it was parked, if it was.
+fn leave_beside<'g, T: Tables<'g>>(tables: &mut T, place: Place, now_ms: i64) -> Result<Option<String>, Fault> {
     let update = "UPDATE parked SET event_no = ?4 WHERE stream_no = ?1 AND seq = ?2 AND hash = ?3
         AND event_no IS NULL AND state = 'open'";
     let values = cells![place.stream_no, place.seq.to_sql(), place.hash.as_bytes(), place.event_no];
-    if tables.change(update, values)? > 0 {
-        let query = "SELECT parked_no FROM parked WHERE event_no = ?1";
-        let database = tables.access()?;
-        let parked = database.first("find a parked event", query, cells![place.event_no], |row| row.number(0))?;
-        if let Some(parked_no) = parked {
-            parked_rows::leave(&database, parked_no, now_ms)?;
-        }
+    if tables.change(update, values)? == 0 {
+        return Ok(None);
     }
-    Ok(())
+    let query = "SELECT parked_no, reason FROM parked WHERE event_no = ?1";
+    let database = tables.access()?;
+    let doing = "find a parked event";
+    let parked = database.first(doing, query, cells![place.event_no], |row| Ok((row.number(0)?, row.text(1)?)))?;
+    let Some((parked_no, reason)) = parked else { return Ok(None) };
+    parked_rows::leave(&database, parked_no, now_ms)?;
+    Ok(Some(reason))
 }
 
 /// Whether a person has put other content in the place of one of these events.
