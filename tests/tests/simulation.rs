@@ -192,7 +192,7 @@ fn what_is_deleted_at_the_centre_comes_back_by_itself() {
     let mut failures = Vec::new();
     let mut coverage = Coverage::default();
     let settings = Settings { hand: true, ..Settings::default() };
-    let regressions = REGRESSIONS_WITH_HAND.iter().map(|(seed, _)| run(*seed, settings.clone()));
+    let regressions = REGRESSIONS_WITH_HAND.iter().map(|(seed, _)| run(*seed, settings));
     failures.extend(regressions.filter(|report| report.violation.is_some()));
     run_many(1, SEEDS_WITH_HAND, settings, |report| {
         coverage.merge(&report.coverage);

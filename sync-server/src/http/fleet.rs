@@ -231,6 +231,11 @@ impl Fleet {
         }
     }
 
+    /// What the service knows by itself.
+    pub(super) fn ingest(&self) -> &IngestState {
+        &self.ingest
+    }
+
     /// The view, at most [`VIEW_AGE_MAX`] old. Who comes while it is being made waits for the same one.
     pub(super) async fn view(&self) -> Result<Arc<FleetView>, ApiError> {
         let mut latest = self.latest.lock().await;

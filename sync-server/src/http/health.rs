@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -23,9 +24,13 @@ use super::fleet::FleetView;
 use super::problem::ApiError;
 use super::state::Api;
 use crate::broker::BrokerHandle;
+use crate::ingest::{IngestState, utc_ms};
 use crate::instances::InstancesHandle;
 use crate::ledger::AlertKind;
 use crate::mqtt::ListenerStats;
+
+/// How long a scrape waits for what the ledger says of the fleet.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What `/metrics` shows.
 #[derive(Debug)]
@@ -45,6 +50,9 @@ pub struct Exporter {
     rollup_lag: Gauge,
     rollup_days: Gauge,
     ledger_well: Gauge,
+    view_age: Gauge,
+    /// When the ledger was read last for this, in milliseconds since 1970 (UTC); 0 before the first time.
+    viewed_at_ms: AtomicI64,
 }
 
 /// How fast stores may send.
@@ -124,6 +132,8 @@ impl Exporter {
             rollup_lag: Gauge::default(),
             rollup_days: Gauge::default(),
             ledger_well: Gauge::default(),
+            view_age: Gauge::default(),
+            viewed_at_ms: AtomicI64::new(0),
         };
         let registry = &mut exporter.registry;
         registry.register("stores", "Stores by state", exporter.stores.clone());
@@ -164,10 +174,17 @@ impl Exporter {
             registry.register(name, help, gauge.clone());
         }
         registry.register("ledger_well", "1 if the last commit succeeded", exporter.ledger_well.clone());
+        registry.register(
+            "fleet_view_age_seconds",
+            "How long ago the ledger was read for what is said of stores and parked events; grows while it does not answer",
+            exporter.view_age.clone(),
+        );
         exporter
     }
 
-    fn write(&self, view: &FleetView) -> Result<String, fmt::Error> {
+    /// What the ledger says of the fleet. Stays until it is read again.
+    fn set_fleet(&self, view: &FleetView) {
+        self.viewed_at_ms.store(view.at_ms, Ordering::Relaxed);
         let totals = &view.totals;
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         for (state, number) in [
@@ -188,12 +205,20 @@ impl Exporter {
         self.parked.set(totals.parked);
         self.parked_oldest.set(totals.parked_oldest_age_ms.unwrap_or_default() / 1000);
         self.parked_alarm.set(i64::from(totals.parked_alarm));
-        self.queued_bytes.set(count(totals.queued_bytes));
-        self.queued_messages.set(count(totals.queued_messages));
-        self.credit.set(&totals.credit);
         self.rollup_lag.set(totals.rollups.lag_ms() / 1000);
         self.rollup_days.set(totals.rollups.days_waiting());
-        self.ledger_well.set(i64::from(totals.ledger_well));
+    }
+
+    /// All of it, with what the service knows by itself at this moment.
+    fn write(&self, ingest: &IngestState, now_ms: i64) -> Result<String, fmt::Error> {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let (queued_messages, queued_bytes) = ingest.queued();
+        self.queued_bytes.set(count(queued_bytes));
+        self.queued_messages.set(count(queued_messages));
+        self.credit.set(&ingest.credit().into());
+        self.ledger_well.set(i64::from(ingest.ledger_well()));
+        let viewed_at_ms = self.viewed_at_ms.load(Ordering::Relaxed);
+        self.view_age.set(if viewed_at_ms == 0 { 0 } else { now_ms.saturating_sub(viewed_at_ms).max(0) / 1000 });
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -364,8 +389,14 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
 /// Counters and gauges for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String)))]
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
-    let view = api.fleet.view().await?;
-    let text = api.exporter.write(&view).map_err(|_| ApiError::unavailable("the metrics could not be written"))?;
+    // A ledger that does not answer must not take the numbers away that say so.
+    if let Ok(Ok(view)) = tokio::time::timeout(LEDGER_PATIENCE, api.fleet.view()).await {
+        api.exporter.set_fleet(&view);
+    }
+    let text = api
+        .exporter
+        .write(api.fleet.ingest(), utc_ms())
+        .map_err(|_| ApiError::unavailable("the metrics could not be written"))?;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
