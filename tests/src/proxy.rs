@@ -30,6 +30,10 @@ pub enum Mode {
     Delay(Duration),
 }
 
+/// What is carried in one piece at the most, in bytes: so much that a delay is one of the way and not of each page of a large
+/// message.
+const PIECE_BYTES_MAX: usize = 512 * 1024;
+
 /// Where a proxy's connections go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -154,7 +158,7 @@ async fn forward(
     direction: Direction,
     forwarded_bytes: &AtomicU64,
 ) {
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; PIECE_BYTES_MAX];
     loop {
         let mode = control.borrow_and_update().0;
         match mode {

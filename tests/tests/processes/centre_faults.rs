@@ -1,20 +1,19 @@
-//! What the centre has to withstand while stores send: it is killed, its database is stopped without warning or becomes slow,
-//! its broker forgets everything. At the end the balance is exact, store by store, and nobody had to do anything.
+//! What the centre has to withstand while stores send: it is killed, its database is stopped without warning, its broker
+//! forgets everything. At the end the balance is exact, store by store, and nobody had to do anything.
 //!
 //! Each fault strikes a few times. `BREAKWATER_FAULTS=100` asks for the long run: a hundred kills of the server, ten restarts
-//! of the database, ten wipes of the broker, and a database that is slow for a minute; other numbers in proportion.
+//! of the database and ten wipes of the broker; other numbers in proportion.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use sync_core::Random;
 use test_postgres::{Durability, TestServer};
-use tests::bench::{rss_kb, sales};
+use tests::bench::sales;
 use tests::load::{self, Crowd, Login, Played, Settings, Shape, Way, run};
 use tests::process::Agent;
-use tests::proxy::{Mode, Proxy, Target};
 use tests::surroundings::Surroundings;
 
 use super::broker::{Harbour, Selling};
@@ -41,17 +40,16 @@ struct Often {
     kills: u64,
     restarts: u64,
     wipes: u64,
-    slow: Duration,
 }
 
 impl Often {
     fn asked() -> Self {
         let Ok(faults) = std::env::var("BREAKWATER_FAULTS") else {
-            return Self { kills: 12, restarts: 3, wipes: 3, slow: Duration::from_secs(10) };
+            return Self { kills: 12, restarts: 3, wipes: 3 };
         };
         let kills: u64 = faults.parse().expect("BREAKWATER_FAULTS is a number");
         let tenth = kills.div_ceil(10);
-        Self { kills, restarts: tenth, wipes: tenth, slow: Duration::from_millis(kills * 600) }
+        Self { kills, restarts: tenth, wipes: tenth }
     }
 }
 
@@ -282,110 +280,5 @@ fn a_broker_that_is_wiped_again_and_again() {
         let verified = harbour.site.server.command(&["verify"])?.output().context("run verify")?;
         ensure!(verified.status.success(), "{}", said(&verified));
         Ok(())
-    });
-}
-
-/// How many times as long commits take, at the least, when the database is said to be slow; a hundred is the aim.
-const SLOWER_MIN: u32 = 50;
-
-/// Flights to the database and back in one commit, about: so much of a commit is spent waiting for the way.
-const FLIGHTS: u32 = 6;
-
-/// By how much the server's memory may grow while its database is slow, in KiB.
-const GROWTH_KB_MAX: u64 = 24 * 1024;
-
-/// How the controller stands.
-#[derive(Debug, Clone, Copy)]
-struct Credit {
-    window_events: u64,
-    batch_events: u64,
-    committed_per_s: u64,
-    is_cut: bool,
-}
-
-impl Credit {
-    async fn of(centre: &Centre) -> anyhow::Result<Self> {
-        let said = centre.get("/api/v1/credit").await?;
-        let number = |name: &str| said[name].as_u64().with_context(|| format!("{name} in {said}"));
-        Ok(Self {
-            window_events: number("window_events")?,
-            batch_events: number("batch_events")?,
-            committed_per_s: number("committed_per_s")?,
-            is_cut: said["reason"] == Value::from("cut") || said["reason"] == Value::from("failing"),
-        })
-    }
-}
-
-/// How many commits there were, and how long they took together.
-async fn commits(centre: &Centre) -> anyhow::Result<(u32, Duration)> {
-    let metrics = centre.metrics().await?;
-    let count = u32::try_from(metrics.counter("breakwater_ledger_commit_seconds_count")?)?;
-    Ok((count, metrics.seconds("breakwater_ledger_commit_seconds_sum")?))
-}
-
-/// The mean commit between two looks.
-fn mean(before: (u32, Duration), after: (u32, Duration)) -> anyhow::Result<Duration> {
-    after.1.saturating_sub(before.1).checked_div(after.0.saturating_sub(before.0)).context("nothing was committed")
-}
-
-/// Looks at a server for so long: the highest and the lowest credit, and the most memory.
-async fn look(chain: &Chain, span: Duration) -> anyhow::Result<(Credit, Credit, u64)> {
-    let (centre, pid) = (chain.site.centre(), chain.site.server.pid().context("the server runs")?);
-    let (began, mut rss) = (Instant::now(), 0);
-    let mut high = Credit::of(&centre).await?;
-    let mut low = high;
-    while began.elapsed() < span {
-        let seen = Credit::of(&centre).await?;
-        high = if seen.committed_per_s > high.committed_per_s { seen } else { high };
-        low = if seen.window_events < low.window_events { seen } else { low };
-        rss = rss.max(rss_kb(pid).context("the server's memory")?);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok((high, low, rss))
-}
-
-#[test]
-fn a_slow_database_lowers_the_credit_and_recovers_by_itself() {
-    on_processes("faults-slow", async |folder| {
-        let (seed, slow) = (seed(), Often::asked().slow);
-        let (postgres, url) = postgres()?;
-        let proxy = Proxy::start(Target::Unix(postgres.socket())).await?;
-        let name = url.rsplit('/').next().context("the database has a name")?;
-        let by_proxy = format!("postgres://postgres@{}/{name}?sslmode=disable", proxy.address());
-        let chain = Chain::start(folder, &[("BREAKWATER_LEDGER_URL", &by_proxy)]).await?;
-        let centre = chain.site.centre();
-        let run_settings = chain.settings(seed, 120_000, slow + Duration::from_secs(15))?;
-        let templates = sales::templates(1)?;
-        let slow_down = async {
-            applies_more_than(&centre, 0).await?;
-            let first = commits(&centre).await?;
-            let (before, _, rss_before) = look(&chain, Duration::from_secs(4)).await?;
-            let well = commits(&centre).await?;
-            let usual = mean(first, well)?;
-            let delay = usual * 100 / (2 * FLIGHTS);
-            proxy.set_mode(Mode::Delay(delay));
-            let (_, low, rss_slow) = look(&chain, slow).await?;
-            let slowly = mean(well, until("the server answers", PATIENCE, async || commits(&centre).await).await?)?;
-            let during = Credit::of(&centre).await?;
-            proxy.set_mode(Mode::Pass);
-            let well_again = Instant::now();
-            eprintln!("{usual:?} {slowly:?} {delay:?} {before:?} {low:?} {during:?} rss {rss_before} {rss_slow}");
-            let after = until("credit and rate are as before", PATIENCE, async || {
-                let credit = Credit::of(&centre).await?;
-                let is_back = credit.committed_per_s >= before.committed_per_s / 2 && !credit.is_cut;
-                ensure!(is_back && credit.batch_events >= before.batch_events, "{credit:?}, {before:?} before");
-                Ok(credit)
-            })
-            .await?;
-            eprintln!("{:?} {after:?}", well_again.elapsed());
-            ensure!(slowly >= usual * SLOWER_MIN, "commits took {slowly:?}, {usual:?} before: that is not slow");
-            ensure!(low.is_cut && low.window_events <= before.window_events / 4, "the window was not cut: {low:?}");
-            ensure!(low.batch_events < before.batch_events, "stores might send as much as before: {low:?}");
-            ensure!(rss_slow <= rss_before + GROWTH_KB_MAX, "{rss_slow} KiB of memory, {rss_before} before");
-            anyhow::Ok(())
-        };
-        let (played, ()) = tokio::try_join!(run(&run_settings, &templates, |_| {}), slow_down)?;
-        chain.agrees(&played).await?;
-        has_each_once(&postgres, &url, &played)
     });
 }

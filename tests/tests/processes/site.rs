@@ -239,13 +239,6 @@ impl Metrics {
     pub(super) fn counter(&self, name: &str) -> anyhow::Result<u64> {
         self.0.get(name).map_or(Ok(0), |value| value.parse().with_context(|| format!("{name} is {value}")))
     }
-
-    /// A sum of seconds; zero if it has not counted yet.
-    pub(super) fn seconds(&self, name: &str) -> anyhow::Result<Duration> {
-        let Some(value) = self.0.get(name) else { return Ok(Duration::ZERO) };
-        let seconds = value.parse().with_context(|| format!("{name} is {value}"))?;
-        Duration::try_from_secs_f64(seconds).with_context(|| format!("{name} is {value}"))
-    }
 }
 
 /// What an agent's API says.
