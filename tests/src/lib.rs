@@ -12,5 +12,6 @@ pub mod process;
 pub mod proxy;
 pub mod reference;
 pub mod surroundings;
+pub mod throttle;
 pub mod workload;
 pub mod world;

@@ -4,14 +4,13 @@
 //! does to connections is one [`Mode`] that can be changed at any moment; connections that stand feel it at once.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,40 +29,21 @@ pub enum Mode {
     Delay(Duration),
 }
 
-/// What is carried in one piece at the most, in bytes: so much that a delay is one of the way and not of each page of a large
-/// message.
-const PIECE_BYTES_MAX: usize = 512 * 1024;
-
-/// Where a proxy's connections go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// To an address.
-    Tcp(SocketAddr),
-    /// To a socket in the file system, as a database on the same machine has one.
-    Unix(PathBuf),
-}
-
-impl From<SocketAddr> for Target {
-    fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
-    }
-}
-
 /// A running proxy. Dropping it closes everything.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    control: Arc<watch::Sender<(Mode, Target)>>,
+    control: Arc<watch::Sender<(Mode, SocketAddr)>>,
     forwarded_bytes: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
     /// Starts on a free port of the loopback address.
-    pub async fn start(target: impl Into<Target>) -> anyhow::Result<Self> {
+    pub async fn start(target: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("bind the proxy")?;
         let address = listener.local_addr().context("read the proxy's address")?;
-        let (sender, _) = watch::channel((Mode::Pass, target.into()));
+        let (sender, _) = watch::channel((Mode::Pass, target));
         let control = Arc::new(sender);
         let forwarded_bytes = Arc::new(AtomicU64::new(0));
         let task = tokio::spawn(accept(listener, Arc::clone(&control), Arc::clone(&forwarded_bytes)));
@@ -86,8 +66,7 @@ impl Proxy {
     }
 
     /// Changes where new connections go.
-    pub fn set_target(&self, target: impl Into<Target>) {
-        let target = target.into();
+    pub fn set_target(&self, target: SocketAddr) {
         self.control.send_modify(|(_, current)| *current = target);
     }
 
@@ -104,45 +83,33 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, control: Arc<watch::Sender<(Mode, Target)>>, forwarded_bytes: Arc<AtomicU64>) {
+async fn accept(
+    listener: TcpListener,
+    control: Arc<watch::Sender<(Mode, SocketAddr)>>,
+    forwarded_bytes: Arc<AtomicU64>,
+) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
             // Out of file descriptors or the like: later may be better.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let (mode, target) = control.borrow().clone();
+        let (mode, target) = *control.borrow();
         if mode == Mode::Cut {
             continue;
         }
         let control = control.subscribe();
         let forwarded_bytes = Arc::clone(&forwarded_bytes);
         tokio::spawn(async move {
-            match target {
-                Target::Tcp(address) => {
-                    let Ok(server) = TcpStream::connect(address).await else { return };
-                    carry(client, server.into_split(), control, &forwarded_bytes).await;
-                }
-                Target::Unix(path) => {
-                    let Ok(server) = UnixStream::connect(path).await else { return };
-                    carry(client, server.into_split(), control, &forwarded_bytes).await;
-                }
-            }
+            let Ok(server) = TcpStream::connect(target).await else { return };
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            let up = forward(from_client, to_server, control.clone(), Direction::Up, &forwarded_bytes);
+            let down = forward(from_server, to_client, control, Direction::Down, &forwarded_bytes);
+            // One direction that ends takes the other with it, as a closed connection does.
+            tokio::select! { () = up => {}, () = down => {} }
         });
     }
-}
-
-/// Carries bytes both ways until one direction ends, which takes the other with it, as a closed connection does.
-async fn carry(
-    client: TcpStream,
-    (from_server, to_server): (impl AsyncReadExt + Unpin, impl AsyncWriteExt + Unpin),
-    control: watch::Receiver<(Mode, Target)>,
-    forwarded_bytes: &AtomicU64,
-) {
-    let (from_client, to_client) = client.into_split();
-    let up = forward(from_client, to_server, control.clone(), Direction::Up, forwarded_bytes);
-    let down = forward(from_server, to_client, control, Direction::Down, forwarded_bytes);
-    tokio::select! { () = up => {}, () = down => {} }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,11 +121,11 @@ enum Direction {
 async fn forward(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
-    mut control: watch::Receiver<(Mode, Target)>,
+    mut control: watch::Receiver<(Mode, SocketAddr)>,
     direction: Direction,
     forwarded_bytes: &AtomicU64,
 ) {
-    let mut buffer = vec![0; PIECE_BYTES_MAX];
+    let mut buffer = vec![0; 16 * 1024];
     loop {
         let mode = control.borrow_and_update().0;
         match mode {

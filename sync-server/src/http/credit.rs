@@ -56,9 +56,10 @@ impl From<CreditState> for CreditJson {
         } else {
             format!("messages are committed within {} ms", state.lag_ms)
         };
+        let limit = state.cap_per_s.map_or_else(String::new, |per_s| format!("; the limit is {per_s} events a second"));
         Self {
             reason: state.reason.as_str(),
-            text: format!("{waiting}; {why}"),
+            text: format!("{waiting}; {why}{limit}"),
             window_events: state.window_events,
             on_their_way_events: state.on_their_way_events,
             batch_events: state.batch_events,

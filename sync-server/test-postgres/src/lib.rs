@@ -124,9 +124,9 @@ impl TestServer {
         let _ = process.wait();
     }
 
-    /// The socket at which it listens.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.path().join(".s.PGSQL.5432")
+    /// The process id of the server, while it runs. Each connection has a child of it.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Child::id)
     }
 
     /// Makes an empty database and gives its connection string.

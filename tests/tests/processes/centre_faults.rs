@@ -8,13 +8,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use serde::Deserialize;
 use serde_json::json;
 use sync_core::Random;
 use test_postgres::{Durability, TestServer};
-use tests::bench::sales;
+use tests::bench::{rss_kb, sales};
 use tests::load::{self, Crowd, Login, Played, Settings, Shape, Way, run};
 use tests::process::Agent;
 use tests::surroundings::Surroundings;
+use tests::throttle::Throttle;
 
 use super::broker::{Harbour, Selling};
 use super::chaos::draw;
@@ -51,6 +53,16 @@ impl Often {
         let tenth = kills.div_ceil(10);
         Self { kills, restarts: tenth, wipes: tenth }
     }
+}
+
+/// What the centre says of its credit.
+#[derive(Debug, Deserialize)]
+struct Credit {
+    reason: String,
+    window_events: u64,
+    lag_ms: u64,
+    lag_target_ms: u64,
+    cuts: u64,
 }
 
 /// A centre with the stores of a load, and a real agent at which a till sells.
@@ -94,6 +106,11 @@ impl Chain {
             agents: vec![self.agent.url("")],
             till_pause: Duration::from_millis(50),
         })
+    }
+
+    /// How fast stores may send at present, and why.
+    async fn credit(&self) -> anyhow::Result<Credit> {
+        serde_json::from_value(self.site.centre().get("/api/v1/credit").await?).context("understand the credit")
     }
 
     /// Lifts the limit on what the centre takes in.
@@ -233,6 +250,129 @@ fn a_database_that_is_restarted_loses_and_doubles_nothing() {
         };
         let (played, ()) = tokio::try_join!(run(&run_settings, &templates, |_| {}), restart)?;
         ensure!(chain.site.server.pid() == pid, "the server was started again");
+        chain.agrees(&played).await?;
+        has_each_once(&postgres, &url, &played)
+    });
+}
+
+/// How many times slower the database gets, and for how long: in the long run for a minute.
+const SLOWER: u64 = 100;
+const SLOW_FOR: Duration = Duration::from_secs(20);
+const SLOW_FOR_IN_A_LONG_RUN: Duration = Duration::from_secs(60);
+
+/// What stores have in stock when it does: enough that the centre is still at it when it has recovered.
+const SALES_BEFORE_SLOW: u64 = 100_000;
+
+/// For how long the pace is measured before and afterwards, and what part of the one has to be reached by the other.
+const PACE_FOR: Duration = Duration::from_secs(5);
+const PACE_PERCENT_MIN: u64 = 80;
+
+/// By how much the server's memory may differ, in KiB.
+const MEMORY_GROWTH_KB_MAX: u64 = 24 * 1024;
+
+/// How much a slow database has to show in the time that a commit takes, for the test to mean anything.
+const COMMIT_TIMES_MIN: u128 = 10;
+
+/// Commits in a span of time: how many there were, what they took together, and how many events they held.
+#[derive(Debug, Clone, Copy)]
+struct Commits {
+    count: u64,
+    took: Duration,
+    events: u64,
+}
+
+impl Commits {
+    async fn until_now(centre: &Centre) -> anyhow::Result<Self> {
+        let metrics = centre.metrics().await?;
+        Ok(Self {
+            count: metrics.counter("breakwater_ledger_commit_seconds_count")?,
+            took: metrics.duration("breakwater_ledger_commit_seconds_sum")?,
+            events: metrics.counter("breakwater_ingest_applied_events_total")?,
+        })
+    }
+
+    async fn during(centre: &Centre, span: Duration) -> anyhow::Result<Self> {
+        let before = Self::until_now(centre).await?;
+        tokio::time::sleep(span).await;
+        Ok(Self::until_now(centre).await?.since(before))
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            count: self.count - before.count,
+            took: self.took.saturating_sub(before.took),
+            events: self.events - before.events,
+        }
+    }
+
+    /// What one took, in microseconds.
+    fn mean_us(self) -> u128 {
+        self.took.as_micros() / u128::from(self.count.max(1))
+    }
+}
+
+#[test]
+fn a_slow_database_lowers_the_credit_and_recovers_by_itself() {
+    on_processes("faults-slow", async |folder| {
+        let seed = seed();
+        let slow_for = if Often::asked().kills < 100 { SLOW_FOR } else { SLOW_FOR_IN_A_LONG_RUN };
+        let (postgres, url) = postgres()?;
+        let limit = DRAIN_PER_S.to_string();
+        let settings = [("BREAKWATER_LEDGER_URL", &*url), ("BREAKWATER_INGEST_EVENTS_PER_SECOND_MAX", &*limit)];
+        let chain = Chain::start(folder, &settings).await?;
+        let pid = chain.site.server.pid().context("the server runs")?;
+        let run_settings = chain.settings(seed, SALES_BEFORE_SLOW, Duration::from_secs(5))?;
+        let templates = sales::templates(1)?;
+        let slow = async {
+            let centre = chain.site.centre();
+            applies_more_than(&centre, 0).await?;
+            let before = Commits::during(&centre, PACE_FOR).await?;
+            let (open, memory) = (chain.credit().await?, rss_kb(pid).context("the server runs")?);
+            eprintln!("before: {before:?}, {open:?}, {memory} KiB");
+
+            let throttle = Throttle::start(postgres.pid().context("the database runs")?, SLOWER)?;
+            let began = Commits::until_now(&centre).await?;
+            let (since, mut most, mut narrowest, mut slowest) = (Instant::now(), memory, open.window_events, 0);
+            while since.elapsed() < slow_for {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let credit = chain.credit().await?;
+                most = most.max(rss_kb(pid).context("the server runs")?);
+                (narrowest, slowest) = (narrowest.min(credit.window_events), slowest.max(credit.lag_ms));
+            }
+            let (during, credit) = (Commits::until_now(&centre).await?.since(began), chain.credit().await?);
+            drop(throttle);
+            eprintln!("while it was slow: {during:?}, {credit:?}, {most} KiB, messages waited up to {slowest} ms");
+            let (quick, slow) = (before.mean_us(), during.mean_us());
+            ensure!(
+                slow >= quick * COMMIT_TIMES_MIN,
+                "a commit took {slow} us instead of {quick} us: that is not slow"
+            );
+            ensure!(credit.cuts > open.cuts && narrowest <= open.window_events / 2, "{open:?} before, then {credit:?}");
+            ensure!(most <= memory + MEMORY_GROWTH_KB_MAX, "{most} KiB, {memory} KiB before");
+
+            let lifted = Instant::now();
+            let after = until("the old pace is back", PATIENCE, async || {
+                let after = Commits::during(&centre, PACE_FOR).await?;
+                ensure!(after.events * 100 >= before.events * PACE_PERCENT_MIN, "{after:?}, {before:?} before");
+                Ok(after)
+            })
+            .await?;
+            let credit = chain.credit().await?;
+            eprintln!("after {:?}: {after:?}, {credit:?}", lifted.elapsed().saturating_sub(PACE_FOR));
+            ensure!(
+                after.mean_us() * COMMIT_TIMES_MIN <= slow,
+                "a commit takes {} us, {slow} us before",
+                after.mean_us()
+            );
+            chain.lift_limit().await
+        };
+        let (played, ()) = tokio::try_join!(run(&run_settings, &templates, |_| {}), slow)?;
+        until("the credit is open", PATIENCE, async || {
+            let credit = chain.credit().await?;
+            ensure!(credit.reason == "open" && credit.lag_ms <= credit.lag_target_ms, "{credit:?}");
+            Ok(())
+        })
+        .await?;
         chain.agrees(&played).await?;
         has_each_once(&postgres, &url, &played)
     });

@@ -239,6 +239,13 @@ impl Metrics {
     pub(super) fn counter(&self, name: &str) -> anyhow::Result<u64> {
         self.0.get(name).map_or(Ok(0), |value| value.parse().with_context(|| format!("{name} is {value}")))
     }
+
+    /// A sum of seconds; zero if there is none yet.
+    pub(super) fn duration(&self, name: &str) -> anyhow::Result<Duration> {
+        let seconds = self.0.get(name).map_or("0", String::as_str);
+        let parsed = seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        parsed.with_context(|| format!("{name} is {seconds}"))
+    }
 }
 
 /// What an agent's API says.
