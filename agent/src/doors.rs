@@ -129,6 +129,7 @@ impl Doors {
         let doors = self.clone();
         // A task of its own: a till that hangs up must not leave the books and the doors apart.
         let pairing = tokio::spawn(async move {
+            let _changing = doors.shared.changing.lock().await;
             let paired = doors.pair_by_code(pair.till_id, pair.name, place.again).await;
             doors.codes(|codes| match (&paired, pairing) {
                 (Err(_), _) => codes.give_back(place),
@@ -140,10 +141,10 @@ impl Doors {
         pairing.await.unwrap_or(Err(PairError::Write(WriteError::Closed)))
     }
 
+    /// While the doors are being changed by nobody else.
     async fn pair_by_code(&self, till_id: TillId, name: String, again: bool) -> Result<TillToken, PairError> {
         let token = Token::random().map_err(|error| PairError::Write(error.into()))?;
         let (id, hash) = (till_id.clone(), token.hash());
-        let _changing = self.shared.changing.lock().await;
         let paired = self.shared.writer.act(move |store, moment| store.pair_till(moment, id, name, hash, again)).await;
         paired.map_err(PairError::Write)?.map_err(PairError::Refused)?;
         self.shared.tokens.send_modify(|tokens| {
@@ -161,6 +162,7 @@ impl Doors {
             let id = till_id.clone();
             let revoked = doors.shared.writer.act(move |store, moment| store.revoke_till(moment, &id)).await;
             let view = revoked.map_err(PairError::Write)?.map_err(PairError::Refused)?;
+            doors.codes(|codes| codes.revoked(&till_id));
             doors.shared.tokens.send_modify(|tokens| {
                 *tokens = Arc::new(tokens.iter().filter(|(paired, _)| *paired != till_id).cloned().collect());
             });

@@ -156,6 +156,13 @@ impl PairCodes {
         }
     }
 
+    /// A till's token was taken back: it has no place any more that it could ask for again.
+    pub fn revoked(&mut self, till_id: &TillId) {
+        for code in &mut self.live {
+            code.paired.retain(|pairing| pairing.till_id != *till_id);
+        }
+    }
+
     /// Gives a place back, because the till was not paired for another reason than its code.
     pub fn give_back(&mut self, place: Place) {
         if let Some(code) = self.live.iter_mut().find(|code| code.hash == place.code && !place.again) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::db::{Durability, Failure};
+use crate::db::{Durability, Failure, Store};
 use crate::telemetry;
 use crate::writer::{WriteError, Writer};
 
@@ -98,7 +98,7 @@ pub(crate) async fn run(writer: Writer, data_dir: PathBuf, mut shutdown: watch::
 
 /// There is room on the disk; whether the books find it is seen by writing to them, as durably as a sale.
 async fn see_whether_it_is_over(writer: &Writer) {
-    match writer.run(Durability::Promise, |store| store.note_running(0)).await {
+    match writer.run(Durability::Promise, Store::try_to_write).await {
         Ok(()) => writer.tell_of_room(),
         Err(WriteError::Failed { failure: Failure::DiskFull, .. } | WriteError::Closed) => {}
         Err(error) => telemetry::housekeeping_failed(&error),

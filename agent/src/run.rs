@@ -1,6 +1,7 @@
 //! Starting the parts in order, and draining them in the other order.
 //!
-//! Start: lock the folder, bind the address, wait for room on the disk if there is none, open the books, open an epoch, start the writer, answer tills, keep house.
+//! Start: lock the folder, bind the address, wait for room on the disk if there is none, open the books, open an epoch,
+//! start the writer, answer tills, keep house.
 //! End: no more requests, no more housekeeping, what waits is written, the log goes into the file, the lock is given
 //! back. Nothing that was answered depends on the end being orderly.
 

@@ -49,7 +49,7 @@ impl Status {
             key: "disk_full".to_owned(),
             since_ms: Some(since_ms),
             text: format!(
-                "The disk is full; sales are refused until there is room, and go on by themselves then: {why}"
+                "The disk is full; sales may be refused until there is room, and go on by themselves then: {why}"
             ),
         });
         let kept =

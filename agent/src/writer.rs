@@ -238,7 +238,11 @@ impl Writer {
         let (command, answer) = grouped(Durability::Promise, move |store| {
             let now = clock.now();
             let mut moment = Moment::new(now, random_event_id(now.utc_ms)?);
-            Ok(store.once(key, &mut moment, operation)?)
+            Ok(store.once(key, &mut moment, |store, moment| {
+                // Not before the look for its answer: what was done before this was asked of ids is answered as it was.
+                CommandKey::check_made_by_till(key.id.uuid())?;
+                operation(store, moment)
+            })?)
         });
         self.hand_in(command)?;
         answer.await.unwrap_or(Err(WriteError::Closed))

@@ -254,7 +254,7 @@ async fn what_a_terminal_took_and_forgot_stays_with_people_until_they_settle_it(
     let forgotten = until(&store, 1, |view| view.odd_answers > 0).await;
     assert_eq!((forgotten.state, forgotten.usable), (PaymentState::Unknown, false));
     let notices = store.read::<SyncState>("/v1/sync").await.notices;
-    assert!(notices.iter().any(|notice| notice.text.contains("has not heard of it")), "{notices:?}");
+    assert!(notices.iter().any(|notice| notice.text.contains("knows nothing of it")), "{notices:?}");
     let settle = json!({
         "command_id": "018f0000-0000-7000-8000-0000000000cd", "till_id": "T1", "outcome": "given_back",
     });

@@ -25,6 +25,18 @@ pub struct CommandKey {
     pub digest: CommandDigest,
 }
 
+impl CommandKey {
+    /// Refuses an id that no till can have made as it should: one of version 7 has a time and chance in it, and no other command
+    /// has it. The same id sent twice is one command, so an id that is empty or counted up would make the second one vanish.
+    pub fn check_made_by_till(id: Uuid) -> Result<(), Refused> {
+        if id.get_version_num() == 7 {
+            return Ok(());
+        }
+        let text = format!("id {id} is no UUID of version 7; a till makes a new one for each command");
+        Err(Refused::rule("command.id_version", text))
+    }
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Once<T> {

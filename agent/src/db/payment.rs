@@ -25,6 +25,10 @@ use super::view::View;
 /// so many has a terminal that nobody looks at.
 pub const ATTEMPTS_UNSETTLED_MAX: usize = 100;
 
+/// For so long a terminal that is to give money back may say that the customer is still paying, in milliseconds since it was
+/// asked for the money. After that a person may settle the attempt.
+const AT_WORK_MS: i64 = 5 * 60_000;
+
 /// An attempt, and whether its sale was paid with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAttempt {
@@ -32,6 +36,8 @@ pub struct KeptAttempt {
     pub attempt: Attempt,
     /// Whether it is used.
     pub used: bool,
+    /// Whether a person has said what became of it.
+    pub settled: bool,
 }
 
 /// Somebody says that an earlier attempt for the sale, which is still open, has taken nothing, and asks again.
@@ -59,8 +65,11 @@ pub enum Kept {
     Changed,
     /// A sale was paid with the attempt meanwhile, so nothing of it changes.
     Used,
-    /// A person has said meanwhile what became of it, so nothing of it changes.
-    Settled,
+    /// A person has said meanwhile what became of it, and nothing that was heard speaks against it, so nothing changes.
+    Settled(Outcome),
+    /// A person has said meanwhile what became of it, and the terminal says that it has the money: it is kept, open again,
+    /// and goes back to the customer, who may have paid a second time.
+    Reopened,
 }
 
 impl Store {
@@ -126,18 +135,28 @@ impl Store {
     /// Keeps what has become of an attempt. That it is to be reversed is never taken back.
     pub fn keep_attempt(&mut self, attempt: &Attempt) -> Result<Kept, Error> {
         self.atomically(Durability::Promise, |store| {
-            let changed = store
+            let before = store.kept_attempt(attempt.attempt_id)?;
+            if before.used {
+                return Ok(Kept::Used);
+            }
+            // What a person has given back goes back once, whatever the terminal says.
+            let given_back = before.attempt.state == AttemptState::Reversed;
+            if before.settled && (given_back || !attempt.holds_money()) {
+                return Ok(Kept::Settled(if given_back { Outcome::GivenBack } else { Outcome::NothingTaken }));
+            }
+            let reversal = attempt.reversal.or(before.settled.then_some(ReversalReason::Late));
+            store
                 .connection
                 .prepare_cached(
                     "UPDATE attempt SET state = ?2, reversal = coalesce(reversal, ?3), reference = ?4, detail = ?5,
-                        odd_answers = ?6, taken = ?7
-                     WHERE attempt_id = ?1 AND used = 0 AND settled = 0",
+                        odd_answers = ?6, taken = CASE ?7 WHEN 'never' THEN taken ELSE ?7 END, settled = 0
+                     WHERE attempt_id = ?1",
                 )
                 .and_then(|mut update| {
                     update.execute(params![
                         attempt.attempt_id.as_bytes(),
                         attempt.state.as_str(),
-                        attempt.reversal.map(ReversalReason::as_str),
+                        reversal.map(ReversalReason::as_str),
                         attempt.reference,
                         attempt.detail,
                         attempt.odd_answers,
@@ -145,15 +164,13 @@ impl Store {
                     ])
                 })
                 .doing("keep what became of a payment attempt")?;
-            if changed == 0 {
-                return Ok(if store.kept_attempt(attempt.attempt_id)?.used { Kept::Used } else { Kept::Settled });
-            }
-            if !attempt.is_open() {
+            let kept = store.kept_attempt(attempt.attempt_id)?;
+            // As it is kept: whoever drives it may not have heard yet that it is to go back.
+            if !kept.attempt.is_open() {
                 store.settle_notice(&notice_key(attempt.attempt_id))?;
             }
-            let kept = store.kept_attempt(attempt.attempt_id)?;
             store.attempt_changed(&kept.attempt, kept.used);
-            Ok(Kept::Changed)
+            Ok(if before.settled { Kept::Reopened } else { Kept::Changed })
         })
     }
 
@@ -166,7 +183,7 @@ impl Store {
         reason: ReversalReason,
         moment: &mut Moment,
     ) -> Result<(), Error> {
-        let KeptAttempt { mut attempt, used } = self.kept_attempt(attempt_id)?;
+        let KeptAttempt { mut attempt, used, .. } = self.kept_attempt(attempt_id)?;
         let AskReversal { till_id, operator_id, approval } = asks;
         let permit = if attempt.till_id == *till_id {
             Permit { operator: operator_id.clone(), approver: None }
@@ -194,7 +211,8 @@ impl Store {
     }
 
     /// Notes what a person says of an attempt that no terminal settles: it is over. Within a command that is carried out
-    /// once. It takes somebody who may, and is refused while the terminal is at work or nothing is open.
+    /// once. It takes somebody who may, and is refused while the terminal is at work or nothing is open. A terminal that has
+    /// been told to give the money back, and is at work for minutes since, never will do anything else.
     pub fn settle_attempt(
         &mut self,
         attempt_id: AttemptId,
@@ -202,15 +220,19 @@ impl Store {
         outcome: Outcome,
         moment: &mut Moment,
     ) -> Result<(), Error> {
-        let KeptAttempt { mut attempt, used } = self.kept_attempt(attempt_id)?;
+        let KeptAttempt { mut attempt, used, .. } = self.kept_attempt(attempt_id)?;
         let AskReversal { till_id, operator_id, approval } = asks;
         let subject = attempt_id.to_string();
         let permit = self.permit(moment, till_id, operator_id.as_ref(), *approval, Action::SettlePayment, &subject)?;
         if used {
             return Err(refused(&PaymentRefusal::Used { attempt_id }));
         }
-        if !attempt.is_open() || attempt.state == AttemptState::Asked {
+        if !attempt.is_open() {
             return Err(refused(&PaymentRefusal::NotOpen { attempt_id, state: attempt.state }));
+        }
+        let since_ms = moment.at().utc_ms.saturating_sub(attempt.asked_at.utc_ms);
+        if attempt.state == AttemptState::Asked && (attempt.reversal.is_none() || since_ms < AT_WORK_MS) {
+            return Err(refused(&PaymentRefusal::AtWork { attempt_id, minutes: AT_WORK_MS / 60_000 }));
         }
         attempt.state = outcome.state();
         let detail = match outcome {
@@ -265,18 +287,23 @@ impl Store {
     /// Keeps a notice about an attempt, unless nothing more is to come of it.
     pub fn raise_notice_of_attempt(&mut self, attempt_id: AttemptId, notice: &Notice) -> Result<(), Error> {
         self.atomically(Durability::Hint, |store| {
-            let KeptAttempt { attempt, used } = store.kept_attempt(attempt_id)?;
+            let KeptAttempt { attempt, used, .. } = store.kept_attempt(attempt_id)?;
             let settled = used || !(attempt.is_open() || attempt.is_usable());
             if settled { Ok(()) } else { store.raise_notice(notice) }
         })
     }
 
     /// Takes the attempts that the tenders name for a sale, each once, and writes the terminal's reference into the tender.
-    /// Within the sale's operation. Fails with [`Error::Payment`] if one of them does not pay for its tender.
+    /// Within the sale's operation. Fails with [`Error::Payment`] if one of them does not pay for its tender, or a tender
+    /// names none where one for just that was approved: left unnamed it would go back to the customer.
     pub(super) fn use_attempts(&mut self, sale_id: SaleId, tenders: &mut [Tender]) -> Result<(), Error> {
+        let mut unnamed = Vec::new();
         for place in 0..tenders.len() {
             let (before, [tender, ..]) = tenders.split_at_mut(place) else { continue };
-            let Some(attempt_id) = tender.attempt_id else { continue };
+            let Some(attempt_id) = tender.attempt_id else {
+                unnamed.push((tender.kind.clone(), tender.amount));
+                continue;
+            };
             if before.iter().any(|other| other.attempt_id == Some(attempt_id)) {
                 return Err(Error::Payment(PaymentRefusal::NamedTwice { attempt_id }));
             }
@@ -291,7 +318,12 @@ impl Store {
             self.settle_notice(&notice_key(attempt_id))?;
             self.attempt_changed(&found.attempt, true);
         }
-        Ok(())
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        let left = self.view().attempts_of(sale_id)?.into_iter().filter(|kept| !kept.used && kept.attempt.is_usable());
+        let meant = left.map(|kept| (kept.attempt.kind, kept.attempt.amount)).find(|left| unnamed.contains(left));
+        meant.map_or(Ok(()), |(kind, _)| Err(Error::Payment(PaymentRefusal::AttemptNeeded { kind })))
     }
 
     fn kept_attempt(&self, attempt_id: AttemptId) -> Result<KeptAttempt, Error> {
@@ -301,8 +333,7 @@ impl Store {
     }
 
     fn attempt_changed(&mut self, attempt: &Attempt, used: bool) {
-        let view = KeptAttempt { attempt: attempt.clone(), used }.view();
-        self.changed(Change::Payment(view));
+        self.changed(Change::Payment(view(attempt, used)));
     }
 }
 
@@ -316,7 +347,7 @@ fn refused(refusal: &PaymentRefusal) -> Error {
 }
 
 fn pays_for(found: &KeptAttempt, sale_id: SaleId, tender: &Tender) -> Result<(), PaymentRefusal> {
-    let KeptAttempt { attempt, used } = found;
+    let KeptAttempt { attempt, used, .. } = found;
     let attempt_id = attempt.attempt_id;
     if attempt.sale_id != sale_id {
         return Err(PaymentRefusal::OtherSale { attempt_id });
@@ -347,30 +378,33 @@ fn marked(action: &'static str, attempt: &Attempt) -> Noteworthy {
 impl KeptAttempt {
     /// What a till is told about it.
     pub fn view(&self) -> PaymentView {
-        let Self { attempt, used } = self;
-        PaymentView {
-            attempt_id: attempt.attempt_id,
-            sale_id: attempt.sale_id,
-            till_id: attempt.till_id.clone(),
-            operator_id: attempt.operator_id.clone(),
-            kind: attempt.kind.clone(),
-            amount_minor: attempt.amount,
-            terminal: attempt.terminal.clone(),
-            asked_at_ms: attempt.asked_at.utc_ms,
-            state: match attempt.state {
-                AttemptState::Asked => PaymentState::Asked,
-                AttemptState::Approved => PaymentState::Approved,
-                AttemptState::Declined => PaymentState::Declined,
-                AttemptState::Unknown => PaymentState::Unknown,
-                AttemptState::Reversed => PaymentState::Reversed,
-            },
-            reversal: attempt.reversal.and_then(|reason| Tag::new(reason.as_str()).ok()),
-            usable: attempt.is_usable() && !used,
-            used: *used,
-            reference: attempt.reference.clone(),
-            detail: attempt.detail.clone(),
-            odd_answers: attempt.odd_answers,
-        }
+        view(&self.attempt, self.used)
+    }
+}
+
+fn view(attempt: &Attempt, used: bool) -> PaymentView {
+    PaymentView {
+        attempt_id: attempt.attempt_id,
+        sale_id: attempt.sale_id,
+        till_id: attempt.till_id.clone(),
+        operator_id: attempt.operator_id.clone(),
+        kind: attempt.kind.clone(),
+        amount_minor: attempt.amount,
+        terminal: attempt.terminal.clone(),
+        asked_at_ms: attempt.asked_at.utc_ms,
+        state: match attempt.state {
+            AttemptState::Asked => PaymentState::Asked,
+            AttemptState::Approved => PaymentState::Approved,
+            AttemptState::Declined => PaymentState::Declined,
+            AttemptState::Unknown => PaymentState::Unknown,
+            AttemptState::Reversed => PaymentState::Reversed,
+        },
+        reversal: attempt.reversal.and_then(|reason| Tag::new(reason.as_str()).ok()),
+        usable: attempt.is_usable() && !used,
+        used,
+        reference: attempt.reference.clone(),
+        detail: attempt.detail.clone(),
+        odd_answers: attempt.odd_answers,
     }
 }
 
@@ -378,7 +412,7 @@ macro_rules! attempts {
     ($rest:literal) => {
         concat!(
             "SELECT attempt_id, sale_id, till_id, operator_id, kind, amount_minor, terminal, asked_at, asked_offset_s,
-                state, reversal, reference, detail, odd_answers, used, taken FROM attempt ",
+                state, reversal, reference, detail, odd_answers, used, taken, settled FROM attempt ",
             $rest
         )
     };
@@ -444,6 +478,7 @@ fn read_attempt(row: &Row<'_>) -> Result<KeptAttempt, Error> {
             taken: text(15)?.parse().map_err(|_| damaged("a word that is none"))?,
         },
         used: get(row, 14)?,
+        settled: get(row, 16)?,
     })
 }
 

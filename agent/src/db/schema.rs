@@ -10,7 +10,8 @@ use super::error::{Doing, Error};
 /// The version of the schema that this program writes: the number of migrations.
 pub const SCHEMA_VERSION: i64 = 10;
 
-/// In order, never edited after release. The last one's place is [`SCHEMA_VERSION`].
+/// In order, never edited after release. The last one's place, and not the number in its name, is
+/// [`SCHEMA_VERSION`].
 pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_price_books.sql"),

@@ -133,7 +133,8 @@ async fn read(
 /// Give the money of an attempt back, or never take it.
 ///
 /// From there on no sale can be paid with it. The terminal is asked as soon as its rules allow, and again until it says
-/// that the money is back. The payment of another till is reversed by somebody with the right to it. What has paid for a sale is refunded instead.
+/// that the money is back. The payment of another till is reversed by somebody with the right to it. What has paid for a
+/// sale is refunded instead.
 #[utoipa::path(
     post, path = "/v1/payments/{attempt_id}/reverse", params(("attempt_id" = AttemptId, Path)),
     request_body = ReversePayment,
@@ -194,7 +195,8 @@ async fn retry_query(
 /// Say what became of an attempt that no terminal settles.
 ///
 /// It is for a terminal that has forgotten a payment, refuses to give it back, or is gone for good. Somebody with the right
-/// to `settle_payment` has looked at its own list; their word is final and stands in the audit trail.
+/// to `settle_payment` has looked at its own list, and their word stands in the audit trail. Only a terminal that says
+/// afterwards that it has the money opens the attempt again (`late`): then the money goes back by itself.
 #[utoipa::path(
     post, path = "/v1/payments/{attempt_id}/settle", params(("attempt_id" = AttemptId, Path)),
     request_body = SettlePayment,

@@ -20,13 +20,12 @@ use utoipa::OpenApi;
 
 use super::orders::{self, Counter};
 use super::problem::ApiError;
-use super::said::check_made_by_till;
 use super::{
     baskets, caller, describe, events, from_wire, kitchen, pairing, payments, people, print, receipts, refunds, shifts,
     sold_out, state, stock, to_wire,
 };
 use crate::changes::{Changes, Version};
-use crate::db::{CommandDigest, Recorded, Refused};
+use crate::db::{CommandDigest, CommandKey, Recorded, Refused};
 use crate::doors::{Caller, Doors};
 use crate::payment::Payments;
 use crate::pin_desk::PinDesk;
@@ -181,8 +180,6 @@ async fn complete_sale(
     if command.imported.is_some() {
         // It asks for no operator, no shift and no terminal, so it is no way to sell.
         caller.owner_only()?;
-    } else {
-        check_made_by_till(command.sale_id.uuid())?;
     }
     if command.traceparent.is_none() {
         command.traceparent = headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned);
@@ -193,7 +190,11 @@ async fn complete_sale(
         None => None,
     };
     let changed = basket.as_ref().is_some_and(|basket| has_changed(basket, command.basket_revision));
+    let is_imported = command.imported.is_some();
     let (command, digest) = from_wire::canonical(command)?;
+    if !is_imported && let Err(refused) = CommandKey::check_made_by_till(sale_id.uuid()) {
+        return answered_before(&parts, sale_id, digest, refused.into()).await;
+    }
     if changed {
         let text = "the basket has changed since it was shown; look at it again";
         return answered_before(&parts, sale_id, digest, Refused::overtaken("basket.changed", text).into()).await;
@@ -205,7 +206,11 @@ async fn complete_sale(
             Err(refusal) => return answered_before(&parts, sale_id, digest, refusal.into()).await,
         };
     match parts.writer.record_sale(draft, digest).await? {
-        Recorded::New(receipt) | Recorded::Replayed(receipt) => Ok(Json(receipt)),
+        Recorded::New(receipt) => {
+            parts.payments.give_back_unused(sale_id);
+            Ok(Json(receipt))
+        }
+        Recorded::Replayed(receipt) => Ok(Json(receipt)),
         Recorded::Refused(refusal) => Err(refusal.into()),
         Recorded::NotNow(refused) => Err(refused.into()),
         Recorded::Conflict => Err(conflict(sale_id)),

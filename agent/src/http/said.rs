@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use pos_model::{CommandId, TillId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use super::problem::ApiError;
 use crate::db::{CommandKey, Once, Refused, RefusedAs};
@@ -80,19 +79,8 @@ impl<C: Command, S: Send + Sync> FromRequest<S> for Said<C> {
         let command: Result<Json<C>, JsonRejection> = Json::from_request(request, state).await;
         let Json(command) = command?;
         caller.speaks_for(command.till_id())?;
-        check_made_by_till(command.command_id().uuid())?;
         Ok(Self::new(command, &path))
     }
-}
-
-/// Refuses an id that no till can have made as it should: one of version 7 has a time and chance in it, and no other command
-/// has it. The same id sent twice is one command, so an id that is empty or counted up would make the second one vanish.
-pub(crate) fn check_made_by_till(id: Uuid) -> Result<(), ApiError> {
-    if id.get_version_num() == 7 {
-        return Ok(());
-    }
-    let text = format!("id {id} is no UUID of version 7; a till makes a new one for each command");
-    Err(Refused::rule("command.id_version", text).into())
 }
 
 /// The answer to a command.

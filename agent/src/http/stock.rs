@@ -16,7 +16,7 @@ use protocol::latest::stock_api::{
 };
 use serde::Deserialize;
 use till::people::Action;
-use till::stock::{Counted, Cover, Moved, Movement, StockRefusal};
+use till::stock::{Counted, Cover, Moved, Movement, StockRefusal, check_movement};
 use utoipa::OpenApi;
 
 use super::problem::ApiError;
@@ -177,6 +177,7 @@ async fn move_stock(State(parts): State<ApiParts>, said: Said<MoveStock>) -> Res
         }
         if let Some(book) = book {
             let ingredients = &book.rules.book().ingredients;
+            check_movement(&movement).map_err(refused)?;
             store.check_items_known(&movement, |item_id| ingredients.contains_key(item_id))?;
         }
         store.move_stock(moment, movement)

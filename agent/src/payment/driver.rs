@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pos_model::AttemptId;
-use till::payment::{Answer, Call, Effect, Input, Notice, Payment, Taken};
+use till::payment::{Answer, AttemptState, Call, Effect, Input, Notice, Payment, ReversalReason, Taken};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -85,6 +85,8 @@ impl Driver {
         match reply {
             Ok((call, Some(answer))) => self.payment.handle(Input::Answered(call, answer), now),
             Ok((call, None)) => self.payment.handle(Input::NoAnswer(call), now),
+            // Cut off below, together with another one.
+            Err(error) if error.is_cancelled() => return,
             // A defect of ours in the way to the terminal: what was asked is as open as after a restart.
             Err(_) => {
                 self.replies.abort_all();
@@ -120,7 +122,7 @@ impl Driver {
     }
 
     /// Keeps the attempt as it is, and does not go on before it is kept.
-    async fn keep(&self) -> bool {
+    async fn keep(&mut self) -> bool {
         loop {
             let attempt = self.payment.attempt().clone();
             let attempt_id = attempt.attempt_id;
@@ -130,7 +132,16 @@ impl Driver {
                     telemetry::payment_stands(attempt.attempt_id, &attempt.terminal, attempt.state);
                     return true;
                 }
-                Ok(Kept::Settled) => return false,
+                // It is waited for: the terminal may be at work, and take the money after all.
+                Ok(Kept::Settled(outcome)) => {
+                    self.payment.handle(Input::Settled(outcome), self.shared.now());
+                    return true;
+                }
+                Ok(Kept::Reopened) => {
+                    self.payment.handle(Input::ReverseWanted(ReversalReason::Late), self.shared.now());
+                    self.tell_of_reopened().await;
+                    return true;
+                }
                 Ok(Kept::Used) => {
                     self.contradicted().await;
                     return false;
@@ -146,7 +157,8 @@ impl Driver {
     async fn contradicted(&self) {
         let attempt = self.payment.attempt();
         // An attempt that was only taken for an open one has nothing odd about it.
-        if attempt.odd_answers > 0 && !attempt.is_usable() {
+        let is_over = matches!(attempt.state, AttemptState::Declined | AttemptState::Reversed);
+        if is_over || attempt.odd_answers > 0 && !attempt.is_usable() {
             let text = format!(
                 "Sale {} was paid with payment {} at terminal {}, of which the terminal says by now that it is {}. \
                  Compare the terminal's own list.",
@@ -160,18 +172,36 @@ impl Driver {
         }
     }
 
+    /// Somebody has said what became of it, and was mistaken.
+    async fn tell_of_reopened(&self) {
+        let attempt = self.payment.attempt();
+        let text = format!(
+            "Somebody has settled payment {} for sale {}, and terminal {} says by now that it has taken {}. It goes back to \
+             the customer by itself. Tell the customer.",
+            attempt.attempt_id,
+            attempt.sale_id,
+            attempt.terminal,
+            self.amount()
+        );
+        self.shared.tell(attempt, text).await;
+    }
+
+    /// The amount with its currency, for people.
+    fn amount(&self) -> String {
+        format!("{} {}", self.payment.attempt().amount.display(self.shared.currency), self.shared.currency)
+    }
+
     fn forgotten(&self, amount: &str) -> String {
         let attempt = self.payment.attempt();
         format!(
-            "Terminal {} had taken {amount} by {} for sale {}, and says by now that it has not heard of it: payment {}. \
-             Look at the terminal's own list and ask who runs it. Give the money back if it was taken, then say so.",
+            "Terminal {} had taken {amount} by {} for sale {}, and knows nothing of it by now: payment {}. Look at the terminal's own list and ask who runs it. Give the money back if it was taken, then say so.",
             attempt.terminal, attempt.kind, attempt.sale_id, attempt.attempt_id
         )
     }
 
     async fn notify(&self, notice: Notice) {
         let attempt = self.payment.attempt();
-        let amount = format!("{} {}", attempt.amount.display(self.shared.currency), self.shared.currency);
+        let amount = self.amount();
         let text = match notice {
             Notice::Forgotten => self.forgotten(&amount),
             Notice::StillOpen if attempt.taken == Taken::Forgotten => self.forgotten(&amount),

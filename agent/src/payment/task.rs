@@ -8,9 +8,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pos_model::{AttemptId, Currency, Stamp, Tag};
+use pos_model::{AttemptId, Currency, SaleId, Stamp, Tag};
 use protocol::latest::payment::AskPayment;
-use till::payment::{Attempt, AttemptState, Input, Moment, Outcome, Patience, Payment, PaymentRefusal, Taken};
+use till::payment::{
+    Attempt, AttemptState, Input, Moment, Outcome, Patience, Payment, PaymentRefusal, ReversalReason, Taken,
+};
 use till::{Refusal, SaleDraft};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -203,6 +205,26 @@ impl Payments {
             // Too many wishes: the task finds out when it next keeps something.
             let _ = wishes.try_send(Input::Settled(outcome));
         }
+    }
+
+    /// Has what is to go back, because a sale was paid otherwise, go back at once. What this misses is found within seconds.
+    pub fn give_back_unused(&self, sale_id: SaleId) {
+        if self.0.terminals.is_empty() {
+            return;
+        }
+        let payments = self.clone();
+        tokio::spawn(async move {
+            match payments.0.readers.read(move |view| view.attempts_of(sale_id)).await {
+                Ok(attempts) => {
+                    let left = attempts.into_iter().filter(|kept| !kept.used).map(|kept| kept.attempt);
+                    let reason = ReversalReason::PaidOtherwise;
+                    for attempt in left.filter(|attempt| attempt.is_open() && attempt.reversal == Some(reason)) {
+                        payments.want(attempt, Input::ReverseWanted(reason));
+                    }
+                }
+                Err(error) => telemetry::payments_not_looked_at(&error),
+            }
+        });
     }
 
     /// Whether a sale names attempts where this store wants them named.

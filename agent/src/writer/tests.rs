@@ -12,7 +12,6 @@ use protocol::latest::sold_out::{SetSoldOut, SoldOutKind, SoldOutState, SoldOutU
 use std::sync::Arc;
 use std::time::Duration;
 use till::sold_out::{Part, PartKind};
-use uuid::Uuid;
 
 fn start(mut store: Store) -> (Writer, WriterThread) {
     let head = open_epoch(&mut store, 1);
@@ -84,7 +83,7 @@ async fn t31_a_countdown_raced_by_many_tills_sells_what_there_is() {
     const THERE: u64 = 60;
     let (writer, thread) = start(store());
     let said = SetSoldOut {
-        command_id: CommandId::new(Uuid::from_u128(1)),
+        command_id: key(1).id,
         till_id: "T1".parse().expect("valid"),
         operator_id: None,
         what: SoldOutKind::Sku,
@@ -277,7 +276,8 @@ async fn books_of_stock_that_do_not_balance_are_told_until_they_do() {
 }
 
 fn key(number: u64) -> CommandKey {
-    CommandKey { id: CommandId::new(Uuid::from_u64_pair(0xdef, number)), digest: digest(1) }
+    let id = uuid::Builder::from_unix_timestamp_millis(number, &[0xd; 10]).into_uuid();
+    CommandKey { id: CommandId::new(id), digest: digest(1) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

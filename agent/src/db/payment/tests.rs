@@ -98,7 +98,7 @@ fn an_attempt_is_read_as_it_was_kept() {
     };
     assert_eq!(store.keep_attempt(&changed).expect("keeps"), Kept::Changed);
     let store = reopen(store);
-    let kept = KeptAttempt { attempt: changed, used: false };
+    let kept = KeptAttempt { attempt: changed, used: false, settled: false };
     assert_eq!(store.view().attempt(attempt_id(1)).expect("reads"), Some(kept.clone()));
     assert_eq!(store.view().attempts_of(sale_id(1)).expect("reads"), std::slice::from_ref(&kept));
     assert_eq!(store.view().unsettled_attempts().expect("reads"), [kept]);
@@ -296,7 +296,7 @@ fn a_person_settles_what_no_terminal_does_and_has_the_last_word() {
     let settle = |store: &mut Store, number, outcome| {
         once(store, number, |store, moment| store.settle_attempt(attempt_id(1), &asks(&till_id), outcome, moment))
     };
-    assert_eq!(settle(&mut store, 20, Outcome::GivenBack), Err("payment.not_open"), "the terminal is at work");
+    assert_eq!(settle(&mut store, 20, Outcome::GivenBack), Err("payment.at_work"));
     approve(&mut store, 1);
     assert_eq!(settle(&mut store, 21, Outcome::GivenBack), Err("payment.not_open"), "its sale may be paid with it");
     let forgotten = Attempt { state: AttemptState::Unknown, taken: Taken::Forgotten, ..attempt(1) };
@@ -309,9 +309,70 @@ fn a_person_settles_what_no_terminal_does_and_has_the_last_word() {
     assert_eq!(store.view().notices().expect("reads"), []);
     assert_eq!(store.view().unsettled_attempts().expect("reads"), []);
     // Whoever drives it comes too late.
-    assert_eq!(store.keep_attempt(&forgotten).expect("works"), Kept::Settled);
+    assert_eq!(store.keep_attempt(&forgotten).expect("works"), Kept::Settled(Outcome::GivenBack));
+    // What a person has given back goes back once, whatever the terminal says.
+    let approved = Attempt { state: AttemptState::Approved, taken: Taken::Said, ..attempt(1) };
+    assert_eq!(store.keep_attempt(&approved).expect("works"), Kept::Settled(Outcome::GivenBack));
     let kept = store.view().attempt(attempt_id(1)).expect("reads").expect("is kept");
     assert_eq!(kept.attempt.state, AttemptState::Reversed);
     assert_eq!(settle(&mut store, 23, Outcome::NothingTaken), Err("payment.not_open"));
     assert_eq!(record(&mut store, paid_with(1)), Err("payment.not_approved"));
+}
+
+#[test]
+fn money_that_a_terminal_has_after_all_opens_what_a_person_has_settled() {
+    let mut store = ready();
+    add(&mut store, &attempt(1)).expect("is kept");
+    let unknown = Attempt { state: AttemptState::Unknown, ..attempt(1) };
+    store.keep_attempt(&unknown).expect("keeps");
+    let settle = |store: &mut Store, moment: &mut Moment| {
+        let till_id: TillId = "T2".parse().expect("valid");
+        store.settle_attempt(attempt_id(1), &asks(&till_id), Outcome::NothingTaken, moment)
+    };
+    once(&mut store, 20, settle).expect("may settle");
+    let odd = Attempt { odd_answers: 1, ..unknown };
+    assert_eq!(store.keep_attempt(&odd).expect("works"), Kept::Settled(Outcome::NothingTaken));
+    // The answer was on its way when the person said so, and a second attempt may have paid since.
+    let approved = Attempt { state: AttemptState::Approved, taken: Taken::Said, ..attempt(1) };
+    assert_eq!(store.keep_attempt(&approved).expect("works"), Kept::Reopened);
+    let kept = store.view().attempt(attempt_id(1)).expect("reads").expect("is kept");
+    assert_eq!((kept.attempt.reversal, kept.settled), (Some(ReversalReason::Late), false));
+    assert!(kept.attempt.is_open());
+    assert_eq!(record(&mut store, paid_with(1)), Err("payment.to_be_reversed"));
+    let reversed = Attempt { state: AttemptState::Reversed, taken: Taken::Said, ..attempt(1) };
+    assert_eq!(store.keep_attempt(&reversed).expect("works"), Kept::Changed);
+}
+
+#[test]
+fn a_tender_that_leaves_its_attempt_unnamed_is_refused_and_gives_nothing_back() {
+    let mut store = ready();
+    add(&mut store, &attempt(1)).expect("is kept");
+    approve(&mut store, 1);
+    let mut sale = paid_with(1);
+    sale.tenders.iter_mut().for_each(|tender| tender.attempt_id = None);
+    assert_eq!(record(&mut store, sale), Err("payment.attempt_needed"));
+    assert!(store.view().attempt(attempt_id(1)).expect("reads").expect("is kept").attempt.is_usable());
+    assert!(record(&mut store, paid_with(1)).is_ok());
+}
+
+#[test]
+fn what_an_older_copy_does_not_know_is_not_unsaid() {
+    let mut store = ready();
+    add(&mut store, &attempt(1)).expect("is kept");
+    let approved = Attempt { state: AttemptState::Approved, taken: Taken::Said, ..attempt(1) };
+    store.keep_attempt(&approved).expect("keeps");
+    let notice = Notice { key: notice_key(attempt_id(1)), at_ms: 1, text: "goes back".to_owned() };
+    let stale = Attempt { state: AttemptState::Unknown, ..attempt(1) };
+    store.keep_attempt(&stale).expect("keeps");
+    let kept = store.view().attempt(attempt_id(1)).expect("reads").expect("is kept");
+    assert_eq!(kept.attempt.taken, Taken::Said);
+    // The sale was paid otherwise while the terminal was at work; it approves, and its driver does not know of the sale yet.
+    let wants = AskReversal { till_id: "T1".parse().expect("valid"), operator_id: None, approval: None };
+    let want = |store: &mut Store, moment: &mut Moment| {
+        store.want_reversal(attempt_id(1), &wants, ReversalReason::PaidOtherwise, moment)
+    };
+    once(&mut store, 30, want).expect("may be wanted");
+    store.raise_notice_of_attempt(attempt_id(1), &notice).expect("keeps");
+    assert_eq!(store.keep_attempt(&approved).expect("works"), Kept::Changed);
+    assert_eq!(store.view().notices().expect("reads").len(), 1, "it is still to go back");
 }

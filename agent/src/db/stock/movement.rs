@@ -18,13 +18,14 @@ impl Store {
     /// Whether every item of a movement is in the book, or was in stock before. A misspelt one would be an item of its own
     /// for ever. Within an operation.
     pub fn check_items_known(&self, movement: &Movement, is_in_book: impl Fn(&ItemId) -> bool) -> Result<(), Error> {
-        for item in movement.items.iter().map(|item| &item.item_id).filter(|item_id| !is_in_book(item_id)) {
-            let view = self.view();
-            if view.stock_totals(Some(item))?.is_empty() && view.last_counts(Some(item))?.is_empty() {
-                return Err(refused(StockRefusal::ItemUnknown { item_id: item.clone() }));
-            }
+        let mut others =
+            movement.items.iter().map(|item| &item.item_id).filter(|item_id| !is_in_book(item_id)).peekable();
+        if others.peek().is_none() {
+            return Ok(());
         }
-        Ok(())
+        let (totals, counts) = (self.view().stock_totals(None)?, self.view().last_counts(None)?);
+        let unknown = others.find(|item_id| !totals.contains_key(*item_id) && !counts.contains_key(*item_id));
+        unknown.map_or(Ok(()), |item_id| Err(refused(StockRefusal::ItemUnknown { item_id: item_id.clone() })))
     }
 
     /// Records that stock moved. Within an operation.

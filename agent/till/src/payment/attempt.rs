@@ -49,6 +49,11 @@ impl Attempt {
         self.state == AttemptState::Approved && self.reversal.is_none()
     }
 
+    /// Whether the terminal has the money, as far as it says, or had it and has not said what became of it.
+    pub fn holds_money(&self) -> bool {
+        self.state == AttemptState::Approved || self.is_open() && self.taken == Taken::Said
+    }
+
     /// Whether something of it is still to come: an answer, or a reversal.
     pub fn is_open(&self) -> bool {
         match self.state {

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::patience::{OPEN_NOTICE_MS, REVERSE_AGAIN_MS, REVERSE_REFUSED_MS, ask_again_ms};
 use super::{
-    Answer, Attempt, AttemptState, Call, Effect, Input, Moment, Notice, Patience, ReversalReason, Standing, Taken,
+    Answer, Attempt, AttemptState, Call, Effect, Input, Moment, Notice, Outcome, Patience, ReversalReason, Standing,
+    Taken,
 };
 
 /// Drives one attempt. After each call take the effects with [`Payment::poll_effect`], in order.
@@ -24,6 +25,8 @@ pub struct Payment {
     notice_at: Option<Moment>,
     /// Questions in a row that were not answered, or oddly.
     unanswered: u32,
+    /// What a person has said became of it, unless the terminal has said since that it has the money.
+    closed_by_person: Option<Outcome>,
     effects: VecDeque<Effect>,
 }
 
@@ -62,6 +65,7 @@ impl Payment {
             unpaid_at: now.after_ms(patience.unpaid_ms),
             notice_at: None,
             unanswered: 0,
+            closed_by_person: None,
             effects: VecDeque::new(),
         };
         payment.set_notice(now);
@@ -91,7 +95,7 @@ impl Payment {
             Input::ReverseWanted(reason) if !payment.is_settled() => payment.reverse_because(reason, now),
             Input::ReverseWanted(_) => {}
             Input::QueryWanted => payment.next = Some((now, Call::Query)),
-            Input::Settled(outcome) => payment.settled(outcome.state(), None),
+            Input::Settled(outcome) => payment.closed_by_person(outcome, now),
         });
         if before != self.attempt.is_open() {
             self.set_notice(now);
@@ -172,20 +176,24 @@ impl Payment {
             self.odd(format!("the terminal answered {call} for attempt {}", answer.attempt_id));
             return self.doubt(now);
         }
+        if self.closed_by_person == Some(Outcome::GivenBack) {
+            // What the terminal has, a person has given back: that goes back once.
+            return;
+        }
+        if self.denies(call, &answer.standing) {
+            return self.forgotten(now);
+        }
         self.unanswered = 0;
         match answer.standing {
             Standing::Approved { amount, reference } => {
                 self.attempt.taken = Taken::Said;
+                self.closed_by_person = None;
                 if amount == self.attempt.amount {
                     self.approved(call, reference, now);
                 } else {
                     self.odd(format!("the terminal says to {call} that it has taken {} minor units", amount.minor()));
                     self.other_amount(call, now);
                 }
-            }
-            Standing::NotFound if self.attempt.taken != Taken::Never && !self.is_settled() => self.forgotten(now),
-            Standing::Declined { .. } if self.attempt.taken == Taken::Forgotten && !self.is_settled() => {
-                self.forgotten(now);
             }
             Standing::Declined { .. } | Standing::NotFound | Standing::StillPaying if self.contradicts(call) => {
                 self.odd(format!("the terminal had approved it, and says otherwise to {call}"));
@@ -197,6 +205,20 @@ impl Payment {
             Standing::NotFound => self.not_found(call, now),
             Standing::StillPaying => self.still_paying(call, now),
         }
+    }
+
+    /// Whether a terminal that has said that it has the money now knows nothing of it. "Declined" alone says no such thing: a
+    /// payment may fail after its approval. But it does where the money was to go back, which a terminal that remembers it
+    /// calls reversed, and where the terminal has forgotten the attempt before.
+    fn denies(&self, call: Call, standing: &Standing) -> bool {
+        let is_denial = match (standing, self.attempt.taken) {
+            (Standing::NotFound, Taken::Said) | (Standing::NotFound | Standing::Declined { .. }, Taken::Forgotten) => {
+                true
+            }
+            (Standing::Declined { .. }, Taken::Said) => call == Call::Reverse || self.attempt.reversal.is_some(),
+            _ => false,
+        };
+        is_denial && !self.is_settled()
     }
 
     /// Whether anything but an approval is the opposite of what is known. An answer to a reversal never is.
@@ -241,13 +263,14 @@ impl Payment {
     fn forgotten(&mut self, now: Moment) {
         if self.attempt.taken == Taken::Said {
             self.attempt.taken = Taken::Forgotten;
-            self.odd("the terminal had taken the money, and says that it has not heard of it".to_owned());
+            self.odd("the terminal had taken the money, and knows nothing of it by now".to_owned());
             self.effects.push_back(Effect::Notify(Notice::Forgotten));
         }
         self.attempt.state = AttemptState::Unknown;
         if self.attempt.reversal.is_some() {
             self.next = Some((now.after_ms(REVERSE_REFUSED_MS), Call::Reverse));
         } else {
+            // It counts as a question without an answer, so that it is asked less and less often.
             self.doubt(now);
         }
     }
@@ -269,6 +292,11 @@ impl Payment {
     }
 
     fn still_paying(&mut self, call: Call, now: Moment) {
+        if self.closed_by_person.is_some() {
+            // It stays closed, and goes on being cancelled at the terminal.
+            self.next = Some((now.after_ms(REVERSE_REFUSED_MS), Call::Reverse));
+            return;
+        }
         if self.is_settled() {
             self.odd(format!("the terminal says to {call} that the customer is paying after all"));
             self.attempt.state = AttemptState::Unknown;
@@ -311,6 +339,19 @@ impl Payment {
         if self.attempt.state != AttemptState::Reversed {
             self.attempt.state = state;
             self.attempt.detail = detail.or(self.attempt.detail.take());
+        }
+    }
+
+    /// A person has looked, and that is the end of it for the store. Where nothing was taken the terminal is told so, once: a
+    /// customer who still stands there must not pay what nobody waits for.
+    fn closed_by_person(&mut self, outcome: Outcome, now: Moment) {
+        if self.closed_by_person.is_some() || self.is_settled() {
+            return;
+        }
+        self.settled(outcome.state(), None);
+        self.closed_by_person = Some(outcome);
+        if outcome == Outcome::NothingTaken {
+            self.reverse_soon(now);
         }
     }
 

@@ -59,10 +59,16 @@ pub enum PaymentRefusal {
     /// A person settles what is settled.
     #[error("attempt {attempt_id} is {state}: there is nothing to settle")]
     NotOpen { attempt_id: AttemptId, state: AttemptState },
+    /// A person settles what the terminal may yet do otherwise.
+    #[error(
+        "the terminal is at work on attempt {attempt_id}: have it reversed; if it is at work {minutes} minutes after it was \
+         asked for the money, settle it"
+    )]
+    AtWork { attempt_id: AttemptId, minutes: i64 },
     /// Two tenders name one attempt.
     #[error("attempt {attempt_id} stands in two tenders of the sale")]
     NamedTwice { attempt_id: AttemptId },
-    /// A tender of this kind needs an attempt in this store.
+    /// A tender of this kind needs an attempt in this store, or one for just this was approved.
     #[error("a tender of kind {kind} has to name the attempt by which it was paid")]
     AttemptNeeded { kind: Tag },
 }
@@ -88,6 +94,7 @@ impl PaymentRefusal {
             Self::NotApproved { .. } => "payment.not_approved",
             Self::ToBeReversed { .. } => "payment.to_be_reversed",
             Self::NotOpen { .. } => "payment.not_open",
+            Self::AtWork { .. } => "payment.at_work",
             Self::NamedTwice { .. } => "payment.named_twice",
             Self::AttemptNeeded { .. } => "payment.attempt_needed",
         }

@@ -181,6 +181,78 @@ fn an_approval_that_a_terminal_forgets_for_a_moment_pays_again() {
 }
 
 #[test]
+fn a_terminal_that_has_forgotten_is_asked_less_and_less_often() {
+    let mut script = Script::new();
+    script.answer(Call::Pay, approved(AMOUNT.minor()));
+    script.hear(Input::QueryWanted);
+    let waits = [500, 1_000, 2_000, 5_000, 15_000, 30_000, 30_000].map(|_| {
+        script.answer(Call::Query, Standing::NotFound);
+        let began = script.now.ms();
+        while script.wait().1 != [ASK_QUERY] {}
+        script.now.ms() - began
+    });
+    assert_eq!(waits, [500, 1_000, 2_000, 5_000, 15_000, 30_000, 30_000]);
+}
+
+#[test]
+fn t33_declined_is_no_word_for_money_that_was_to_go_back() {
+    // The terminal is exchanged between an approval and its reversal, and the new one closes what it does not know.
+    let mut script = Script::new();
+    script.answer(Call::Pay, approved(AMOUNT.minor()));
+    script.hear(Input::ReverseWanted(ReversalReason::Person));
+    assert_eq!(script.wait().1, [ASK_REVERSE]);
+    let declined = || Standing::Declined { reason: None };
+    assert_eq!(script.answer(Call::Reverse, declined()), [Effect::Keep, Effect::Notify(Notice::Forgotten)]);
+    script.is(AttemptState::Unknown);
+    // The same where the answer to the reversal was lost, and a query says it.
+    let mut script = Script::new();
+    script.answer(Call::Pay, approved(AMOUNT.minor()));
+    script.hear(Input::ReverseWanted(ReversalReason::Person));
+    script.wait();
+    script.hear(Input::NoAnswer(Call::Reverse));
+    assert_eq!(script.wait().1, [ASK_QUERY]);
+    assert!(script.answer(Call::Query, declined()).contains(&Effect::Notify(Notice::Forgotten)));
+    script.is(AttemptState::Unknown);
+}
+
+#[test]
+fn what_the_terminal_takes_after_a_person_has_settled_it_goes_back() {
+    let unanswered = || {
+        let mut script = Script::new();
+        script.hear(Input::ReverseWanted(ReversalReason::Person));
+        script.wait();
+        script.hear(Input::NoAnswer(Call::Reverse));
+        script.is(AttemptState::Unknown);
+        script
+    };
+    // The terminal is still asked to pay, and the customer pays after all.
+    let mut script = unanswered();
+    assert_eq!(script.hear(Input::Settled(Outcome::NothingTaken)), [Effect::Keep, ASK_REVERSE]);
+    script.is(AttemptState::Declined);
+    script.hear(Input::NoAnswer(Call::Reverse));
+    assert!(!script.payment.is_idle(), "the answer to the question to pay is waited for");
+    assert_eq!(script.answer(Call::Pay, approved(AMOUNT.minor())), [Effect::Keep, ASK_REVERSE]);
+    script.is(AttemptState::Approved);
+    assert!(script.payment.attempt().is_open(), "it is to go back");
+    script.answer(Call::Reverse, Standing::Reversed);
+    script.is(AttemptState::Reversed);
+    // It says that the customer is at it: it stays closed, and the terminal is told so until it listens.
+    let mut script = unanswered();
+    script.hear(Input::Settled(Outcome::NothingTaken));
+    script.answer(Call::Reverse, Standing::StillPaying);
+    script.is(AttemptState::Declined);
+    assert_eq!(script.wait(), (60_000, vec![ASK_REVERSE]));
+    script.answer(Call::Reverse, Standing::Declined { reason: None });
+    script.is(AttemptState::Declined);
+    // What a person has given back goes back once.
+    let mut script = unanswered();
+    assert_eq!(script.hear(Input::Settled(Outcome::GivenBack)), [Effect::Keep]);
+    script.answer(Call::Pay, approved(AMOUNT.minor()));
+    script.is(AttemptState::Reversed);
+    assert!(script.payment.is_idle());
+}
+
+#[test]
 fn t33_what_the_terminal_takes_back_is_not_approved_any_more() {
     let mut script = Script::new();
     script.answer(Call::Pay, approved(AMOUNT.minor()));
