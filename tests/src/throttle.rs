@@ -1,7 +1,7 @@
 //! A process made slow: it and its children run for a part of the time only and stand still for the rest, without noticing.
 //! Whatever they do takes so much longer, processor and disk alike, and their connections stay open.
 
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const RUNS_MS: u64 = 5;
 #[derive(Debug)]
 pub struct Throttle {
     /// Dropped to end it.
-    go_on: Option<Sender<()>>,
+    go_on: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -24,7 +24,7 @@ impl Throttle {
     pub fn start(pid: u32, times: u64) -> anyhow::Result<Self> {
         ensure!(times > 1, "{times} times slower is not slower");
         let family = Family { parent: libc::pid_t::try_from(pid).context("a process id")? };
-        let (go_on, ended) = channel();
+        let (go_on, ended) = sync_channel(1);
         let stands = Duration::from_millis(RUNS_MS * (times - 1));
         let thread = std::thread::Builder::new().name("throttle".to_owned()).spawn(move || {
             let is_over = |pause| !matches!(ended.recv_timeout(pause), Err(RecvTimeoutError::Timeout));
