@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::sample::Centre;
+use super::words::grouped;
 
 /// Stores that are named in one list; the others are counted.
 pub(super) const NAMED_MAX: usize = 20;
@@ -96,12 +97,13 @@ impl Balance {
 
 impl fmt::Display for Balance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "made {}, confirmed {}", self.made, self.acked)?;
+        write!(f, "made {}, confirmed {}", grouped(self.made), grouped(self.acked))?;
         if let Some(applied) = self.applied {
-            write!(f, ", applied {applied} of {}", self.expected)?;
+            write!(f, ", applied {} of {}", grouped(applied), grouped(self.expected))?;
         }
         if self.expected_parked > 0 || self.parked.is_some_and(|parked| parked > 0) {
-            write!(f, ", parked {} of {}", self.parked.unwrap_or_default(), self.expected_parked)?;
+            let parked = self.parked.unwrap_or_default();
+            write!(f, ", parked {} of {}", grouped(parked), grouped(self.expected_parked))?;
         }
         write!(f, ": {}", if self.is_exact() { "exact" } else { "NOT EXACT" })
     }

@@ -16,13 +16,13 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Microseconds with a unit that fits: `850 us`, `12.3 ms`, `4.0 s`, `3 min`, `2.5 h`.
+/// Microseconds with a unit that fits: `850 us`, `12.3 ms`, `4.0 s`, `2.4 min`, `2.5 h`.
 pub fn micros(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
         1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
         1_000_000..120_000_000 => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
-        120_000_000..7_200_000_000 => format!("{} min", us / 60_000_000),
+        120_000_000..7_200_000_000 => format!("{}.{} min", us / 60_000_000, us % 60_000_000 / 6_000_000),
         _ => format!("{}.{} h", us / 3_600_000_000, us % 3_600_000_000 / 360_000_000),
     }
 }
@@ -91,7 +91,7 @@ mod tests {
             (850, "850 us"),
             (12_345, "12.3 ms"),
             (4_000_000, "4.0 s"),
-            (180_000_000, "3 min"),
+            (148_000_000, "2.4 min"),
             (9_000_000_000, "2.5 h"),
         ] {
             assert_eq!(micros(us), text);
