@@ -27,13 +27,14 @@ fn unpark(ledger: &mut SqliteLedger) -> ParkedProgress {
 fn state(ledger: SqliteLedger) -> Vec<String> {
     let connection = ledger.into_connection();
     let mut tables = connection
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('parked', 'parked_applied', 'batches', 'rollup_marks', 'sqlite_sequence')")
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('parked', 'parked_applied', 'batches', 'rollup_marks', 'sqlite_sequence', 'new_sale_ids', 'sale_ids')")
         .expect("a query");
     let tables = tables.query_map([], |row| row.get::<_, String>(0)).expect("readable");
     let mut queries: Vec<_> = tables.map(|table| format!("SELECT * FROM {}", table.expect("readable"))).collect();
     queries.push("SELECT store_no, stream_no, seq, hash, reason, detail, event_no, bytes FROM parked".to_owned());
     queries.push("SELECT * FROM sqlite_sequence WHERE name <> 'rollup_marks'".to_owned());
     queries.push("SELECT first_event_no, stream_no, first_seq, events, frame FROM batches".to_owned());
+    queries.push("SELECT * FROM new_sale_ids UNION ALL SELECT * FROM sale_ids".to_owned());
     let mut lines = Vec::new();
     for query in queries {
         let mut statement = connection.prepare(&query).expect("a query");

@@ -213,6 +213,13 @@ fn bare_inserts(ledger: &Path, folder: &Path, sales: usize) -> anyhow::Result<u6
              WHERE n IS NOT NULL ORDER BY n",
         )?,
         bare::Rows::read(&from, "events", "SELECT n, events.* FROM pick JOIN events USING (event_no) ORDER BY n")?,
+        // The ids as one index.
+        bare::Rows::read(
+            &from,
+            "sale_ids",
+            "SELECT n, ids.sale_id, ids.event_no, ids.store_no FROM pick JOIN (SELECT * FROM new_sale_ids
+                UNION ALL SELECT * FROM sale_ids) AS ids USING (event_no) ORDER BY n",
+        )?,
         bare::Rows::read(&from, "sales", "SELECT n, sales.* FROM pick JOIN sales USING (event_no) ORDER BY n")?,
         bare::Rows::read(
             &from,

@@ -4,6 +4,7 @@ use pos_model::ChainHash;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params_from_iter};
 
+use super::sale_ids::APPLIED_SALES;
 use super::{During, SqliteLedger, SqliteReader};
 use crate::ledger::LedgerError;
 use crate::ledger::database::{AnyRow, Cell, Database, Dialect, KeptHashes};
@@ -99,7 +100,7 @@ const DIALECT: Dialect = Dialect {
     went_back: "applied_seq > continued_at",
     forked: "successors > 1",
     behind: "reported_head > applied_seq",
-    applied_sales: "sales",
+    applied_sales: APPLIED_SALES,
     settled: "SELECT max(event_no) FROM events",
     rows_of_json: "json_each(?1)",
     date_of_json: "CAST(value ->> 1 AS INTEGER)",

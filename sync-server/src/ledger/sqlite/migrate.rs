@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::During;
 use crate::ledger::LedgerError;
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_ledger.sql"),
     include_str!("migrations/0002_price_books.sql"),
     include_str!("migrations/0003_counter.sql"),
@@ -15,6 +15,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005_rollups.sql"),
     include_str!("migrations/0006_parking.sql"),
     include_str!("migrations/0007_reconciliation.sql"),
+    include_str!("migrations/0008_sale_ids.sql"),
 ];
 
 /// Marks the file as a ledger of Breakwater, for `file` and for ourselves: "BWld".

@@ -3,6 +3,7 @@
 mod database;
 mod log;
 mod migrate;
+mod sale_ids;
 mod statements;
 mod tables;
 
@@ -16,6 +17,7 @@ use sync_core::server::Outcome;
 use self::database::Access;
 pub(in crate::ledger) use self::database::cell;
 use self::log::LogBound;
+use self::sale_ids::{Room, SaleIds};
 use self::tables::SqliteTables;
 use super::fault::{Fault, as_error};
 use super::group::{self, Fix, Repair, RestoreRefused, Restored, Step};
@@ -55,7 +57,7 @@ pub struct SqliteSettings {
 }
 
 impl SqliteSettings {
-    /// Good for a small machine: 64 MiB of cache keep the growing ends of all tables and the index over sale ids at hand.
+    /// Good for a small machine: 64 MiB of cache keep the growing ends of all tables and the ids of sales at hand.
     pub const STANDARD: Self = Self { cache_kib: 64 * 1024, wal_kib_max: 64 * 1024 };
 }
 
@@ -72,6 +74,7 @@ const BUSY_WAIT: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub struct SqliteLedger {
     connection: Connection,
+    sale_ids: SaleIds,
     log: Option<LogBound>,
 }
 
@@ -93,7 +96,7 @@ impl SqliteLedger {
         connection.pragma_update(None, "cache_size", -i64::from(settings.cache_kib)).map_err(failed)?;
         // The writer moves pages itself, between two groups: see `tidy`.
         let log = LogBound::set(&connection, i64::from(settings.wal_kib_max) * 1024).map_err(failed)?;
-        Self::prepare(connection, Some(log), path)
+        Self::prepare(connection, Some(log), Room::STANDARD, path)
     }
 
     /// A ledger in memory, gone when it is dropped.
@@ -108,7 +111,7 @@ impl SqliteLedger {
     /// How durable it is, is the caller's matter.
     pub fn from_connection(connection: Connection) -> Result<Self, LedgerError> {
         let path = connection.path().unwrap_or(":memory:").to_owned();
-        Self::prepare(connection, None, Path::new(&path))
+        Self::prepare(connection, None, Room::SMALL, Path::new(&path))
     }
 
     /// Gives the connection back, for instance to copy the database.
@@ -116,26 +119,44 @@ impl SqliteLedger {
         self.connection
     }
 
-    fn prepare(mut connection: Connection, log: Option<LogBound>, path: &Path) -> Result<Self, LedgerError> {
+    fn prepare(
+        mut connection: Connection,
+        log: Option<LogBound>,
+        room: Room,
+        path: &Path,
+    ) -> Result<Self, LedgerError> {
         check_library()?;
         cache_statements(&connection)?;
         connection.pragma_update(None, "foreign_keys", true).during("turn foreign keys on")?;
         connection.pragma_update(None, "temp_store", "memory").during("keep temporary tables in memory")?;
         migrate::migrate(&mut connection, path)?;
-        Ok(Self { connection, log })
+        let sale_ids = SaleIds::read(&connection, room)?;
+        Ok(Self { connection, sale_ids, log })
+    }
+
+    /// Does something to the tables in one database transaction, or nothing.
+    fn in_transaction<T>(&mut self, work: impl FnOnce(&mut SqliteTables<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let begun = Transaction::new(&mut self.connection, TransactionBehavior::Immediate);
+        let transaction = begun.during("begin group")?;
+        let mut tables = SqliteTables::begin(&transaction)?;
+        let done = work(&mut tables)?;
+        let mut sale_ids = self.sale_ids;
+        sale_ids.make_room(&transaction, tables.sale_ids_added())?;
+        drop(tables);
+        transaction.commit().during("commit group")?;
+        self.sale_ids = sale_ids;
+        Ok(done)
     }
 }
 
 impl Ledger for SqliteLedger {
     fn apply(&mut self, group: &[Job], now_ms: i64) -> Result<Vec<Outcome>, LedgerError> {
-        group::carefully(|care| {
-            in_transaction(&mut self.connection, |tables| group::apply(tables, group, now_ms, care))
-        })
+        group::carefully(|care| self.in_transaction(|tables| group::apply(tables, group, now_ms, care)))
     }
 
     fn replay(&mut self, filter: &ParkedFilter, note: Option<&Note>, now_ms: i64) -> Result<ParkedStep, LedgerError> {
         group::carefully(|care| {
-            in_transaction(&mut self.connection, |tables| {
+            self.in_transaction(|tables| {
                 let step = Step::next(tables, filter, note)?;
                 step.apply(tables, now_ms, care)
             })
@@ -143,11 +164,11 @@ impl Ledger for SqliteLedger {
     }
 
     fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {
-        in_transaction(&mut self.connection, |tables| group::repair(tables, repair, now_ms)).map_err(as_error)
+        self.in_transaction(|tables| group::repair(tables, repair, now_ms)).map_err(as_error)
     }
 
     fn restore(&mut self, restored: &Restored, now_ms: i64) -> Result<Result<(), RestoreRefused>, LedgerError> {
-        in_transaction(&mut self.connection, |tables| group::restore(tables, restored, now_ms)).map_err(as_error)
+        self.in_transaction(|tables| group::restore(tables, restored, now_ms)).map_err(as_error)
     }
 
     fn fix(
@@ -157,16 +178,15 @@ impl Ledger for SqliteLedger {
         note: &Note,
         now_ms: i64,
     ) -> Result<Result<(), ParkedRefused>, LedgerError> {
-        let done =
-            in_transaction(&mut self.connection, |tables| match Fix::prepare(tables, parked_no, correction, note)? {
-                Ok(fix) => fix.apply(tables, now_ms),
-                Err(refused) => Ok(Err(refused)),
-            });
+        let done = self.in_transaction(|tables| match Fix::prepare(tables, parked_no, correction, note)? {
+            Ok(fix) => fix.apply(tables, now_ms),
+            Err(refused) => Ok(Err(refused)),
+        });
         group::sound(done)
     }
 
     fn waive(&mut self, parked_no: i64, note: &Note, now_ms: i64) -> Result<Result<(), ParkedRefused>, LedgerError> {
-        group::sound(in_transaction(&mut self.connection, |tables| group::waive(tables, parked_no, note, now_ms)))
+        group::sound(self.in_transaction(|tables| group::waive(tables, parked_no, note, now_ms)))
     }
 
     fn tidy(&mut self) -> Result<(), LedgerError> {
@@ -176,17 +196,6 @@ impl Ledger for SqliteLedger {
     fn end(&mut self) -> Result<(), LedgerError> {
         if self.log.is_some() { log::empty(&self.connection) } else { Ok(()) }
     }
-}
-
-/// Does something to the tables in one database transaction, or nothing.
-fn in_transaction<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&mut SqliteTables<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    let transaction = Transaction::new(connection, TransactionBehavior::Immediate).during("begin group")?;
-    let done = work(&mut SqliteTables::begin(&transaction)?)?;
-    transaction.commit().during("commit group")?;
-    Ok(done)
 }
 
 impl SqliteReader {

@@ -43,6 +43,9 @@ statements! {
     add_event: "INSERT INTO events (event_no, hash) VALUES (?1, ?2)";
     add_sale: "INSERT INTO sales VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
         ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
+    newest_moved_id: "SELECT max(sale_id) FROM sale_ids";
+    is_moved_id: "SELECT EXISTS (SELECT 1 FROM sale_ids WHERE sale_id = ?1)";
+    add_sale_id: "INSERT INTO new_sale_ids VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     add_line: "INSERT INTO sale_lines VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     park: "INSERT INTO parked (parked_no, store_no, stream_no, seq, hash, parked_at_ms, reason, detail, event_no, bytes,
             kind)
@@ -126,7 +129,8 @@ pub(super) const PUT_REFUNDED_LINE: &str =
     quantity_micro = excluded.quantity_micro, gross_minor = excluded.gross_minor";
 
 /// A sale counts for the refunds of its own store.
-pub(super) const SALE_EVENT: &str = "SELECT event_no FROM sales WHERE sale_id = ?2 AND store_no = ?1";
+pub(super) const SALE_EVENT: &str = "SELECT event_no FROM new_sale_ids WHERE sale_id = ?2 AND store_no = ?1
+    UNION ALL SELECT event_no FROM sale_ids WHERE sale_id = ?2 AND store_no = ?1";
 
 pub(super) const SOLD: &str = "SELECT gross_minor FROM sales WHERE event_no = ?1";
 

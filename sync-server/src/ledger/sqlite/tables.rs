@@ -8,6 +8,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Statement, ToSql, params, params_from_iter};
 
 use super::database::hash_of;
+use super::sale_ids::{APPLIED_SALES, Taken};
 use super::statements::{
     ADD_DUPLICATE_Z, ADD_REFUND_TOTALS, COUNT_WAITING, DROP_Z_RUN, PUT_REFUNDED, PUT_REFUNDED_LINE, PUT_Z_RUN,
     REFUNDED_LINES, REFUNDED_SALE, SALE_EVENT, SOLD, SOLD_LINES, STOCK_ADDED, Statements, Z_RUNS_AT,
@@ -30,6 +31,7 @@ pub(super) struct SqliteTables<'c> {
     statements: Statements<'c>,
     /// Reused for the JSON of tenders and options.
     text: String,
+    sale_ids: Taken,
 }
 
 impl ToSql for Cell<'_> {
@@ -45,7 +47,14 @@ impl ToSql for Cell<'_> {
 
 impl<'c> SqliteTables<'c> {
     pub(super) fn begin(connection: &'c Connection) -> Result<Self, LedgerError> {
-        Ok(Self { connection, statements: Statements::prepare(connection)?, text: String::new() })
+        let mut statements = Statements::prepare(connection)?;
+        let sale_ids = Taken::begin(&mut statements)?;
+        Ok(Self { connection, statements, text: String::new(), sale_ids })
+    }
+
+    /// How many ids of sales were taken.
+    pub(super) fn sale_ids_added(&self) -> i64 {
+        self.sale_ids.added()
     }
 
     fn cached(&self, sql: &str, doing: &'static str) -> Result<CachedStatement<'c>, LedgerError> {
@@ -64,10 +73,10 @@ const COUNTER: &str = "insert what happened at the counter";
 const REPAIR: &str = "put right what was lost";
 const REFUNDS: &str = "add up what came back of a sale";
 
-/// The table and column in which facts of a kind have their ids.
+/// Where facts of a kind have their ids, and the column.
 fn ids(kind: FactKind) -> (&'static str, &'static str) {
     match kind {
-        FactKind::Sale => ("sales", "sale_id"),
+        FactKind::Sale => (APPLIED_SALES, "sale_id"),
         FactKind::Refund => ("refunds", "refund_id"),
         FactKind::ShiftOpen => ("shift_opens", "shift_id"),
         FactKind::ZReport => ("z_reports", "shift_id"),
@@ -225,6 +234,10 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
     }
 
     fn add_sale(&mut self, row: &SaleRow<'g>) -> Result<bool, Fault> {
+        let id = row.sale.sale_id.as_bytes();
+        if !self.sale_ids.take(&mut self.statements, id, row.event_no, row.store_no)? {
+            return Ok(false);
+        }
         let (sale, text) = (row.sale, &mut self.text);
         tenders_as_json(&sale.tenders, text);
         let imported = sale.imported.as_ref();
@@ -255,10 +268,7 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
             imported.map(|imported| &imported.source),
             imported.map(|imported| &imported.reference),
         ]);
-        match added {
-            Err(error) if is_known_key(&error) => return Ok(false),
-            added => added.during("insert sale")?,
-        };
+        added.during("insert sale")?;
         for (line, line_no) in sale.lines.iter().zip(row.event_no * 1024..) {
             options_as_json(line, text);
             let options = (!text.is_empty()).then_some(text.as_str());
@@ -301,10 +311,18 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
 
     fn fact_place(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<FactPlace, Fault> {
         let doing = "read the fact with this id";
-        let (table, column) = ids(kind);
+        let (ids, column) = ids(kind);
+        let known = match kind {
+            // The row of a sale may have been deleted by hand. Its place is not known then.
+            FactKind::Sale => format!(
+                "SELECT applied.store_no, event_no, stream_no, seq FROM {ids} LEFT JOIN sales USING (event_no)
+                WHERE applied.{column} = ?1"
+            ),
+            _ => format!("SELECT store_no, event_no, stream_no, seq FROM {ids} WHERE {column} = ?1"),
+        };
         let sql = format!(
-            "SELECT stores.store_id, streams.epoch, seq, event_no, {table}.store_no FROM {table}
-                JOIN stores USING (store_no) JOIN streams USING (stream_no) WHERE {column} = ?1"
+            "SELECT store_id, ifnull(epoch, 0), ifnull(seq, 0), event_no, stores.store_no
+            FROM ({known}) JOIN stores USING (store_no) LEFT JOIN streams USING (stream_no)"
         );
         let read = |row: &Row<'_>| {
             Ok(FactPlace {
@@ -539,14 +557,19 @@ impl<'g> Tables<'g> for SqliteTables<'_> {
     }
 
     fn find_fact(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<Option<(i64, i64)>, Fault> {
-        let (table, column) = ids(kind);
-        let sql = format!("SELECT store_no, event_no FROM {table} WHERE {column} = ?1");
+        let (ids, column) = ids(kind);
+        let sql = format!("SELECT store_no, event_no FROM {ids} WHERE {column} = ?1");
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
         Ok(self.cached(&sql, REPAIR)?.query_row([id], read).optional().during(REPAIR)?)
     }
 
-    /// Ids stand in the rows.
-    fn forget_fact(&mut self, _kind: FactKind, _id: &[u8; 16]) -> Result<(), Fault> {
+    /// The ids of sales stand in tables of their own, all others in the rows.
+    fn forget_fact(&mut self, kind: FactKind, id: &[u8; 16]) -> Result<(), Fault> {
+        if kind == FactKind::Sale {
+            for delete in ["DELETE FROM new_sale_ids WHERE sale_id = ?1", "DELETE FROM sale_ids WHERE sale_id = ?1"] {
+                self.cached(delete, REPAIR)?.execute([id]).during(REPAIR)?;
+            }
+        }
         Ok(())
     }
 

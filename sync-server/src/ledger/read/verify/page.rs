@@ -52,6 +52,8 @@ pub(super) struct BatchHead {
 /// The columns of a sale that are compared.
 struct SaleColumns {
     id: Uuid,
+    /// The event that the ledger knows by this id; 0 if it does not know the id, and would apply the sale again.
+    event_of_id: i64,
     gross_minor: i64,
     tax_minor: i64,
     net_minor: i64,
@@ -118,9 +120,13 @@ impl Page {
             page.hashes.insert(row.number(0)?, row.hash(1)?);
             Ok(())
         })?;
-        let query = "SELECT event_no, sale_id, gross_minor, tax_minor, net_minor, quantity_micro, lines, business_date
-            FROM sales WHERE event_no BETWEEN ?1 AND ?2";
-        database.query(DOING, query, cells![first, last], &mut |row| {
+        let query = format!(
+            "SELECT event_no, sale_id, gross_minor, tax_minor, net_minor, quantity_micro, lines, business_date,
+                coalesce((SELECT applied.event_no FROM {} WHERE applied.sale_id = sales.sale_id), 0)
+            FROM sales WHERE event_no BETWEEN ?1 AND ?2",
+            D::DIALECT.applied_sales
+        );
+        database.query(DOING, &query, cells![first, last], &mut |row| {
             let columns = SaleColumns {
                 id: row.id(1)?,
                 gross_minor: row.number(2)?,
@@ -129,6 +135,7 @@ impl Page {
                 quantity_micro: row.number(5)?,
                 lines: row.number(6)?,
                 business_date: row.number(7)?,
+                event_of_id: row.number(8)?,
             };
             page.sales.insert(row.number(0)?, columns);
             Ok(())
@@ -162,6 +169,7 @@ impl Page {
         let totals = &sale.totals;
         let what = |column: &str| format!("{column} of sale {}", sale.sale_id);
         report.compare(held.id, sale.sale_id.uuid(), || what("id"));
+        report.compare(held.event_of_id, event_no, || what("event of the id"));
         report.compare(held.gross_minor, totals.gross_minor.minor(), || what("gross_minor"));
         report.compare(held.tax_minor, totals.tax_minor.minor(), || what("tax_minor"));
         report.compare(held.net_minor, totals.net_minor.minor(), || what("net_minor"));
