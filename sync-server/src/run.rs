@@ -388,7 +388,7 @@ async fn open_ledger(home: LedgerHome) -> Result<Opened, RunError> {
         let registry = home.registry()?;
         let credentials = Arc::new(Credentials::default());
         credentials.refresh(&*registry)?;
-        let (prices, comparing, roll_ups) = (home.registry()?, home.registry()?, home.roll_ups()?);
+        let (prices, comparing, roll_ups) = (home.registry()?, home.roll_ups()?, home.roll_ups()?);
         let instances = home.instances()?;
         let readers = Readers::open(&home)?;
         Ok(Opened { ledger, registry, prices, instances, comparing, roll_ups, readers, credentials })

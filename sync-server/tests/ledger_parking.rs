@@ -181,6 +181,26 @@ fn a_fixed_sale_settles_the_refunds_that_waited_for_it() {
 }
 
 #[test]
+fn a_sale_that_could_not_be_read_settles_the_refunds_that_waited_for_it() {
+    each_home(|ledger| {
+        let mut a = History::open("a", 1, None);
+        a.push_bytes(b"not an event".to_vec());
+        a.record(refund(&RefundSpec { sale: 1, gross: 300, receipt_no: 1, ..RefundSpec::default() }));
+        apply_batch(ledger, a.all());
+        let told = sale(&SaleSpec { id: 1, receipt_no: 2, ..SaleSpec::default() });
+        let content = json!({
+            "event": serde_json::to_value(EventBody::from(told)).expect("JSON"),
+            "event_id": Uuid::from_u128(9),
+            "recorded_at": { "utc_ms": NOW, "offset_s": 0 },
+            "kind": "sale_completed",
+        });
+        assert_eq!(fix(ledger, 1, content), Ok(()));
+        assert_eq!(counts(ledger, "a").2, []);
+        books_balance(ledger);
+    });
+}
+
+#[test]
 fn an_event_of_another_history_counts_when_somebody_says_so() {
     each_home(|ledger| {
         let mut a = History::open("a", 1, None);

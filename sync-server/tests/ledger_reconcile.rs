@@ -266,6 +266,62 @@ fn what_came_behind_a_digest_is_not_taken_from_the_sums() {
 }
 
 #[test]
+fn what_a_run_leaves_out_of_its_date_is_not_taken_from_the_stock() {
+    each_home_and_hand(|ledger, _| {
+        let mut a = History::open("a", 1, None);
+        for (receipt_no, date) in (1..).zip([DATE, DATE, "2026-02-11", DATE, DATE]) {
+            a.sell(&SaleSpec { id: receipt_no.into(), receipt_no, date, ..SaleSpec::default() });
+        }
+        apply_batch(ledger, a.all());
+        // An agent that looks back no further than other dates lie between names the afternoon alone.
+        let whole = digest(&[&a], date());
+        let mut facts = FactsDigest::default();
+        a.events[4..].iter().for_each(|bytes| facts.event(&decode_event(bytes).expect("readable").body));
+        let runs = whole.runs.iter().map(|run| RunOfDay { first: Seq::from_sql(5), ..*run }).collect();
+        let part = DayDigest { runs, sums: facts.sums(), hash: facts.hash(), ..whole };
+        let examined = examine(ledger, &a, &part);
+        assert!(matches!(examined.standing, Standing::HoldsMore(_)), "{examined:?}");
+    });
+}
+
+#[test]
+fn a_digest_that_names_its_events_twice_moves_no_sum() {
+    each_home_and_hand(|ledger, _| {
+        let (a, _) = filled(ledger);
+        let mut twice = digest(&[&a], date());
+        twice.runs.extend(twice.runs.clone());
+        let examined = examine(ledger, &a, &twice);
+        assert!(matches!(examined.standing, Standing::NotADigest), "{examined:?}");
+        let sold = gross(ledger);
+        put_right(ledger, &a, &digest(&[&a], date()));
+        assert_eq!(gross(ledger), sold);
+    });
+}
+
+#[test]
+fn a_damaged_message_of_a_parked_event_stops_nothing_else() {
+    each_home_and_hand(|ledger, hand| {
+        let (mut a, mut b) = (History::open("a", 1, None), History::open("b", 2, None));
+        a.sell_many(1, 2);
+        b.sell_many(11, 2);
+        for history in [&a, &b] {
+            apply_batch(ledger, as_known_by_older(history.all(), ONLY_EPOCHS));
+        }
+        hand("UPDATE batches SET frame = substr(frame, 1, 9) WHERE stream_no = (SELECT min(stream_no) FROM streams)");
+        assert_eq!(open_events(ledger), 4, "they are told all the same");
+        assert_eq!(replay(ledger, no_filter()).applied, 2);
+        roll_up(ledger);
+        let held = a.events.len();
+        put_right(ledger, &b, &digest(&[&b], date()));
+        assert_eq!(put_right(ledger, &a, &digest(&[&a], date())).1, held, "and come back");
+        assert_eq!(replay(ledger, no_filter()).applied, 2);
+        roll_up(ledger);
+        roll_ups_are_right(ledger, "all are sold");
+        books_balance_of(ledger);
+    });
+}
+
+#[test]
 fn a_refund_that_came_while_its_sale_was_gone_finds_it_again() {
     let rows = "DELETE FROM sale_lines; DELETE FROM sales";
     for damage in [rows.to_owned(), format!("{rows}; DELETE FROM batches WHERE first_seq = 1")] {

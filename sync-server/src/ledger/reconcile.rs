@@ -33,6 +33,8 @@ pub enum Standing {
     NotKept,
     /// The store speaks of more events than a date can have.
     TooLarge,
+    /// Its runs lie over each other: it says nothing that could be compared.
+    NotADigest,
     /// It follows another history than the store's.
     OtherHistory,
     /// Events are held no more, or are damaged.

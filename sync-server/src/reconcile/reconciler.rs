@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pos_model::StoreId;
-use protocol::latest::{Batch, Compare, DIGEST_DATES_MAX, Digests, Downlink, Recall, Recalled};
+use protocol::latest::{
+    Batch, Compare, DIGEST_DATES_MAX, DIGEST_RUNS_MAX, DayDigest, Digests, Downlink, Recall, Recalled,
+};
 
 use super::claims::{Claim, Claims, Key};
 use super::{Centre, Moment, Work};
@@ -83,7 +85,8 @@ impl Reconciler {
     /// Takes up what a store says of its dates.
     pub fn hear(&mut self, store: &StoreId, digests: Digests, now: Moment) {
         let newest = digests.dates.iter().map(|digest| digest.business_date).max();
-        for digest in digests.dates.into_iter().take(DIGEST_DATES_MAX) {
+        let sound = |digest: &DayDigest| digest.runs.len() <= DIGEST_RUNS_MAX;
+        for digest in digests.dates.into_iter().filter(sound).take(DIGEST_DATES_MAX) {
             let is_newest = Some(digest.business_date) == newest;
             let is_in_hand =
                 self.asked.get(store).is_some_and(|asked| asked.claim.digest.business_date == digest.business_date);
@@ -144,6 +147,11 @@ impl Reconciler {
         match examined.standing {
             // What is on its way, or was never there, is the cursor's business.
             Standing::Behind | Standing::TooLarge => self.claims.give_up(&claim),
+            Standing::NotADigest => {
+                let (store, date) = (claim.store.as_str(), claim.digest.business_date);
+                tracing::warn!(store, %date, "a store's digest names events twice, and is passed over");
+                self.claims.give_up(&claim);
+            }
             Standing::NotKept => self.close(&claim, now),
             Standing::Agrees => self.end(&claim, Finding { is_repaired: true, ..finding("", "repaired") }, now),
             Standing::OtherHistory => {

@@ -7,6 +7,7 @@
 //!   comes again.
 //! - The event's id stays. So does the id of what happened, such as a sale, unless that id is what is wrong.
 
+use pos_model::SaleId;
 use protocol::latest::{EncodeError, Event, EventBody, decode_event, decode_identity, encode_event};
 use uuid::Uuid;
 
@@ -118,6 +119,14 @@ impl Fix {
     /// The store whose event it is.
     pub(in crate::ledger) fn store(&self) -> i64 {
         self.held.store_no
+    }
+
+    /// The sale that it says.
+    pub(in crate::ledger) fn sale(&self) -> Option<SaleId> {
+        match &self.received {
+            Ok(Event { body: EventBody::SaleCompleted(sale), .. }) => Some(sale.sale_id),
+            _ => None,
+        }
     }
 
     /// Applies it within a database transaction.

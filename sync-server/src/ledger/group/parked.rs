@@ -65,8 +65,14 @@ impl Step {
         let mut waiting = Vec::with_capacity(found.len());
         let mut message = None;
         for held in found.into_iter().filter(|held| held.state != ParkedState::Fixed) {
-            let received = decode_event(&held.bytes(&database, &mut message)?);
-            waiting.push(Waiting { held, received });
+            match held.bytes(&database, &mut message) {
+                Ok(bytes) => waiting.push(Waiting { held, received: decode_event(&bytes) }),
+                // It waits until its store has sent it again. Nobody else waits for it.
+                Err(LedgerError::Damaged { what }) => {
+                    tracing::warn!(parked_no = held.parked_no, what, "the bytes of a parked event are not held");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         step.looked_at = waiting.len();
         Ok(Self { waiting, step, note: note.cloned() })

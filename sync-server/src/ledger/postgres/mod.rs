@@ -24,6 +24,7 @@ mod tables;
 mod tls;
 mod verifier;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sync_core::server::Outcome;
@@ -103,6 +104,14 @@ impl PostgresLedger {
     /// Does work on a connection that works, a few times if it may help.
     fn patiently<T>(
         &mut self,
+        work: impl FnMut(&Session, &mut Months) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        self.at_most(ATTEMPTS_MAX, work)
+    }
+
+    fn at_most<T>(
+        &mut self,
+        attempts_max: u32,
         mut work: impl FnMut(&Session, &mut Months) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let mut attempt = 1;
@@ -125,7 +134,7 @@ impl PostgresLedger {
                 work(session, months)
             });
             match done {
-                Err(error) if error.is_busy() && attempt < ATTEMPTS_MAX => {
+                Err(error) if error.is_busy() && attempt < attempts_max => {
                     tracing::warn!(
                         error = crate::telemetry::chain(&error),
                         attempt,
@@ -170,19 +179,28 @@ impl Ledger for PostgresLedger {
             group::carefully(|care| {
                 in_transaction(session, |session| {
                     let mut looking = PostgresTables::begin(session, &Reading::default(), now_ms, true)?;
-                    let step = Step::next(&mut looking, filter, note)?;
-                    let asked = Reading::of_stores(step.stores(), 0);
-                    let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
-                    let done = step.apply(&mut tables, now_ms, care)?;
-                    months.note(tables.months_missing());
-                    Ok(done)
+                    let mut stores: BTreeSet<i64> = Step::next(&mut looking, filter, note)?.stores().collect();
+                    loop {
+                        let asked = Reading::of_stores(stores.iter().copied(), 0);
+                        let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
+                        // What was seen before the stores were locked may have been done by somebody else meanwhile.
+                        let step = Step::next(&mut tables, filter, note)?;
+                        if step.stores().all(|store_no| stores.contains(&store_no)) {
+                            let done = step.apply(&mut tables, now_ms, care)?;
+                            months.note(tables.months_missing());
+                            return Ok(done);
+                        }
+                        stores.extend(step.stores());
+                    }
                 })
             })
         })
     }
 
     fn repair(&mut self, repair: &Repair, now_ms: i64) -> Result<(), LedgerError> {
-        self.patiently(|session, months| {
+        // Once: it moves sums by what they lack, and where the answer to a commit is lost nobody knows whether it has. The
+        // date is looked at again.
+        self.at_most(1, |session, months| {
             months.prepare(session, now_ms);
             let done = in_transaction(session, |session| {
                 let asked = Reading::of_stores(std::iter::once(repair.store_no), 0);
@@ -220,13 +238,18 @@ impl Ledger for PostgresLedger {
             months.prepare(session, now_ms);
             group::sound(in_transaction(session, |session| {
                 let mut looking = PostgresTables::begin(session, &Reading::default(), now_ms, true)?;
-                let fix = match Fix::prepare(&mut looking, parked_no, correction, note)? {
+                let seen = match Fix::prepare(&mut looking, parked_no, correction, note)? {
                     Ok(fix) => fix,
                     Err(refused) => return Ok(Err(refused)),
                 };
                 // An event beside the history needs a number of its own.
-                let asked = Reading::of_stores(std::iter::once(fix.store()), 1);
+                let asked = Reading::of_stores(std::iter::once(seen.store()), 1).with_sale(seen.sale());
                 let mut tables = PostgresTables::begin(session, &asked, now_ms, true)?;
+                // Somebody else may have done something about it before its store was locked.
+                let fix = match Fix::prepare(&mut tables, parked_no, correction, note)? {
+                    Ok(fix) => fix,
+                    Err(refused) => return Ok(Err(refused)),
+                };
                 let done = fix.apply(&mut tables, now_ms)?;
                 months.note(tables.months_missing());
                 Ok(done)
@@ -283,7 +306,7 @@ fn in_transaction<T>(session: &Session, work: impl FnOnce(&Session) -> Result<T,
         }
         Err(fault) => {
             // What failed first is what is told; a connection that cannot even roll back is thrown away.
-            if session.batch("roll back", "ROLLBACK").is_err() {
+            if session.batch("roll back", "ROLLBACK; SELECT pg_advisory_unlock_all()").is_err() {
                 session.give_up();
             }
             Err(fault)

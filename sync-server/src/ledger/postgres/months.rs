@@ -199,7 +199,8 @@ const NOT_ROLLED_UP: &str = "SELECT EXISTS (SELECT 1 FROM rollup_marks WHERE bus
     OR EXISTS (SELECT 1 FROM sales, rollup_state WHERE event_no > through AND business_date < CAST(?1 AS text)::date)";
 
 /// What is dropped cannot be summed up anew.
-const NOTE_DROPPED: &str = "UPDATE rollup_state SET facts_from = greatest(facts_from, CAST(?1 AS text)::date)";
+const NOTE_DROPPED: &str = "UPDATE rollup_state SET facts_from = greatest(facts_from, CAST(?1 AS text)::date),
+    version = version + 1";
 
 /// Drops all partitions of months before one.
 pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedMonth>, LedgerError> {
@@ -208,7 +209,8 @@ pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedM
     let access = super::database::Access(session);
     let first_day = format!("{month}-01");
     let date = first_day.parse::<BusinessDate>().map_err(|_| LedgerError::Damaged { what: "month" })?;
-    let first_event_no = Month::of_days(date.days().into()).first_event_no();
+    let first_month = Month::of_days(date.days().into());
+    let (first_event_no, messages_before) = (first_month.first_event_no(), Month(first_month.0 - 1).suffix());
     let behind = access.first(doing, NOT_ROLLED_UP, cells![&first_day, first_event_no], |row| row.is(0))?;
     if behind != Some(false) {
         return Err(LedgerError::NotRolledUp { month: month.to_owned() });
@@ -219,16 +221,18 @@ pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedM
     for table in BY_DATE.into_iter().chain(["batches"]) {
         for (suffix, _) in partitions(session, table)? {
             let is_month = suffix.starts_with(|c: char| c.is_ascii_digit());
-            if !is_month || suffix >= before {
+            // Messages go by the month in which they came. Of the first date that is kept some may have come in the month
+            // before, so they stay a month longer.
+            let before = if table == "batches" { &messages_before } else { &before };
+            if !is_month || suffix >= *before {
                 continue;
             }
             let name = format!("{table}_{suffix}");
             if table == "batches" {
                 keep_parked_bytes(session, &name)?;
             }
-            let ids = format!(" DELETE FROM fact_ids USING {name} WHERE kind = 0 AND id = sale_id;");
-            let ids = if table == "sales" { ids.as_str() } else { "" };
-            session.batch(doing, &format!("BEGIN; {LOCK_PATIENCE};{ids} DROP TABLE {name}; COMMIT")).or_else(
+            let ids = if table == "sales" { drop_ids(session, &name)? } else { String::new() };
+            session.batch(doing, &format!("BEGIN; {LOCK_PATIENCE}; {ids} DROP TABLE {name}; COMMIT")).or_else(
                 |error| {
                     session.batch("roll back", "ROLLBACK").inspect_err(|_| session.give_up())?;
                     Err(error)
@@ -239,6 +243,27 @@ pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedM
     }
     Ok(dropped)
 }
+
+/// Takes the ids of a month's sales out, in pieces that each take a second or two. Gives what is to be done about the few
+/// that came in meanwhile, together with the table.
+fn drop_ids(session: &Session, sales: &str) -> Result<String, LedgerError> {
+    let (doing, access) = ("drop the ids of a month", super::database::Access(session));
+    let pages = format!("SELECT pg_relation_size('{sales}') / current_setting('block_size')::bigint");
+    let pages = access.first(doing, &pages, &[], |row| row.number(0))?.unwrap_or_default();
+    let delete = |from: i64| {
+        format!(
+            "DELETE FROM fact_ids USING {sales} AS gone WHERE kind = 0 AND id = gone.sale_id AND gone.ctid >= '({from},0)'"
+        )
+    };
+    for from in (0..pages).step_by(PIECE_PAGES) {
+        let to = from.saturating_add(PIECE_PAGES as i64);
+        session.batch(doing, &format!("{} AND gone.ctid < '({to},0)'", delete(from)))?;
+    }
+    Ok(format!("{};", delete(pages)))
+}
+
+/// Pages of sales whose ids go in one piece: some ten thousand.
+const PIECE_PAGES: usize = 1_000;
 
 /// Before the messages of a month go: what is parked keeps its bytes.
 fn keep_parked_bytes(session: &Session, messages: &str) -> Result<(), LedgerError> {

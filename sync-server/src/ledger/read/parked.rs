@@ -91,7 +91,11 @@ impl ParkedHeld {
         database: &D,
         message: &mut Option<HeldBatch>,
     ) -> Result<ParkedEvent, LedgerError> {
-        let bytes = self.bytes(database, message)?;
+        // Where its message is lost or damaged the rest is told all the same.
+        let bytes = match self.bytes(database, message) {
+            Err(LedgerError::Damaged { .. }) => Vec::new(),
+            bytes => bytes?,
+        };
         let fixed = match self.state {
             ParkedState::Fixed => fix_of(database, self.parked_no)?.map(|fix| fix.bytes),
             ParkedState::Open | ParkedState::Waived | ParkedState::Applied => None,

@@ -57,6 +57,12 @@ impl<'g> Reading<'g> {
         Self { store_numbers: stores.collect(), events, ..Self::default() }
     }
 
+    /// The same where the sale may be one of which something came back.
+    pub(in crate::ledger::postgres) fn with_sale(mut self, sale: Option<SaleId>) -> Self {
+        self.refunded.extend(sale);
+        self
+    }
+
     /// Of a message that a store has sent again.
     pub(in crate::ledger::postgres) fn of_restored(restored: &'g Restored) -> Self {
         let epochs = BTreeMap::from([(restored.store.as_str(), BTreeSet::from([restored.epoch().to_sql()]))]);

@@ -203,7 +203,10 @@ pub(super) fn runs(
         FROM unnest(?1::bigint[], ?2::text[], ?3::bigint[], ?4::bigint[]) WITH ORDINALITY
             AS asked (store_no, till_id, low, high, place)
         JOIN {table} AS runs ON runs.store_no = asked.store_no AND runs.till_id = asked.till_id
-            AND runs.first_no <= asked.high AND runs.last_no >= asked.low"
+            AND runs.first_no <= asked.high AND runs.last_no >= asked.low
+            -- Runs do not overlap: those before the one at `low` end before it, and need not be walked.
+            AND runs.first_no >= coalesce((SELECT max(first_no) FROM {table} AS before
+                WHERE before.store_no = asked.store_no AND before.till_id = asked.till_id AND before.first_no <= asked.low), 0)"
     );
     let stores: Vec<i64> = ranges.iter().map(|range| range.0).collect();
     let tills: Vec<&str> = ranges.iter().map(|range| range.1).collect();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use pos_model::StoreId;
 use protocol::digest::FactsDigest;
-use protocol::latest::{DayDigest, FactSums};
+use protocol::latest::{DayDigest, FactSums, RunOfDay};
 
 use super::rows::{self, Compared};
 use super::sums::{self, Moved};
@@ -35,6 +35,9 @@ pub(super) fn examine<D: Database>(
     let date = digest.business_date;
     if !super::is_kept(database, date)? {
         return standing(Standing::NotKept, 0);
+    }
+    if overlap(&digest.runs) {
+        return standing(Standing::NotADigest, 0);
     }
     let mut walked = Walked::default();
     for run in &digest.runs {
@@ -67,7 +70,7 @@ pub(super) fn examine<D: Database>(
         return standing(Standing::Wrong { repair, what }, ledger_facts);
     }
     let kept = sums::kept(database, store_no, date)?;
-    let mut others = Vec::new();
+    let (mut others, mut is_whole) = (Vec::new(), !digest.partial);
     let mut wanted = moved.sums.clone();
     if !sums::missing(&wanted, &kept).is_empty()
         || !sums::missing_stock(database, &walked.streams, date, &moved.stock)?.is_empty()
@@ -83,7 +86,9 @@ pub(super) fn examine<D: Database>(
         others = moved.add_all(&behind, date);
         wanted.clone_from(&moved.sums);
         let known = walked.events.iter().chain(&behind.events).map(|seen| seen.event_no).chain(beside).collect();
-        others.extend(sums::add_others(database, store_no, date, &known, &mut wanted)?);
+        let unnamed = sums::add_others(database, store_no, date, &known, &mut wanted)?;
+        is_whole &= unnamed.is_empty();
+        others.extend(unnamed);
     }
     let mut repair = Repair::new(store_no, date);
     let mut what = Vec::new();
@@ -92,8 +97,8 @@ pub(super) fn examine<D: Database>(
         what.push("the sums of the day");
         repair.add_sums(missing);
     }
-    // Before what a store still holds of a date there may have been more.
-    if !digest.partial {
+    // Before what a store names of a date there may have been more. What that used of stock is not looked at here.
+    if is_whole {
         let missing = sums::missing_stock(database, &walked.streams, date, &moved.stock)?;
         if !missing.is_empty() {
             what.push("what was used of stock");
@@ -119,6 +124,13 @@ pub(super) fn examine<D: Database>(
         }
     }
     standing(Standing::Agrees, ledger_facts)
+}
+
+/// Whether an event lies in two runs.
+fn overlap(runs: &[RunOfDay]) -> bool {
+    let mut runs: Vec<_> = runs.iter().map(|run| (run.epoch.to_sql(), run.first, run.last.seq)).collect();
+    runs.sort_unstable();
+    runs.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[0].2 >= pair[1].1)
 }
 
 fn is_same(digest: &DayDigest, ledger: &FactsDigest) -> bool {

@@ -11,7 +11,7 @@ use crate::ledger::read::frames;
 use crate::ledger::reconcile::Gap;
 use crate::ledger::{BATCH_EVENTS_MAX, LedgerError};
 
-/// The most events that one run of a date is looked at for. A store's busiest day has a tenth of it.
+/// The most events that the runs of a date are looked at for. A store's busiest day has a tenth of it.
 const RUN_EVENTS_MAX: u64 = 100_000;
 
 /// An event that is held.
@@ -47,6 +47,8 @@ pub(super) struct Walked {
     pub(super) is_behind: bool,
     pub(super) is_other_history: bool,
     pub(super) is_too_large: bool,
+    /// How many events the runs name.
+    named: u64,
 }
 
 /// A message by its row, without its frame.
@@ -74,7 +76,8 @@ impl Walked {
 
     /// Looks at one run.
     pub(super) fn run<D: Database>(&mut self, database: &D, store_no: i64, run: &RunOfDay) -> Result<(), LedgerError> {
-        if run.first > run.last.seq || run.last.seq.since(run.first) >= RUN_EVENTS_MAX {
+        self.named = self.named.saturating_add(run.last.seq.since(run.first)).saturating_add(1);
+        if run.first > run.last.seq || self.named > RUN_EVENTS_MAX {
             self.is_too_large = true;
             return Ok(());
         }

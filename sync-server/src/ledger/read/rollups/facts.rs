@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::latest::decode_event;
+use protocol::latest::{Batch, decode_event};
+use serde_json::{Value, json};
 
 use super::sums::{Day, Sums};
 use crate::ledger::LedgerError;
@@ -66,7 +67,7 @@ pub(super) fn behind<D: Database>(database: &D, through: i64, settled: i64) -> R
         FROM batches JOIN streams USING (stream_no) WHERE first_event_no > ?1 AND first_event_no <= ?2";
     database.query(DOING, query, cells![through, end], &mut |row| {
         let skip = usize::try_from(row.number(2)?).unwrap_or(usize::MAX);
-        let batch = frames::open(row.bytes(3)?)?;
+        let Some(batch) = opened(row.number(0)?, row.bytes(3)?)? else { return Ok(()) };
         let store_no = row.number(4)?;
         let held = batch.events.iter().skip(skip).zip(row.number(0)?..).take(row.small(1)?);
         for (bytes, event_no) in held {
@@ -107,30 +108,23 @@ pub(super) fn anew<D: Database>(database: &D, days: &BTreeSet<Day>, through: i64
 /// The applied sales and refunds of dates of stores, by the number of their event.
 fn events_of<D: Database>(database: &D, days: &BTreeSet<Day>, through: i64) -> Result<BTreeMap<i64, Day>, LedgerError> {
     let mut wanted = BTreeMap::new();
-    let stores: BTreeSet<i64> = days.iter().map(|day| day.0).collect();
-    let dates: BTreeSet<i32> = days.iter().map(|day| day.1).collect();
-    let (Some((first_store, last_store)), Some((first_date, last_date))) = (ends(&stores), ends(&dates)) else {
-        return Ok(wanted);
-    };
+    let dates = || days.iter().map(|day| day.1);
+    let (Some(first_date), Some(last_date)) = (dates().min(), dates().max()) else { return Ok(wanted) };
+    let given = Value::from_iter(days.iter().map(|day| json!([day.0, day.1]))).to_string();
     for table in ["sales", "refunds"] {
+        // The range is for the partitions of PostgreSQL. Whatever else lies in it stays in the database.
         let query = format!(
-            "SELECT event_no, store_no, business_date FROM {table} WHERE business_date BETWEEN ?1 AND ?2
-                AND store_no BETWEEN ?3 AND ?4 AND event_no <= ?5"
+            "SELECT event_no, store_no, business_date FROM {table} WHERE business_date BETWEEN ?2 AND ?3 AND event_no <= ?4
+                AND (store_no, business_date) IN (SELECT CAST(value ->> 0 AS BIGINT), {} FROM {})",
+            D::DIALECT.date_of_json,
+            D::DIALECT.rows_of_json
         );
-        let values = cells![first_date, last_date, first_store, last_store, through];
-        database.query(DOING, &query, values, &mut |row| {
-            let day = (row.number(1)?, row.small(2)?);
-            if days.contains(&day) {
-                wanted.insert(row.number(0)?, day);
-            }
+        database.query(DOING, &query, cells![&given, first_date, last_date, through], &mut |row| {
+            wanted.insert(row.number(0)?, (row.number(1)?, row.small(2)?));
             Ok(())
         })?;
     }
     Ok(wanted)
-}
-
-fn ends<T: Ord + Copy>(set: &BTreeSet<T>) -> Option<(T, T)> {
-    Some((*set.first()?, *set.last()?))
 }
 
 /// Hands the bytes of events to `each`, none of one that is not held any more. Events that lie near each other are read
@@ -166,7 +160,8 @@ fn each_event<D: Database>(
             if here.is_empty() {
                 return Ok(());
             }
-            let (skip, batch) = (row.number(2)?, frames::open(row.bytes(3)?)?);
+            let skip = row.number(2)?;
+            let Some(batch) = opened(first_event_no, row.bytes(3)?)? else { return Ok(()) };
             for event_no in here {
                 let place = usize::try_from(event_no - first_event_no + skip).unwrap_or(usize::MAX);
                 if let Some(bytes) = batch.events.get(place) {
@@ -177,8 +172,23 @@ fn each_event<D: Database>(
             Ok(())
         })?;
         for event_no in missing {
-            each(event_no, frames::event_bytes(database, event_no)?.as_deref());
+            let bytes = match frames::event_bytes(database, event_no) {
+                Err(LedgerError::Damaged { .. }) => None,
+                read => read?,
+            };
+            each(event_no, bytes.as_deref());
         }
     }
     Ok(())
+}
+
+/// Opens a message. One that is damaged is not held: its events count when its store has sent them again.
+fn opened(first_event_no: i64, frame: &[u8]) -> Result<Option<Batch>, LedgerError> {
+    match frames::open(frame) {
+        Err(LedgerError::Damaged { .. }) => {
+            tracing::warn!(first_event_no, "a message in the ledger is damaged; the roll-ups are made without it");
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
 }

@@ -52,7 +52,8 @@ pub(super) struct BatchHead {
 /// The columns of a sale that are compared.
 struct SaleColumns {
     id: Uuid,
-    /// The event that the ledger knows by this id; 0 if it does not know the id, and would apply the sale again.
+    /// The event that the ledger knows by this id; 0 if it does not know the id, and would apply the sale again. The ids of
+    /// dates that are being dropped are not looked at.
     event_of_id: i64,
     gross_minor: i64,
     tax_minor: i64,
@@ -122,7 +123,8 @@ impl Page {
         })?;
         let query = format!(
             "SELECT event_no, sale_id, gross_minor, tax_minor, net_minor, quantity_micro, lines, business_date,
-                coalesce((SELECT applied.event_no FROM {} WHERE applied.sale_id = sales.sale_id), 0)
+                CASE WHEN business_date < (SELECT facts_from FROM rollup_state) THEN event_no ELSE
+                    coalesce((SELECT applied.event_no FROM {} WHERE applied.sale_id = sales.sale_id), 0) END
             FROM sales WHERE event_no BETWEEN ?1 AND ?2",
             D::DIALECT.applied_sales
         );
