@@ -255,15 +255,17 @@ fn drop_ids(session: &Session, sales: &str) -> Result<String, LedgerError> {
             "DELETE FROM fact_ids USING {sales} AS gone WHERE kind = 0 AND id = gone.sale_id AND gone.ctid >= '({from},0)'"
         )
     };
-    for from in (0..pages).step_by(PIECE_PAGES) {
-        let to = from.saturating_add(PIECE_PAGES as i64);
+    let mut from = 0;
+    while from < pages {
+        let to = from + PIECE_PAGES;
         session.batch(doing, &format!("{} AND gone.ctid < '({to},0)'", delete(from)))?;
+        from = to;
     }
     Ok(format!("{};", delete(pages)))
 }
 
 /// Pages of sales whose ids go in one piece: some ten thousand.
-const PIECE_PAGES: usize = 1_000;
+const PIECE_PAGES: i64 = 1_000;
 
 /// Before the messages of a month go: what is parked keeps its bytes.
 fn keep_parked_bytes(session: &Session, messages: &str) -> Result<(), LedgerError> {
