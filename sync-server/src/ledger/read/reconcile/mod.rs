@@ -102,9 +102,10 @@ impl<D: Database> Reconciliations for D {
         Ok(true)
     }
 
+    /// The newest first: those of stores that never come back hold up no others.
     fn wishes(&self) -> Result<Vec<(StoreId, BusinessDate)>, LedgerError> {
         let query = "SELECT store_id, business_date FROM reconciliation_wishes JOIN stores USING (store_no)
-            ORDER BY wished_at_ms, store_id LIMIT ?1";
+            ORDER BY wished_at_ms DESC, store_id LIMIT ?1";
         self.all("read what is to be compared", query, cells![WISHES_MAX], |row| {
             Ok((row.store(0)?, BusinessDate::from_days(row.number(1)?)))
         })
