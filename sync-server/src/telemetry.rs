@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use sync_core::server::{Outcome, Overload};
 
 use crate::ledger::{EnrollRefused, Finding, LedgerError, ParkedProgress, PriceDifference, RollUpStep};
+use crate::mqtt::Trust;
 
 /// The counters of the ingest. Labels come from small sets; never a store, a sale or a SKU.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Metrics {
     commits: Histogram,
     group_events: Histogram,
     commit_failures: Counter,
+    tidying_failures: Counter,
     enrolments: Family<EnrolmentLabels, Counter>,
     price_checks: Family<ResultLabels, Counter>,
     dates_compared: Family<ResultLabels, Counter>,
@@ -107,6 +109,7 @@ impl Metrics {
             commits: Histogram::new(COMMIT_SECONDS),
             group_events: Histogram::new(GROUP_EVENTS),
             commit_failures: Counter::default(),
+            tidying_failures: Counter::default(),
             enrolments: Family::default(),
             price_checks: Family::default(),
             dates_compared: Family::default(),
@@ -127,6 +130,8 @@ impl Metrics {
         registry.register_with_unit("ledger_commit", "Time for one group", seconds(), metrics.commits.clone());
         registry.register("ledger_group_events", "Events in one group", metrics.group_events.clone());
         registry.register("ledger_failed_commits", "Groups that failed", metrics.commit_failures.clone());
+        let tidying = "Housekeeping of the ledger that failed";
+        registry.register("ledger_failed_housekeeping", tidying, metrics.tidying_failures.clone());
         let checks = metrics.price_checks.clone();
         registry.register("price_checks", "Sales that were priced again, by what came of it", checks);
         let compared = metrics.dates_compared.clone();
@@ -179,6 +184,18 @@ impl Metrics {
         tracing::error!(messages, error = chain(error), "group could not be committed; its stores will send again");
     }
 
+    /// What the ledger does between groups failed, for the `in_a_row`th time; it is tried again. The first failure of a row
+    /// is said aloud.
+    pub fn tidying_failed(&self, error: &dyn Error, in_a_row: u32) {
+        self.tidying_failures.inc();
+        let (error, what) = (chain(error), "housekeeping of the ledger failed; what was committed stands");
+        if in_a_row <= 1 {
+            tracing::error!(error, "{what}");
+        } else {
+            tracing::debug!(error, in_a_row, "{what}");
+        }
+    }
+
     /// Events were parked: a person has to look.
     pub fn events_parked(&self, store: &StoreId, events: usize, forked: bool) {
         tracing::warn!(store_id = %store, events, forked, "events parked");
@@ -207,16 +224,26 @@ impl Metrics {
         tracing::warn!(store_id = %store, %named, "message names another store than its login");
     }
 
-    /// A message does not prove that its store made it.
-    pub fn unproven(&self, store: &StoreId, has_proof: bool) {
+    /// A message does not prove that its store made it. Whoever may publish at a broker can write as many of these as he
+    /// likes: then it is no more than a counter and a line for whoever looks.
+    pub fn unproven(&self, store: &StoreId, has_proof: bool, trust: Trust) {
         self.refused.get_or_create(&RefusedLabels { reason: "unproven" }).inc();
-        tracing::warn!(store_id = %store, has_proof, "message does not prove its store");
+        let what = "message does not prove its store";
+        match trust {
+            Trust::Login => tracing::warn!(store_id = %store, has_proof, "{what}"),
+            Trust::Proof => tracing::debug!(store_id = %store, has_proof, "{what}"),
+        }
     }
 
-    /// A message of a store whose login was taken away while it was on its way.
-    pub fn revoked(&self, store: &StoreId) {
-        self.refused.get_or_create(&RefusedLabels { reason: "revoked" }).inc();
-        tracing::info!(store_id = %store, "message of a revoked store refused");
+    /// A message of a store that may say nothing: it is not known here, or its login was taken away, perhaps while the
+    /// message was on its way. The line is as loud as that of [`Metrics::unproven`].
+    pub fn not_active(&self, store: &StoreId, trust: Trust) {
+        self.refused.get_or_create(&RefusedLabels { reason: "not_active" }).inc();
+        let what = "message of a store refused that is unknown or revoked";
+        match trust {
+            Trust::Login => tracing::info!(store_id = %store, "{what}"),
+            Trust::Proof => tracing::debug!(store_id = %store, "{what}"),
+        }
     }
 
     /// An answer could not be built.

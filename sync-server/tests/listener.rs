@@ -81,6 +81,37 @@ async fn the_byte_budget_is_shared_and_given_back() {
 }
 
 #[tokio::test]
+async fn a_flood_without_acknowledgements_leaves_places_for_the_others() {
+    let (server, mut uplinked) = Server::start(limits(), None, 100).await;
+    let (mut floods, mut sells) =
+        (Raw::login(&server, "store-1", "c").await, Raw::login(&server, "store-2", "c").await);
+    for _ in 0..200 {
+        floods.send(&publish_qos0(&uplink("store-1", "heartbeat"), b"x")).await;
+    }
+    floods.publish("store-1", 1, b"its batch").await;
+    sells.publish("store-2", 1, b"a batch").await;
+    let mut of_floods = Vec::new();
+    let (mut heartbeats, mut batches) = (0, 0);
+    while batches < 2 {
+        let message = uplinked.recv().await.expect("a message");
+        if message.kind.as_str() == "heartbeat" {
+            heartbeats += 1;
+            of_floods.push(message.receipt);
+        } else {
+            batches += 1;
+            message.receipt.accept();
+        }
+    }
+    assert_eq!(heartbeats, 16, "as many as one connection may have undecided");
+    assert_eq!(floods.packet().await.expect("a PUBACK"), puback(1, 0));
+    assert_eq!(sells.packet().await.expect("a PUBACK"), puback(1, 0));
+    drop(of_floods);
+    floods.send(&publish_qos0(&uplink("store-1", "heartbeat"), b"y")).await;
+    assert_eq!(&uplinked.recv().await.expect("room again").payload[..], b"y");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_dropped_receipt_is_no_answer_and_many_end_the_connection() {
     let limits = Limits { receive_maximum: 4, ..limits() };
     let (server, mut uplinked) = Server::start(limits, None, 10).await;

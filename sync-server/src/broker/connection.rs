@@ -28,7 +28,7 @@ use super::limits::{
     ANSWER_EXPIRY_S, CONNECT_TIMEOUT_S, FILTERS_PER_SUBSCRIBE, KEEP_ALIVE, PACKET_BYTES_MAX, POLL_TIMEOUT,
     RECEIVE_MAXIMUM, REPLIES_MAX, REQUESTS_MAX, SUBSCRIBE_TIMEOUT,
 };
-use super::window::{Outgoing, Room, Seat, Voice, Window};
+use super::window::{Outgoing, Room, Seat, Window};
 use super::{Phase, Shared, telemetry};
 use crate::mqtt::{Kind, Receipt, Trust, Uplinked};
 use crate::partitions::PartitionSet;
@@ -105,12 +105,12 @@ impl Connection<'_> {
             subscribed: PartitionSet::NONE,
             asked: None,
         };
-        shared.note_voice(index, Some(Voice::of(&window)));
+        shared.voices.set(index, Some(Arc::clone(&window)));
         let end = tokio::select! {
             end = &mut poller.0 => end.unwrap_or(End::Died),
             end = talker.talk() => end,
         };
-        shared.note_voice(index, None);
+        shared.voices.set(index, None);
         window.close();
         end
     }
@@ -213,7 +213,8 @@ impl Reader {
             self.window.give_back(place);
             return;
         };
-        let seat = Seat::new(Arc::clone(&self.window), place, address.clone(), Arc::clone(&self.shared.presence));
+        let (voices, presence) = (Arc::clone(&self.shared.voices), Arc::clone(&self.shared.presence));
+        let seat = Seat::new(Arc::clone(&self.window), place, address.clone(), voices, presence);
         let message = Uplinked {
             connection: self.shared.router.new_connection_id(),
             store: address,

@@ -46,8 +46,8 @@ pub(super) const UNCONFIRMED_MAX: usize = 128;
 /// Messages that one connection holds.
 pub(super) const HELD_MAX: usize = RECEIVE_MAXIMUM as usize + UNCONFIRMED_MAX;
 
-/// How long a message of QoS 1 may wait for room before it is dropped. Half of a store's patience, and less than the silence
-/// after which a broker gives a connection up.
+/// For how long the room may be full before messages of QoS 1 that find none are dropped. Half of a store's patience, and less
+/// than the silence after which a broker gives a connection up.
 pub(super) const ROOM_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long an answer may wait in a broker, in seconds. The store asks again sooner.

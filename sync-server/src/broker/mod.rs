@@ -20,7 +20,8 @@
 //! - *Nobody waits for a broker.* One that is slow or dead holds up its own connections; answers for it wait in its windows.
 //!
 //! `consumer` keeps one connection alive after the other, each with a share of the partitions; `connection` is the life of one;
-//! `window` holds what came by it and is not answered; `presence` remembers which stores were heard.
+//! `window` holds what came by it and is not answered; `voices` tells stores what they have not asked for; `presence` remembers
+//! which stores were heard.
 
 mod connection;
 mod consumer;
@@ -33,20 +34,20 @@ mod settings;
 mod stats;
 mod telemetry;
 mod trust;
+mod voices;
 mod window;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use pos_model::StoreId;
-use protocol::topic;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::mqtt::budget::{Budget, Permit};
-use crate::mqtt::{Commons, Downlink, DownlinkQos, Router, Uplinked};
+use crate::mqtt::{Commons, Router, Uplinked};
 
 pub use crate::partitions::PartitionSet;
 pub use password_keeper::PasswordKeeper;
@@ -54,7 +55,8 @@ pub use presence::Presence;
 pub use settings::{BrokerSettings, Credentials, SettingsError};
 pub use stats::{BrokerStats, BrokerStatus};
 pub use trust::TrustError;
-pub(crate) use window::{Seat, Voice};
+pub(crate) use voices::Voices;
+pub(crate) use window::Seat;
 
 use consumer::Consumer;
 use limits::LEAVE_TIMEOUT;
@@ -88,8 +90,7 @@ pub(crate) enum Phase {
 pub(crate) struct Shared {
     /// Where messages go; none once no more are to be taken.
     ingress: RwLock<Option<mpsc::Sender<Uplinked>>>,
-    /// The connections that are being kept, by their number; none between two.
-    voices: Mutex<Vec<Option<Voice>>>,
+    voices: Arc<Voices>,
     router: Router,
     downlink_budget: Arc<Budget>,
     presence: Arc<Presence>,
@@ -122,7 +123,7 @@ impl Broker {
         let connections = settings.connections;
         let shared = Arc::new(Shared {
             ingress: RwLock::new(Some(ingress)),
-            voices: Mutex::new(vec![None; connections]),
+            voices: Arc::new(Voices::new(connections)),
             router: commons.router.clone(),
             downlink_budget: commons.router.downlink_budget(),
             presence: Arc::default(),
@@ -201,12 +202,7 @@ impl BrokerHandle {
 
     /// Tells a store something that it has not asked for, sealed and proven. Whether it arrives nobody knows.
     pub(crate) fn tell(&self, store: &StoreId, payload: &Bytes) {
-        let voices = self.shared.voices.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = usize::from(store.partition()) % voices.len().max(1);
-        let mut voices = voices.iter().cycle().skip(start).take(voices.len()).flatten();
-        if let Some(voice) = voices.next() {
-            voice.say(Downlink { topic: &topic::downlink(store), payload, qos: DownlinkQos::AtMostOnce });
-        }
+        self.shared.voices.tell(store, payload);
     }
 
     /// The partitions that are to be held.
@@ -241,14 +237,6 @@ impl BrokerHandle {
 }
 
 impl Shared {
-    /// By which connection of this number stores can be told something.
-    fn note_voice(&self, index: usize, voice: Option<Voice>) {
-        let mut voices = self.voices.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = voices.get_mut(index) {
-            *slot = voice;
-        }
-    }
-
     fn ingress(&self) -> Option<mpsc::Sender<Uplinked>> {
         self.ingress.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -6,8 +6,8 @@
 //!
 //! The window is full while so many messages, or so many bytes of them, are not settled. A broker should not deliver more
 //! than the Receive Maximum; Mosquitto before 2.0.13 does, as soon as it has an acknowledgement, and no broker counts bytes.
-//! So whoever reads from the connection waits for room here, and TCP holds the rest back. What waited for too long is
-//! dropped, because its store has given it up. Bytes are counted over all connections of a consumer, one after the other:
+//! So whoever reads from the connection waits for room here, and TCP holds the rest back. When there has been none for too
+//! long, what comes is dropped at once, because its store gives it up, and the broker must hear of this end meanwhile. Bytes are counted over all connections of a consumer, one after the other:
 //! what came by one that was lost is still in memory until it is settled.
 
 use std::collections::VecDeque;
@@ -21,6 +21,7 @@ use tokio::time::timeout_at;
 
 use super::limits::{RECEIVE_MAXIMUM, UNCONFIRMED_MAX};
 use super::presence::Presence;
+use super::voices::Voices;
 use crate::mqtt::budget::{Budget, Permit};
 use crate::mqtt::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::mqtt::{Delivery, Downlink};
@@ -39,13 +40,25 @@ pub(super) struct Room {
     budget: Arc<Budget>,
     /// Signalled when a message was settled. Only the newest connection waits for it.
     freed: Notify,
-    /// How long a message of QoS 1 waits for room before it is dropped.
+    /// How long the room may be full before messages of QoS 1 that find none are dropped.
     patience: Duration,
+    /// Since when it is.
+    full_since: Mutex<Option<tokio::time::Instant>>,
 }
 
 impl Room {
     pub(super) fn new(bytes_max: usize, patience: Duration) -> Self {
-        Self { budget: Budget::new(bytes_max), freed: Notify::new(), patience }
+        Self { budget: Budget::new(bytes_max), freed: Notify::new(), patience, full_since: Mutex::default() }
+    }
+
+    fn has_room(&self) {
+        *self.full_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Until when to wait for room.
+    fn is_full(&self) -> tokio::time::Instant {
+        let mut since = self.full_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since.get_or_insert_with(tokio::time::Instant::now) + self.patience
     }
 }
 
@@ -108,13 +121,16 @@ impl Window {
     /// patience of the [`Room`]. What is dropped is acknowledged in its turn.
     pub(super) async fn open(&self, packet_id: Option<u16>, payload_bytes: usize) -> Option<Place> {
         let bytes = payload_bytes + MESSAGE_OVERHEAD_BYTES;
-        let deadline = tokio::time::Instant::now() + self.room.patience;
         loop {
             if let Some(place) = self.lock().open(packet_id, bytes, &self.room.budget) {
+                // Of those without an acknowledgement there is a number of their own.
+                if packet_id.is_some() {
+                    self.room.has_room();
+                }
                 return Some(place);
             }
             let packet_id = packet_id?;
-            if timeout_at(deadline, self.room.freed.notified()).await.is_err() {
+            if timeout_at(self.room.is_full(), self.room.freed.notified()).await.is_err() {
                 self.lock().slots.push_back(Slot { packet_id: Some(packet_id), settled: true });
                 self.wake.notify_one();
                 return None;
@@ -141,7 +157,7 @@ impl Window {
     }
 
     /// Takes in what a store has not asked for. Does nothing when the connection has ended.
-    fn say(&self, message: Downlink<'_>) {
+    pub(super) fn say(&self, message: Downlink<'_>) {
         let mut contents = self.lock();
         if !contents.closed {
             self.put(&mut contents, message);
@@ -187,20 +203,6 @@ impl Window {
     }
 }
 
-/// Speaks by the connection by which a store was heard, as long as that stands.
-#[derive(Debug, Clone)]
-pub(crate) struct Voice(Arc<Window>);
-
-impl Voice {
-    pub(super) fn of(window: &Arc<Window>) -> Self {
-        Self(Arc::clone(window))
-    }
-
-    pub(crate) fn say(&self, message: Downlink<'_>) {
-        self.0.say(message);
-    }
-}
-
 impl Contents {
     fn open(&mut self, packet_id: Option<u16>, bytes: usize, budget: &Arc<Budget>) -> Option<Place> {
         let (held, held_max) = match packet_id {
@@ -233,17 +235,24 @@ pub(crate) struct Seat {
     /// None once it is settled.
     place: Option<Place>,
     store: StoreId,
+    voices: Arc<Voices>,
     presence: Arc<Presence>,
 }
 
 impl Seat {
-    pub(super) fn new(window: Arc<Window>, place: Place, store: StoreId, presence: Arc<Presence>) -> Self {
-        Self { window, place: Some(place), store, presence }
+    pub(super) fn new(
+        window: Arc<Window>,
+        place: Place,
+        store: StoreId,
+        voices: Arc<Voices>,
+        presence: Arc<Presence>,
+    ) -> Self {
+        Self { window, place: Some(place), store, voices, presence }
     }
 
-    /// By which its store is told something later.
-    pub(crate) fn voice(&self) -> Voice {
-        Voice::of(&self.window)
+    /// By which its store is told something later, when this connection may be another.
+    pub(crate) fn voices(&self) -> Arc<Voices> {
+        Arc::clone(&self.voices)
     }
 
     /// Settles it; `accepted` if the store may be said to have been heard.
@@ -286,7 +295,8 @@ mod tests {
 
     async fn open(window: &Arc<Window>, packet_id: Option<u16>) -> Option<Seat> {
         let place = window.open(packet_id, BYTES - MESSAGE_OVERHEAD_BYTES).await?;
-        Some(Seat::new(Arc::clone(window), place, StoreId::new("s").expect("valid"), Arc::default()))
+        let store = StoreId::new("s").expect("valid");
+        Some(Seat::new(Arc::clone(window), place, store, Arc::new(Voices::new(0)), Arc::default()))
     }
 
     async fn open_all(window: &Arc<Window>, packet_ids: std::ops::RangeInclusive<u16>) -> Vec<Seat> {
@@ -335,6 +345,20 @@ mod tests {
         assert_eq!(leaving(&window), [1, 2, 3, 4, 5]);
         assert!(open(&window, None).await.is_some());
         open_all(&window, 6..=10).await;
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_waits_for_a_full_room_once_and_not_for_each_message() {
+        let window = window(1, SHORT);
+        let seats = open_all(&window, 1..=1).await;
+        let until = || window.room.is_full();
+        assert!(open(&window, Some(2)).await.is_none());
+        let waited_until = until();
+        assert!(open(&window, Some(3)).await.is_none());
+        assert_eq!(until(), waited_until, "the patience is used up");
+        drop(seats);
+        let _seats = open_all(&window, 4..=4).await;
+        assert!(until() > waited_until, "there was room meanwhile");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use protocol::latest::local_api::Problem;
 use serde::{Deserialize, Serialize};
-use sync_core::server::credit::CreditState;
+use sync_core::server::credit::{CreditState, Reason};
 use utoipa::ToSchema;
 
 use super::problem::ApiError;
@@ -17,8 +17,8 @@ const EVENTS_PER_S_MIN: u64 = 10;
 /// How fast stores may send at present, and why.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct CreditJson {
-    /// `open`: nobody waits for a turn. `growing`: stores wait, and all is well. `cut`: messages waited too long, fewer are
-    /// let in. `failing`: commits fail.
+    /// `open`: nobody waits for a turn. `growing`: stores wait, and all is well. `limited`: the operator's limit holds messages
+    /// back. `cut`: messages waited too long, or too many waited, or a commit failed: fewer are let in. `failing`: commits fail.
     pub(super) reason: &'static str,
     /// The same in words.
     pub(super) text: String,
@@ -51,8 +51,12 @@ impl From<CreditState> for CreditJson {
         };
         let why = if state.failures > 0 {
             format!("the last {} commits failed; stores come back within seconds when one works", state.failures)
+        } else if state.reason == Reason::Limited {
+            format!("the limit holds messages back, by {} ms lately", state.lag_ms)
         } else if state.lag_ms > state.lag_ms_target {
             format!("messages wait {} ms for their commit, {} ms is the aim", state.lag_ms, state.lag_ms_target)
+        } else if state.reason == Reason::Cut {
+            "too many messages waited, or a commit failed a moment ago".to_owned()
         } else {
             format!("messages are committed within {} ms", state.lag_ms)
         };

@@ -50,7 +50,9 @@ pub(super) fn answer(shared: &Shared, to_answer: &Receiver<Answers>, prices: &Pr
             receipt.accept();
         }
         let taken = group.jobs.into_iter().zip(parked);
-        prices.offer(taken.filter_map(|(job, parked)| Some(Committed { job, parked: parked? })).collect());
+        if !prices.offer(taken.filter_map(|(job, parked)| Some(Committed { job, parked: parked? })).collect()) {
+            shared.broken.notify_one();
+        }
     }
 }
 
@@ -71,7 +73,7 @@ fn send(shared: &Shared, store: &StoreId, message: &Answer, receipt: Receipt) {
     }
 }
 
-/// Calls the stores whose turn has come while nothing was committed.
+/// Calls the stores whose turn has come, while no group is at work.
 pub(super) fn call(shared: &Shared, queue: &mut Queue) {
     while let Some(effect) = queue.sync.poll_effect() {
         if let ServerEffect::Call { store, message, .. } = effect {

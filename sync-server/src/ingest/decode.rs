@@ -24,7 +24,7 @@ pub(super) fn decode(shared: &Shared, mut messages: mpsc::Receiver<Uplinked>, sa
     while let Some(message) = messages.blocking_recv() {
         wait_for_room(shared);
         let Uplinked { connection, store, kind, payload, trust, mut receipt } = message;
-        if kind.as_str() == UplinkKind::Batch.as_str() && shared.lock().sync.is_late(shared.now()) {
+        if kind.as_str() == UplinkKind::Batch.as_str() && shared.lock().sync.refuse_late(&store, shared.now()) {
             shared.metrics.overloaded(&store, Overload::Late);
             receipt.refuse(Refusal::Busy);
             continue;
@@ -121,7 +121,7 @@ fn wait_for_room(shared: &Shared) {
 /// proves a question wants a proven answer.
 fn prove(shared: &Shared, store: &StoreId, trust: Trust, payload: &[u8]) -> Result<Option<ProofKey>, Refusal> {
     if !shared.credentials.is_active(store) {
-        shared.metrics.revoked(store);
+        shared.metrics.not_active(store, trust);
         return Err(Refusal::NotAuthorized);
     }
     let has_proof = has_proof(payload);
@@ -131,7 +131,7 @@ fn prove(shared: &Shared, store: &StoreId, trust: Trust, payload: &[u8]) -> Resu
     match shared.credentials.keys(store) {
         Some(keys) if keys.uplink.is_proven(payload) => Ok(Some(keys.downlink)),
         _ => {
-            shared.metrics.unproven(store, has_proof);
+            shared.metrics.unproven(store, has_proof, trust);
             Err(Refusal::NotAuthorized)
         }
     }

@@ -14,34 +14,33 @@
 //! A group that fails is forgotten: its stores are told so by their PUBACK, hear nothing else, and send again.
 
 mod answer;
+mod centre;
 mod decode;
+mod state;
 mod write;
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use pos_model::{Seq, StoreId};
-use protocol::envelope::seal_downlink;
-use protocol::latest::Downlink as Answer;
 use sync_core::ServerLimits;
-use sync_core::server::credit::CreditState;
 use sync_core::server::{ServerEffect, ServerSync, Ticket};
 use tokio::sync::mpsc;
 
-use self::answer::{answer, tell};
+use self::answer::answer;
 use self::decode::decode;
-use self::write::{put_right, write};
+pub use self::state::IngestState;
+use self::write::write;
 use crate::credentials::Credentials;
 use crate::ledger::{Job, Ledger};
 use crate::mqtt::{Receipt, Router, Uplinked, WayBack};
-use crate::partitions::PartitionSet;
 use crate::price_watch::PriceWatch;
-use crate::reconcile::{self, Awaited, Centre, Comparing, Done, Questions, Reconciler, SAID_WAITING_MAX, Work};
+use crate::reconcile::{self, Awaited, Comparing, Questions, Reconciler, SAID_WAITING_MAX};
 use crate::telemetry::Metrics;
 
 /// Messages that the listener may hand over before they are looked at; more are refused. They wait as they came, packed to
@@ -91,12 +90,6 @@ impl std::fmt::Debug for IngestParts {
 pub struct Ingest {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// What others may know of it.
-#[derive(Debug, Clone)]
-pub struct IngestState {
-    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
@@ -218,79 +211,14 @@ impl Ingest {
     }
 }
 
-impl IngestState {
-    /// Whether the last group was committed.
-    pub fn ledger_well(&self) -> bool {
-        self.shared.ledger_well.load(Ordering::Relaxed)
-    }
-
-    /// Messages and bytes that wait for the ledger.
-    pub fn queued(&self) -> (usize, usize) {
-        let queue = self.shared.lock();
-        (queue.sync.queued_jobs(), queue.sync.queued_bytes())
-    }
-
-    /// How fast stores may send at present, and why.
-    pub fn credit(&self) -> CreditState {
-        self.shared.lock().sync.credit_state()
-    }
-
-    /// Sets the operator's limit on events a second, or none.
-    pub fn set_events_per_s_max(&self, per_s: Option<u64>) {
-        self.shared.lock().sync.set_events_per_s_max(per_s);
-        self.shared.queued.notify_one();
-    }
-
-    /// The database was found to lack what had been committed in it: every store is to ask anew where it may go on.
-    pub fn begin_anew(&self) {
-        self.shared.lock().sync.begin_anew();
-    }
-
-    /// Another server consumes these partitions: their stores, as far as they came by the broker, wait here for nothing.
-    pub fn forget(&self, partitions: PartitionSet) {
-        let mut queue = self.shared.lock();
-        let gone =
-            queue.ways.iter().filter(|(store, way)| way.is_by_broker() && partitions.contains(store.partition()));
-        let gone: Vec<StoreId> = gone.map(|(store, _)| store.clone()).collect();
-        for store in gone {
-            queue.ways.remove(&store);
-            queue.sync.forget_store(&store);
+impl Queue {
+    /// Takes a piece of work in; says whether there is room for it.
+    fn order(&mut self, order: Order) -> bool {
+        let has_room = !self.closed && self.orders.len() < ORDERS_MAX;
+        if has_room {
+            self.orders.push_back(order);
         }
-    }
-
-    /// A message to a store, sealed, that says which server answers it; none if it cannot be built.
-    pub fn pulse(&self, store: &StoreId) -> Option<Vec<u8>> {
-        let pulse = self.shared.lock().sync.pulse(utc_ms());
-        let sealed = seal_downlink(store, &pulse);
-        sealed.inspect_err(|error| self.shared.metrics.answer_failed(store, error)).ok()
-    }
-
-    /// Has work done by the thread that owns the writing connection, behind the group that it is at. None if it has too
-    /// much to do, or ends.
-    pub async fn with_ledger<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut dyn Ledger) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (sender, done) = tokio::sync::oneshot::channel();
-        {
-            let mut queue = self.shared.lock();
-            if queue.closed || queue.orders.len() >= ORDERS_MAX {
-                return None;
-            }
-            queue.orders.push_back(Box::new(move |ledger| {
-                // Whoever has stopped waiting took it for not done.
-                if !sender.is_closed() {
-                    let _ = sender.send(work(ledger));
-                }
-            }));
-        }
-        self.shared.queued.notify_one();
-        done.await.ok()
-    }
-
-    /// Resolves when a thread died: a bug, after which the service must be started again.
-    pub async fn broken(&self) {
-        self.shared.broken.notified().await;
+        has_room
     }
 }
 
@@ -321,44 +249,6 @@ fn spawn(
             shared.broken.notify_one();
         }
     })
-}
-
-impl Centre for Shared {
-    fn tell(&self, store: &StoreId, message: &Answer) -> bool {
-        let way = self.lock().ways.get(store).cloned();
-        tell(self, way.as_ref(), store, message);
-        way.is_some()
-    }
-
-    fn expect_answer(&self, store: &StoreId, is_expected: bool) {
-        self.awaited.set(store, is_expected);
-    }
-
-    fn change(&self, work: Work) -> Option<Done> {
-        let (done, waiting) = sync_channel(1);
-        {
-            let mut queue = self.lock();
-            if queue.closed || queue.orders.len() >= ORDERS_MAX {
-                return None;
-            }
-            queue.orders.push_back(Box::new(move |ledger| {
-                // Fails only if nobody waits for it any more.
-                let _ = done.send(put_right(ledger, &work));
-            }));
-        }
-        self.queued.notify_all();
-        // An error means that the ledger's thread has ended, or will not do it.
-        waiting.recv().ok()
-    }
-
-    fn is_calm(&self) -> bool {
-        let queue = self.lock();
-        let credit = queue.sync.credit_state();
-        self.ledger_well.load(Ordering::Relaxed)
-            && credit.failures == 0
-            && credit.lag_ms <= credit.lag_ms_target
-            && queue.sync.queued_bytes() <= queue.bytes_max / 4
-    }
 }
 
 /// The time of day in milliseconds since 1970; 0 on a machine whose clock stands before that.

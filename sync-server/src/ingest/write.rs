@@ -11,7 +11,6 @@ use sync_core::server::Outcome;
 use super::answer::call;
 use super::{Answers, Group, Shared, Waiting, utc_ms};
 use crate::ledger::{Job, Ledger, Message};
-use crate::reconcile::{Done, Work};
 use crate::telemetry::chain;
 
 /// How long the ledger thread sleeps when nothing comes, before it looks for housekeeping.
@@ -24,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const FAILURE_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 pub(super) fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &SyncSender<Answers>) {
-    let mut pause = FAILURE_PAUSES.0;
+    let (mut pause, mut untidy) = (FAILURE_PAUSES.0, 0);
     loop {
         let Some(group) = next_group(shared) else { break };
         if !group.jobs.is_empty() {
@@ -39,19 +38,16 @@ pub(super) fn write(shared: &Shared, mut ledger: Box<dyn Ledger>, answers: &Sync
         if let Some(order) = order {
             order(&mut *ledger);
         }
-        if let Err(error) = ledger.tidy() {
-            shared.metrics.group_failed(0, &error);
+        match ledger.tidy() {
+            Ok(()) => untidy = 0,
+            Err(error) => {
+                untidy += 1;
+                shared.metrics.tidying_failed(&error, untidy);
+            }
         }
     }
     if let Err(error) = ledger.end() {
         tracing::warn!(error = chain(&error), "the ledger was not left in order; nothing is lost by that");
-    }
-}
-
-pub(super) fn put_right(ledger: &mut dyn Ledger, work: &Work) -> Done {
-    match work {
-        Work::Repair(repair) => ledger.repair(repair, utc_ms()).map(Ok),
-        Work::Restore(restored) => ledger.restore(restored, utc_ms()),
     }
 }
 
@@ -61,7 +57,10 @@ fn next_group(shared: &Shared) -> Option<Group> {
     let idle_until = Instant::now() + IDLE;
     let tickets = loop {
         let now = shared.now();
-        if let Some(tickets) = queue.sync.poll_group(now) {
+        let group = queue.sync.poll_group(now);
+        // Before the group is at work: a turn does not last as long as a slow commit.
+        call(shared, &mut queue);
+        if let Some(tickets) = group {
             break tickets;
         }
         let opens_at = queue.sync.next_group_at(now);
@@ -80,7 +79,6 @@ fn next_group(shared: &Shared) -> Option<Group> {
         // Stores whose turn came to nothing make room for others, also when nobody says anything.
         let wait = opens_at.map_or(LOOK, |at| Duration::from_millis(at.ms_since(now))).min(LOOK).min(idle);
         queue = shared.queued.wait_timeout(queue, wait).unwrap_or_else(PoisonError::into_inner).0;
-        call(shared, &mut queue);
     };
     let mut group = Group { jobs: Vec::with_capacity(tickets.len()), receipts: Vec::with_capacity(tickets.len()) };
     for ticket in tickets {

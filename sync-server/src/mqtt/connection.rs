@@ -27,7 +27,7 @@ use super::router::{Goodbye, NoRoom, Registration, Router};
 use super::session::{Action, Fault, Session};
 use super::stats::{Counted, ListenerStats};
 use super::telemetry;
-use super::uplink::{Receipt, Uplinked};
+use super::uplink::{Permits, Receipt, Uplinked};
 
 /// One read takes at most this much.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -250,14 +250,20 @@ impl Talk<'_> {
     fn uplink(&mut self, packet_id: Option<u16>, kind: Kind, payload: Bytes) -> Result<(), End> {
         let Some(open) = &self.open else { return Err(End::Fault(Fault::Ended)) };
         let mailbox = &open.registration.mailbox;
-        let Some(permit) = self.context.uplink_budget.take(payload.len() + MESSAGE_OVERHEAD_BYTES) else {
+        let Some(bytes) = self.context.uplink_budget.take(payload.len() + MESSAGE_OVERHEAD_BYTES) else {
             self.refuse_for_overload(packet_id);
             return Ok(());
         };
+        let unconfirmed = if packet_id.is_none() { mailbox.open_unconfirmed() } else { None };
+        if packet_id.is_none() && unconfirmed.is_none() {
+            self.context.stats.overload.one();
+            return Ok(());
+        }
         match self.context.ingress.try_reserve() {
             Ok(place) => {
                 let slot = packet_id.map(|packet_id| mailbox.open_slot(packet_id));
-                let receipt = Receipt::new(Arc::clone(mailbox), self.context.router.clone(), slot, permit);
+                let permits = Permits { _bytes: bytes, _unconfirmed: unconfirmed };
+                let receipt = Receipt::new(Arc::clone(mailbox), self.context.router.clone(), slot, permits);
                 let store = mailbox.store.clone();
                 place.send(Uplinked { connection: mailbox.id, store, kind, payload, trust: open.trust, receipt });
                 self.context.stats.messages_in.one();

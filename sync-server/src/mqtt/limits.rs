@@ -20,6 +20,10 @@ pub const CLIENT_ID_CHARS_MAX: usize = 128;
 /// and then overflows its queue; the bound also keeps the search for a free packet id short.
 pub const DOWNLINK_UNACKED_MAX: usize = 64;
 
+/// Publishes of QoS 0 of one connection that may wait to be decided, for which MQTT knows no limit; one more is dropped. A store
+/// sends heartbeats so, each half a minute after the last one.
+pub(super) const UNCONFIRMED_MAX: usize = 16;
+
 /// Charged to the budgets for each message on top of its payload, so that empty messages are not free.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 256;
 

@@ -16,7 +16,7 @@ use pos_model::StoreId;
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Permit};
-use super::limits::MESSAGE_OVERHEAD_BYTES;
+use super::limits::{MESSAGE_OVERHEAD_BYTES, UNCONFIRMED_MAX};
 use super::router::{ConnectionId, Delivery, Goodbye};
 
 /// Quality of service of a downlink message.
@@ -78,6 +78,8 @@ pub(crate) struct Mailbox {
     pub(crate) wake: Notify,
     budget: Arc<Budget>,
     messages_max: usize,
+    /// Of its publishes of QoS 0, which take no slot, those that are not decided.
+    unconfirmed: Arc<Budget>,
     contents: Mutex<Contents>,
 }
 
@@ -101,13 +103,19 @@ impl Mailbox {
         messages_max: usize,
     ) -> Self {
         let contents = Mutex::new(Contents::default());
-        Self { id, store, client_id, wake: Notify::new(), budget, messages_max, contents }
+        let unconfirmed = Budget::new(UNCONFIRMED_MAX);
+        Self { id, store, client_id, wake: Notify::new(), budget, messages_max, unconfirmed, contents }
     }
 
     /// The lock is held for a few pushes and pops, never across an await. A panic inside leaves nothing half done that
     /// could harm, so a poisoned lock is used on.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for a publish of QoS 0, if there is one.
+    pub(crate) fn open_unconfirmed(&self) -> Option<Permit> {
+        self.unconfirmed.take(1)
     }
 
     /// Takes the next slot for a publish that is to be answered.

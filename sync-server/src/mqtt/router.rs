@@ -218,7 +218,7 @@ fn send_all(mailboxes: &[Arc<Mailbox>], message: Downlink<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::mailbox::Subscription;
-    use super::super::uplink::Receipt;
+    use super::super::uplink::{Permits, Receipt};
     use super::*;
 
     fn router() -> Router {
@@ -283,8 +283,8 @@ mod tests {
         let (asks, listens) = (asks.expect("room"), listens.expect("room"));
         let other = router.register(store("t"), "a".into()).expect("room");
         let answer = || {
-            let receipt =
-                Receipt::new(Arc::clone(&asks.mailbox), router.clone(), None, Budget::new(1).take(1).expect("room"));
+            let permits = Permits { _bytes: Budget::new(1).take(1).expect("room"), _unconfirmed: None };
+            let receipt = Receipt::new(Arc::clone(&asks.mailbox), router.clone(), None, permits);
             receipt.accept_with(Downlink { topic: "bw1/d/s", payload: &payload, qos: DownlinkQos::AtMostOnce })
         };
         assert_eq!(answer(), Delivery::NotSubscribed);

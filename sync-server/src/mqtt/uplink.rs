@@ -6,14 +6,13 @@ use bytes::Bytes;
 use mqtt_protocol_core::mqtt::result_code::PubackReasonCode;
 use pos_model::StoreId;
 use protocol::proof::ProofKey;
-use protocol::topic;
 
 use super::acl::Kind;
 use super::budget::Permit;
 use super::login::Trust;
 use super::mailbox::{Downlink, DownlinkQos, Mailbox};
 use super::router::{ConnectionId, Delivery, Router};
-use crate::broker::{Seat, Voice};
+use crate::broker::{Seat, Voices};
 
 /// A message from a store, as it was published.
 #[derive(Debug)]
@@ -71,15 +70,23 @@ pub struct Receipt {
     answer_key: Option<ProofKey>,
 }
 
+/// What a message by the listener occupies until it is decided: its bytes, and its place among those of its connection that
+/// are not answered.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    pub(crate) _bytes: Permit,
+    pub(crate) _unconfirmed: Option<Permit>,
+}
+
 #[derive(Debug)]
 enum Way {
-    Listener { mailbox: Arc<Mailbox>, router: Router, slot: Option<u64>, _permit: Permit },
+    Listener { mailbox: Arc<Mailbox>, router: Router, slot: Option<u64>, _permits: Permits },
     Broker(Seat),
 }
 
 impl Receipt {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, router: Router, slot: Option<u64>, permit: Permit) -> Self {
-        Self { way: Way::Listener { mailbox, router, slot, _permit: permit }, answer_key: None }
+    pub(crate) fn new(mailbox: Arc<Mailbox>, router: Router, slot: Option<u64>, permits: Permits) -> Self {
+        Self { way: Way::Listener { mailbox, router, slot, _permits: permits }, answer_key: None }
     }
 
     pub(crate) fn by_broker(seat: Seat) -> Self {
@@ -102,7 +109,7 @@ impl Receipt {
     pub(crate) fn way_back(&self) -> WayBack {
         let by_broker = match &self.way {
             Way::Listener { .. } => None,
-            Way::Broker(seat) => Some(seat.voice()),
+            Way::Broker(seat) => Some(seat.voices()),
         };
         WayBack { by_broker, key: self.answer_key }
     }
@@ -145,7 +152,7 @@ impl Receipt {
 /// The way by which a store was heard.
 #[derive(Debug, Clone)]
 pub(crate) struct WayBack {
-    by_broker: Option<Voice>,
+    by_broker: Option<Arc<Voices>>,
     key: Option<ProofKey>,
 }
 
@@ -165,10 +172,7 @@ impl WayBack {
             None => {
                 router.send_to_store(store, &payload, DownlinkQos::AtMostOnce);
             }
-            Some(voice) => {
-                let topic = topic::downlink(store);
-                voice.say(Downlink { topic: &topic, payload: &payload, qos: DownlinkQos::AtMostOnce });
-            }
+            Some(voices) => voices.tell(store, &payload),
         }
     }
 }

@@ -60,15 +60,17 @@ impl PriceWatch {
         Ok((Self { groups, metrics }, thread))
     }
 
-    /// Takes what was committed. Never waits.
-    pub fn offer(&self, group: Vec<Committed>) {
+    /// Takes what was committed. Never waits. Says whether the thread is there; if not it died, which is a bug.
+    pub fn offer(&self, group: Vec<Committed>) -> bool {
         let sales = group.iter().flat_map(priced_sales).count();
         if sales == 0 {
-            return;
+            return true;
         }
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.groups.try_send(group) {
+        let offered = self.groups.try_send(group);
+        if offered.is_err() {
             self.metrics.prices_checked(PriceCheck::Skipped, sales);
         }
+        !matches!(offered, Err(TrySendError::Disconnected(_)))
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod credit;
 mod judge;
 mod outcome;
+mod queue;
 mod sync;
 
 pub use judge::{Held, Shape, Verdict, judge};

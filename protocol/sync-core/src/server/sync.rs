@@ -7,13 +7,14 @@
 //! Constraints: the bytes that wait are bounded, and so are the messages of one store and the time that a batch waits; what
 //! does not fit is refused before any work. A group that failed is forgotten: its stores hear nothing and send again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use pos_model::{Epoch, StoreId};
 use protocol::latest::{Ack, Downlink, Pulse, Welcome};
 
 use super::credit::{CreditControl, CreditState, Turn};
 use super::outcome::Outcome;
+use super::queue::{Job, JobQueue};
 use crate::{Instant, ServerLimits};
 
 /// The shell's handle of a message's bytes.
@@ -95,30 +96,12 @@ pub enum ServerEffect {
     Forget(Ticket),
 }
 
-#[derive(Debug)]
-struct Job {
-    ticket: Ticket,
-    from: Route,
-    store: StoreId,
-    question: Question,
-    bytes: usize,
-    arrived: Instant,
-}
-
-impl Job {
-    fn events(&self) -> u64 {
-        if let Question::Batch { events, .. } = self.question { u64::try_from(events).unwrap_or(u64::MAX) } else { 0 }
-    }
-}
-
 /// The centre's end of the uplink.
 #[derive(Debug)]
 pub struct ServerSync {
     server_epoch: u64,
     limits: ServerLimits,
-    queue: VecDeque<Job>,
-    queued_bytes: usize,
-    jobs_of_store: BTreeMap<StoreId, usize>,
+    queue: JobQueue,
     committing: Vec<Job>,
     /// When the group that is being committed began.
     began: Instant,
@@ -133,9 +116,7 @@ impl ServerSync {
             server_epoch,
             credit: CreditControl::new(limits.clone()),
             limits,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            jobs_of_store: BTreeMap::new(),
+            queue: JobQueue::default(),
             committing: Vec::new(),
             began: Instant::default(),
             effects: VecDeque::new(),
@@ -168,56 +149,66 @@ impl ServerSync {
         if let Question::Batch { events, .. } = question {
             self.credit.arrived(&store, events);
         }
-        *self.jobs_of_store.entry(store.clone()).or_default() += 1;
-        self.queued_bytes += bytes;
-        self.queue.push_back(Job { ticket, from, store, question, bytes, arrived: now });
+        self.queue.push(Job { ticket, from, store, question, bytes, arrived: now });
         Admission::Queued
     }
 
     fn admit(&self, store: &StoreId, is_batch: bool, bytes: usize, now: Instant) -> Result<(), Overload> {
-        if self.queued_bytes.saturating_add(bytes) > self.limits.queue_bytes_max {
+        if self.queue.bytes().saturating_add(bytes) > self.limits.queue_bytes_max {
             return Err(Overload::Queue);
         }
         if is_batch && self.is_late(now) {
             return Err(Overload::Late);
         }
-        if self.jobs_of_store.get(store).copied().unwrap_or(0) >= self.limits.store_jobs_max {
+        if self.queue.of_store(store) >= self.limits.store_jobs_max {
             return Err(Overload::Store);
         }
         Ok(())
     }
 
-    /// Whether a batch would be refused because others wait for too long already: then it need not even be opened.
-    pub fn is_late(&self, now: Instant) -> bool {
-        self.queue.front().is_some_and(|oldest| now.ms_since(oldest.arrived) > self.limits.queue_ms_max)
+    /// Refuses a store's batch if others wait for too long already: then it need not even be opened. Says whether it did.
+    pub fn refuse_late(&mut self, store: &StoreId, now: Instant) -> bool {
+        let is_late = self.is_late(now);
+        if is_late {
+            self.credit.gone(store);
+        }
+        is_late
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.queue.front(true).is_some_and(|oldest| now.ms_since(oldest.arrived) > self.limits.queue_ms_max)
     }
 
     /// The next group to commit, oldest first, or none: the queue is empty, a group is being committed, or the operator's
-    /// limit lets nothing through before [`ServerSync::next_group_at`]. To be asked now and then also when nothing comes.
+    /// limit lets no batch through before [`ServerSync::next_group_at`]. To be asked now and then also when nothing comes.
     pub fn poll_group(&mut self, now: Instant) -> Option<Vec<Ticket>> {
         self.look(now);
-        if !self.committing.is_empty() || self.next_group_at(now).is_some() {
+        if !self.committing.is_empty() {
             return None;
+        }
+        let is_open = self.next_group_at(now).is_none();
+        if !is_open {
+            self.credit.limited();
         }
         let room = self.credit.room(now);
         let mut events: u64 = 0;
-        while let Some(job) = self.queue.front() {
+        while let Some(job) = self.queue.front(is_open) {
             let more = job.events();
-            let full = events + more > room || self.committing.len() >= self.limits.group_jobs_max;
+            let full = (more > 0 && events + more > room) || self.committing.len() >= self.limits.group_jobs_max;
             if full && !self.committing.is_empty() {
                 break;
             }
             events += more;
-            self.committing.extend(self.queue.pop_front());
+            self.committing.extend(self.queue.pop(is_open));
         }
         self.credit.began(events);
         self.began = now;
         if self.committing.is_empty() { None } else { Some(self.committing.iter().map(|job| job.ticket).collect()) }
     }
 
-    /// When the operator's limit lets the next message through, if it does not yet.
+    /// When the operator's limit lets the next batch through, if it does not yet.
     pub fn next_group_at(&self, now: Instant) -> Option<Instant> {
-        let next = self.queue.front().filter(|_| self.committing.is_empty())?;
+        let next = self.queue.front_batch().filter(|_| self.committing.is_empty())?;
         self.credit.opens_at(next.events(), now)
     }
 
@@ -250,8 +241,8 @@ impl ServerSync {
     }
 
     fn look(&mut self, now: Instant) {
-        let oldest = self.committing.first().or(self.queue.front()).map(|job| job.arrived);
-        let is_full = self.queued_bytes > self.limits.queue_bytes_max / 2;
+        let oldest = self.committing.first().or(self.queue.front(true)).map(|job| job.arrived);
+        let is_full = self.queue.bytes() > self.limits.queue_bytes_max / 2;
         self.credit.look(oldest, is_full, now);
         self.call(now);
     }
@@ -286,8 +277,8 @@ impl ServerSync {
     }
 
     /// Sets the operator's limit in events a second, or none.
-    pub fn set_events_per_s_max(&mut self, per_s: Option<u64>) {
-        self.credit.set_cap(per_s);
+    pub fn set_events_per_s_max(&mut self, per_s: Option<u64>, now: Instant) {
+        self.credit.set_cap(per_s, now);
     }
 
     /// Messages that wait, without those in the ledger.
@@ -297,20 +288,12 @@ impl ServerSync {
 
     /// Bytes that wait or are in the ledger.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.queue.bytes()
     }
 
     fn take_committing(&mut self) -> Vec<Job> {
         let jobs = std::mem::take(&mut self.committing);
-        for job in &jobs {
-            self.queued_bytes -= job.bytes;
-            if let Some(waiting) = self.jobs_of_store.get_mut(&job.store) {
-                *waiting -= 1;
-                if *waiting == 0 {
-                    self.jobs_of_store.remove(&job.store);
-                }
-            }
-        }
+        jobs.iter().for_each(|job| self.queue.release(job));
         jobs
     }
 
@@ -439,6 +422,24 @@ mod tests {
         let large = sync.handle_message(Ticket(6), Route(0), store("b"), batch(1), 997, AT);
         assert_eq!(large, Admission::Refused(Overload::Queue));
         assert_eq!(sync.handle_message(Ticket(7), Route(0), store("b"), batch(1), 996, AT), Admission::Queued);
+    }
+
+    #[test]
+    fn questions_go_on_while_the_operators_limit_holds_batches_back() {
+        let mut sync = ServerSync::new(7, ServerLimits { events_per_s_max: Some(10), ..limits() });
+        let at = |ms: u64| Instant::from_ms(1_000 + ms);
+        let heartbeat = Question::Heartbeat { backlog: 0 };
+        sync.handle_message(Ticket(1), Route(0), store("a"), batch(5), 1, at(0));
+        assert_eq!(sync.poll_group(at(0)), Some(vec![Ticket(1)]));
+        sync.handle_committed(vec![applied()], at(0), 0);
+        sync.handle_message(Ticket(2), Route(0), store("a"), batch(5), 1, at(1));
+        sync.handle_message(Ticket(3), Route(0), store("b"), heartbeat, 1, at(1));
+        assert_eq!(sync.poll_group(at(1)), Some(vec![Ticket(3)]));
+        sync.handle_committed(vec![Outcome::Noted], at(1), 0);
+        assert_eq!(sync.poll_group(at(2)), None);
+        let opens_at = sync.next_group_at(at(2)).expect("the batch waits");
+        sync.handle_message(Ticket(4), Route(0), store("b"), heartbeat, 1, opens_at);
+        assert_eq!(sync.poll_group(opens_at), Some(vec![Ticket(2), Ticket(4)]));
     }
 
     #[test]

@@ -14,13 +14,14 @@ pub(super) struct Cap {
     per_s: Option<u64>,
     /// Thousandths of an event.
     bucket_milli: u64,
+    /// Until when it is filled. If that is to come, more was taken out than was in it.
     filled_at: Instant,
 }
 
 impl Cap {
     pub(super) fn new(per_s: Option<u64>) -> Self {
         let mut cap = Self { per_s: None, bucket_milli: 0, filled_at: Instant::default() };
-        cap.set(per_s);
+        cap.set(per_s, Instant::default());
         cap
     }
 
@@ -28,8 +29,10 @@ impl Cap {
         self.per_s
     }
 
-    pub(super) fn set(&mut self, per_s: Option<u64>) {
+    /// Sets the limit, or none. What earlier groups took beyond another limit is forgotten.
+    pub(super) fn set(&mut self, per_s: Option<u64>, now: Instant) {
         self.per_s = per_s.map(|per_s| per_s.max(1));
+        self.filled_at = self.filled_at.min(now);
         self.bucket_milli = self.bucket_milli.min(self.size_milli());
     }
 
@@ -42,7 +45,7 @@ impl Cap {
         let Some(per_s) = self.per_s else { return u64::MAX };
         let more = per_s.saturating_mul(now.ms_since(self.filled_at));
         self.bucket_milli = self.bucket_milli.saturating_add(more).min(self.size_milli());
-        self.filled_at = now;
+        self.filled_at = self.filled_at.max(now);
         self.bucket_milli / 1000
     }
 
@@ -54,6 +57,11 @@ impl Cap {
             self.filled_at = self.filled_at.after_ms(short_milli.div_ceil(per_s));
         }
         self.bucket_milli = self.bucket_milli.saturating_sub(milli);
+    }
+
+    /// What it lets through in so many milliseconds; none without a limit.
+    pub(super) fn in_ms(&self, ms: u64) -> Option<u64> {
+        self.per_s.map(|per_s| per_s.saturating_mul(ms) / 1000)
     }
 
     /// When there is room for so many, or for a full bucket; none if there is.

@@ -29,13 +29,7 @@ use crate::{Instant, ServerLimits};
 use cap::Cap;
 use group::GroupSize;
 use turns::Turns;
-use window::Window;
-
-/// The first hold after a failed commit, in milliseconds; it doubles with each further one.
-const FAILURE_HOLD_MS: u64 = 500;
-
-/// The longest, in milliseconds.
-const FAILURE_HOLD_MS_MAX: u64 = 5_000;
+use window::{Sight, Window};
 
 /// The smallest batch that is granted: smaller ones cost more to carry than they bring.
 const EVENTS_MIN: u64 = 10;
@@ -96,6 +90,8 @@ pub(super) struct CreditControl {
     group: GroupSize,
     cap: Cap,
     failures: u32,
+    /// The operator's limit held messages back since the last look.
+    is_limited: bool,
 }
 
 impl CreditControl {
@@ -106,6 +102,7 @@ impl CreditControl {
             group: GroupSize::new(limits.group_events_max as u64),
             cap: Cap::new(limits.events_per_s_max),
             failures: 0,
+            is_limited: false,
             limits,
         }
     }
@@ -141,9 +138,14 @@ impl CreditControl {
     /// Looks whether the window is to change. `oldest` is when the oldest message that is not committed came; `is_full` says
     /// that the queue holds as much as it should.
     pub(super) fn look(&mut self, oldest: Option<Instant>, is_full: bool, now: Instant) {
-        let waits_ms = oldest.map_or(0, |oldest| now.ms_since(oldest));
-        let is_short = self.turns.waiting_count() > 0;
-        if self.window.look(now, waits_ms, is_full, is_short, self.limits.lag_ms_target) {
+        let sight = Sight {
+            waits_ms: oldest.map_or(0, |oldest| now.ms_since(oldest)),
+            is_full,
+            is_short: self.turns.waiting_count() > 0,
+            is_limited: self.is_limited,
+        };
+        if self.window.look(now, sight, self.limits.lag_ms_target) {
+            self.is_limited = false;
             self.turns.forget_silent(now);
         }
     }
@@ -154,7 +156,7 @@ impl CreditControl {
             return None;
         }
         let batch = self.batch_events();
-        let (store, to) = self.turns.next(self.window.events(), u64::from(batch), now)?;
+        let (store, to) = self.turns.next(self.window_events(), u64::from(batch), now)?;
         Some(Turn { to, store, credit: Credit { events: batch, hold_ms: 0 } })
     }
 
@@ -178,11 +180,7 @@ impl CreditControl {
 
     fn credit(&mut self, store: &StoreId, more: u64, now: Instant) -> Credit {
         let events = self.batch_events();
-        if self.failures > 0 {
-            let hold_ms = FAILURE_HOLD_MS.saturating_mul(1 << (self.failures - 1).min(32)).min(FAILURE_HOLD_MS_MAX);
-            return Credit { events, hold_ms: u32::try_from(hold_ms).unwrap_or(u32::MAX) };
-        }
-        if self.turns.may_send(store, more, self.window.events(), u64::from(events), now) {
+        if self.turns.may_send(store, more, self.window_events(), u64::from(events), now) {
             Credit { events, hold_ms: 0 }
         } else {
             // A pause, which its turn ends. If that is lost on the way the store asks after it.
@@ -190,8 +188,14 @@ impl CreditControl {
         }
     }
 
+    /// The window, or less: what an operator's limit lets through within the lag that is aimed at.
+    fn window_events(&self) -> u64 {
+        let limited = self.cap.in_ms(self.limits.lag_ms_target).map_or(u64::MAX, |events| events.max(EVENTS_MIN));
+        self.window.events().min(limited)
+    }
+
     fn batch_events(&self) -> u32 {
-        let events = (self.window.events() / BATCH_SHARE).max(EVENTS_MIN);
+        let events = (self.window_events() / BATCH_SHARE).max(EVENTS_MIN);
         u32::try_from(events).unwrap_or(u32::MAX).min(self.limits.batch_events_max)
     }
 
@@ -212,20 +216,25 @@ impl CreditControl {
         self.cap.spend(events);
     }
 
+    /// The operator's limit lets nothing through at present.
+    pub(super) fn limited(&mut self) {
+        self.is_limited = true;
+    }
+
     /// When the limit lets so many events through, if it does not yet.
     pub(super) fn opens_at(&self, events: u64, now: Instant) -> Option<Instant> {
         self.cap.opens_at(events, now)
     }
 
     /// Sets the operator's limit, or none.
-    pub(super) fn set_cap(&mut self, per_s: Option<u64>) {
-        self.cap.set(per_s);
+    pub(super) fn set_cap(&mut self, per_s: Option<u64>, now: Instant) {
+        self.cap.set(per_s, now);
     }
 
     /// How it stands.
     pub(super) fn state(&self) -> CreditState {
         CreditState {
-            window_events: self.window.events(),
+            window_events: self.window_events(),
             on_their_way_events: self.turns.on_their_way(),
             batch_events: self.batch_events(),
             stores_waiting: self.turns.waiting_count(),

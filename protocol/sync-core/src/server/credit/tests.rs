@@ -271,9 +271,45 @@ fn the_operators_limit_is_kept_in_every_second() {
     assert!(seconds.values().all(|&events| events <= 6_000), "{seconds:?}");
     assert!(chain.lately(20_000).0 >= 4_000, "{:?}", chain.lately(20_000));
     assert!(chain.lately(20_000).2 <= 1_000, "{:?}", chain.lately(20_000));
-    chain.sync.set_events_per_s_max(None);
+    chain.sync.set_events_per_s_max(None, Instant::from_ms(chain.now));
     chain.run(60_000);
     assert!(chain.lately(10_000).0 >= 70_000, "{:?}", chain.lately(10_000));
+}
+
+#[test]
+fn the_operators_limit_is_kept_whoever_sends_and_however_low_it_is() {
+    for (stores, per_s) in [(1, 10), (1, 1_000), (1, 4_000), (3, 100), (500, 10), (500, 200)] {
+        let limits = ServerLimits { events_per_s_max: Some(per_s), ..ServerLimits::PRODUCTION };
+        let mut chain = Chain::new(stores, 100_000_000, 100_000, limits);
+        chain.come_in();
+        chain.run(90_000);
+        let (lately, longest_ms, _) = chain.lately(60_000);
+        let refused: u64 = chain.stores.iter().map(|store| store.refused).sum();
+        let state = chain.sync.credit_state();
+        let text = format!("{stores} stores, {per_s}/s: {lately}/s, {longest_ms} ms, {refused} refused, {state:?}");
+        assert!(lately <= per_s + per_s / 10 && lately >= per_s * 8 / 10, "{text}");
+        assert!(longest_ms <= 2_500 && refused == 0, "{text}");
+        assert_eq!((state.reason, state.cuts), (Reason::Limited, 0), "{text}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_raised_holds_nobody_back_for_what_was_taken_before() {
+    let limits = ServerLimits { events_per_s_max: Some(10), ..ServerLimits::PRODUCTION };
+    let mut sync = ServerSync::new(1, limits);
+    let store = StoreId::new("s0").expect("valid");
+    for (ticket, ms) in [(1, 1_000), (2, 1_010)] {
+        let question = Question::Batch { epoch: Epoch::new(1), events: 500 };
+        sync.handle_message(Ticket(ticket), Route(0), store.clone(), question, 1, Instant::from_ms(ms));
+    }
+    assert_eq!(sync.poll_group(Instant::from_ms(1_010)), Some(vec![Ticket(1)]));
+    let mark = Mark { seq: Seq::new(1), hash: ChainHash::GENESIS };
+    let applied =
+        BatchOutcome { through: mark, cursor: mark, applied: 1, parked: vec![], forked: false, rewind: false };
+    sync.handle_committed(vec![Outcome::Batch(applied)], Instant::from_ms(1_020), 0);
+    assert_eq!(sync.poll_group(Instant::from_ms(2_000)), None);
+    sync.set_events_per_s_max(Some(5_000), Instant::from_ms(2_000));
+    assert_eq!(sync.poll_group(Instant::from_ms(2_100)), Some(vec![Ticket(2)]));
 }
 
 #[test]

@@ -27,8 +27,8 @@ const TURN_MS: u64 = 5_000;
 enum Place {
     /// It has nothing to send, or next to nothing.
     Free,
-    /// It waits for its turn.
-    Waiting,
+    /// It waits for its turn, by this entry of the queue.
+    Waiting { entry: u64 },
     /// It has its turn: a batch of about so many events is to come before that moment.
     Called { events: u64, before: Instant },
     /// That batch has come.
@@ -56,8 +56,9 @@ impl Known {
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     stores: BTreeMap<StoreId, Known>,
-    /// Those that wait, and some that do no more.
-    queue: VecDeque<StoreId>,
+    /// Those that wait, and some that do no more: who waits does so by one entry.
+    queue: VecDeque<(u64, StoreId)>,
+    entries: u64,
     waiting: usize,
     on_their_way: u64,
 }
@@ -118,7 +119,7 @@ impl Turns {
     pub(super) fn forget(&mut self, store: &StoreId) {
         self.over(store);
         if let Some(known) = self.stores.remove(store)
-            && known.place == Place::Waiting
+            && let Place::Waiting { .. } = known.place
         {
             self.waiting = self.waiting.saturating_sub(1);
         }
@@ -127,7 +128,7 @@ impl Turns {
     /// Whether a store that has so much more to send may go on at once. If not, it waits for its turn.
     pub(super) fn may_send(&mut self, store: &StoreId, more: u64, window: u64, batch: u64, now: Instant) -> bool {
         let Some(known) = self.stores.get_mut(store) else { return true };
-        if known.place == Place::Waiting {
+        if let Place::Waiting { .. } = known.place {
             return false;
         }
         if more <= FEW {
@@ -140,17 +141,19 @@ impl Turns {
             self.on_their_way = self.on_their_way.saturating_add(events);
             return true;
         }
-        known.place = Place::Waiting;
+        self.entries += 1;
+        known.place = Place::Waiting { entry: self.entries };
         self.waiting += 1;
-        self.queue.push_back(store.clone());
+        self.queue.push_back((self.entries, store.clone()));
         false
     }
 
     /// Calls the first store of the queue, if there is room for it.
     pub(super) fn next(&mut self, window: u64, batch: u64, now: Instant) -> Option<(StoreId, Route)> {
         loop {
-            let store = self.queue.front()?;
-            let Some(known) = self.stores.get_mut(store).filter(|known| known.place == Place::Waiting) else {
+            let &(entry, ref store) = self.queue.front()?;
+            let waits = |known: &&mut Known| known.place == Place::Waiting { entry };
+            let Some(known) = self.stores.get_mut(store).filter(waits) else {
                 self.queue.pop_front();
                 continue;
             };
@@ -162,7 +165,7 @@ impl Turns {
             self.on_their_way = self.on_their_way.saturating_add(events);
             self.waiting = self.waiting.saturating_sub(1);
             let to = known.to;
-            return self.queue.pop_front().map(|store| (store, to));
+            return self.queue.pop_front().map(|(_, store)| (store, to));
         }
     }
 
@@ -191,8 +194,9 @@ impl Turns {
                 known.place = Place::Free;
                 given_back += events;
             }
-            let is_there = now.ms_since(known.heard) < SILENT_MS || matches!(known.place, Place::Sent { .. });
-            if !is_there && known.place == Place::Waiting {
+            let is_at_work = matches!(known.place, Place::Called { .. } | Place::Sent { .. });
+            let is_there = is_at_work || now.ms_since(known.heard) < SILENT_MS;
+            if !is_there && matches!(known.place, Place::Waiting { .. }) {
                 gone += 1;
             }
             is_there
@@ -223,5 +227,41 @@ mod tests {
         assert_eq!(turns.next(500, 500, at).map(|(store, _)| store), Some(c));
         // What was on its way from it is committed all the same, and counts for nothing here.
         assert_eq!((turns.sent(&a, Route(0), 500, 500, at), turns.on_their_way()), (500, 500));
+    }
+
+    #[test]
+    fn a_store_that_falls_silent_before_its_turn_gives_its_share_back() {
+        let at = |ms: u64| Instant::from_ms(1_000 + ms);
+        let [a, b] = ["a", "b"].map(|id| StoreId::new(id).expect("valid"));
+        let mut turns = Turns::default();
+        for store in [&a, &b] {
+            turns.came_in(store, Route(0), 1_000, at(0));
+            turns.may_send(store, 1_000, 500, 500, at(0));
+        }
+        turns.over(&a);
+        let before_its_end = SILENT_MS - 3_000;
+        assert_eq!(turns.next(500, 500, at(before_its_end)).map(|(store, _)| store), Some(b));
+        for ms in [SILENT_MS, before_its_end + TURN_MS, SILENT_MS + TURN_MS] {
+            turns.forget_silent(at(ms));
+        }
+        assert_eq!((turns.on_their_way(), turns.heard_count()), (0, 0));
+    }
+
+    #[test]
+    fn a_store_that_comes_back_waits_at_the_end_of_the_queue() {
+        let at = |ms: u64| Instant::from_ms(1_000 + ms);
+        let [a, b, c] = ["a", "b", "c"].map(|id| StoreId::new(id).expect("valid"));
+        let mut turns = Turns::default();
+        for store in [&a, &b] {
+            turns.came_in(store, Route(0), 1_000, at(0));
+            turns.may_send(store, 1_000, 500, 500, at(0));
+        }
+        turns.forget_silent(at(SILENT_MS));
+        for store in [&a, &c, &b] {
+            turns.came_in(store, Route(0), 1_000, at(SILENT_MS));
+            turns.may_send(store, 1_000, 500, 500, at(SILENT_MS));
+        }
+        turns.over(&a);
+        assert_eq!(turns.next(500, 500, at(SILENT_MS)).map(|(store, _)| store), Some(c));
     }
 }

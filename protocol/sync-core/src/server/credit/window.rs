@@ -2,9 +2,10 @@
 //!
 //! The measure is the lag: how long messages wait from their arrival to the end of their commit, queue and ledger together.
 //! Several times a second it is looked at: above the target the window is cut, by a fifth, or by half if it is far above;
-//! below it the window grows by one batch, or by half while messages hardly wait at all, if stores wait for their turn. That is
-//! the slow start, the additive increase and the multiplicative decrease of TCP, and as there it is the commits that let new events in: the window sets how long they wait, the ledger how
-//! many there are a second.
+//! below it the window grows by one batch, or by half while messages hardly wait at all, if stores wait for their turn. That
+//! is the slow start, the additive increase and the multiplicative decrease of TCP, and as there it is the commits that let
+//! new events in: the window sets how long they wait, the ledger how many there are a second. While an operator's limit holds
+//! messages back, their lag says nothing about the ledger, and the window stays as it is.
 
 use crate::Instant;
 
@@ -44,6 +45,8 @@ pub enum Reason {
     Growing,
     /// Messages wait too long, and the window was cut.
     Cut,
+    /// The operator's limit holds messages back.
+    Limited,
     /// Commits fail.
     Failing,
 }
@@ -55,9 +58,23 @@ impl Reason {
             Self::Open => "open",
             Self::Growing => "growing",
             Self::Cut => "cut",
+            Self::Limited => "limited",
             Self::Failing => "failing",
         }
     }
+}
+
+/// What there is to see beside the commits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight {
+    /// For how long the oldest message waits, in milliseconds.
+    pub(super) waits_ms: u64,
+    /// The queue holds as much as it should.
+    pub(super) is_full: bool,
+    /// Stores wait for their turn.
+    pub(super) is_short: bool,
+    /// The operator's limit held messages back since the last look.
+    pub(super) is_limited: bool,
 }
 
 /// The window, and what it follows from.
@@ -128,16 +145,8 @@ impl Window {
         self.has_failed = true;
     }
 
-    /// Looks at what was committed, if it is time to; says whether it was. `waits_ms` is for how long the oldest message
-    /// waits, `is_full` whether the queue holds as much as it should, `is_short` whether stores wait for their turn.
-    pub(super) fn look(
-        &mut self,
-        now: Instant,
-        waits_ms: u64,
-        is_full: bool,
-        is_short: bool,
-        lag_ms_target: u64,
-    ) -> bool {
+    /// Looks at what was committed, if it is time to; says whether it was.
+    pub(super) fn look(&mut self, now: Instant, sight: Sight, lag_ms_target: u64) -> bool {
         let span_ms = now.ms_since(*self.looked_at.get_or_insert(now));
         if span_ms < LOOK_MS {
             return false;
@@ -150,17 +159,21 @@ impl Window {
         let weight = (span_ms / LOOK_MS).min(4);
         let lately = committed.saturating_mul(1000) / span_ms;
         self.committed_per_s = (self.committed_per_s * (4 - weight) + lately * weight) / 4;
-        self.lag_ms = lags_ms.checked_div(groups).unwrap_or(0).max(waits_ms);
-        let is_far = has_failed || is_full || self.lag_ms > lag_ms_target.saturating_mul(FAR);
-        if is_far || self.lag_ms > lag_ms_target {
+        self.lag_ms = lags_ms.checked_div(groups).unwrap_or(0).max(sight.waits_ms);
+        let is_bad = has_failed || sight.is_full;
+        let is_far = is_bad || self.lag_ms > lag_ms_target.saturating_mul(FAR);
+        if sight.is_limited && !is_bad {
+            self.reason = Reason::Limited;
+        } else if is_far || self.lag_ms > lag_ms_target {
             if now >= self.settled_at {
                 let cut = if is_far { self.events / 2 } else { self.events / 5 };
-                self.events = (self.events - cut).max(LEAST);
+                let events = (self.events - cut).max(LEAST);
+                self.cuts += u64::from(events < self.events);
+                self.events = events;
                 self.settled_at = now.after_ms(self.lag_ms.clamp(SETTLE_MS, SETTLE_MS_MAX));
-                self.cuts += 1;
             }
             self.reason = Reason::Cut;
-        } else if is_short {
+        } else if sight.is_short {
             let is_near = self.lag_ms.saturating_mul(NEAR) > lag_ms_target;
             let growth = if is_near { GROWTH } else { GROWTH.max(self.events / 2) };
             self.events = self.events.saturating_add(growth).min(MOST);
