@@ -117,6 +117,13 @@ impl Surroundings {
         Ok(Self { database, mosquitto, settings: Vec::new() })
     }
 
+    /// The same, with an operator's limit on the events that are committed a second.
+    pub fn with_limit(mut self, events_per_s: Option<u64>) -> Self {
+        let limit = events_per_s.map(|per_s| ("BREAKWATER_INGEST_EVENTS_PER_SECOND_MAX".to_owned(), per_s.to_string()));
+        self.settings.extend(limit);
+        self
+    }
+
     /// The database, if the ledger is in one.
     pub fn database(&self) -> Option<&Database> {
         self.database.as_ref()

@@ -76,6 +76,8 @@ pub struct Settings {
     pub rate_percent: u64,
     /// Seconds of selling, instead of the shape's.
     pub seconds: Option<u64>,
+    /// The operator's limit, in events a second.
+    pub limit: Option<u64>,
     /// How often to repeat; the figures are medians.
     pub rounds: usize,
     /// Threads for the stores.
@@ -135,7 +137,7 @@ pub fn run(case: Case, settings: &Settings, templates: &[SaleCompleted]) -> anyh
     let middle = |value: fn(&Played) -> Option<u64>| median(rounds.iter().filter_map(value));
     let setting = json!({
         "via": settings.via.as_str(), "into": settings.home.as_str(), "stores": shape.stores, "lasts_s": shape.lasts_ms / 1000,
-        "rate_percent": settings.rate_percent, "backlog_per_store": shape.backlog, "seed": settings.seed,
+        "rate_percent": settings.rate_percent, "events_per_s_max": settings.limit, "backlog_per_store": shape.backlog, "seed": settings.seed,
         "rounds": settings.rounds, "ledger": ledger_in_words, "agents": AGENTS,
         "load_generator": format!("same machine, {} thread(s)", settings.threads), "machine": machine,
     });
@@ -268,7 +270,7 @@ struct Ours {
 }
 
 async fn round(folder: &Path, shape: &Shape, settings: &Settings, templates: &[SaleCompleted]) -> anyhow::Result<Ours> {
-    let surroundings = Surroundings::prepare(folder, settings.home, settings.via)?;
+    let surroundings = Surroundings::prepare(folder, settings.home, settings.via)?.with_limit(settings.limit);
     let crowd = Crowd { prefix: "LOAD", stores: shape.stores, agents: AGENTS };
     let mut site = Site::start(folder, surroundings, crowd, |_| {}).await?;
     let run = load::Settings {
@@ -289,7 +291,8 @@ async fn round(folder: &Path, shape: &Shape, settings: &Settings, templates: &[S
     let played = load::run(&run, templates, |told| eprintln!("  {}", line(&told))).await?;
     site.stop()?;
     let ledger = ("Ledger".to_owned(), site.surroundings.ledger_in_words());
-    let words = run.in_words().into_iter().chain([ledger]).collect();
+    let limit = settings.limit.map(|per_s| ("The operator's limit".to_owned(), format!("{}/s", grouped(per_s))));
+    let words = run.in_words().into_iter().chain([ledger]).chain(limit).collect();
     Ok(Ours { played, words, surroundings: site.surroundings })
 }
 

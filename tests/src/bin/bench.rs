@@ -131,6 +131,9 @@ struct ShapeArgs {
     /// Seconds of selling [default: what the shape says]
     #[arg(long)]
     seconds: Option<u64>,
+    /// The operator's limit on the events that the server commits a second
+    #[arg(long, value_name = "EVENTS")]
+    limit: Option<u64>,
     /// Rounds; the figures are medians
     #[arg(long, default_value_t = 1)]
     rounds: usize,
@@ -192,8 +195,9 @@ fn run(case: Case) -> anyhow::Result<Report> {
 
 fn play(case: shapes::Case, args: ShapeArgs) -> anyhow::Result<Report> {
     build_programs()?;
-    let ShapeArgs { via, into, stores, rate, seconds, rounds, threads, peer, seed, report } = args;
+    let ShapeArgs { via, into, stores, rate, seconds, limit, rounds, threads, peer, seed, report } = args;
+    let (home, rate_percent) = (into, rate);
     let settings =
-        shapes::Settings { via, home: into, stores, rate_percent: rate, seconds, rounds, threads, peer, seed, report };
+        shapes::Settings { via, home, stores, rate_percent, seconds, limit, rounds, threads, peer, seed, report };
     shapes::run(case, &settings, &sales::templates(seed)?)
 }
