@@ -318,7 +318,12 @@ fn a_slow_database_lowers_the_credit_and_recovers_by_itself() {
         let slow_for = if Often::asked().kills < 100 { SLOW_FOR } else { SLOW_FOR_IN_A_LONG_RUN };
         let (postgres, url) = postgres()?;
         let limit = DRAIN_PER_S.to_string();
-        let settings = [("BREAKWATER_LEDGER_URL", &*url), ("BREAKWATER_INGEST_EVENTS_PER_SECOND_MAX", &*limit)];
+        let settings = [
+            ("BREAKWATER_LEDGER_URL", &*url),
+            ("BREAKWATER_INGEST_EVENTS_PER_SECOND_MAX", &*limit),
+            // The limit lets a second of it be on its way, which is more than the least window: so it can be cut.
+            ("BREAKWATER_INGEST_LAG_TARGET", "1s"),
+        ];
         let chain = Chain::start(folder, &settings).await?;
         let pid = chain.site.server.pid().context("the server runs")?;
         let run_settings = chain.settings(seed, SALES_BEFORE_SLOW, Duration::from_secs(5))?;

@@ -143,6 +143,7 @@ impl CreditControl {
             is_full,
             is_short: self.turns.waiting_count() > 0,
             is_limited: self.is_limited,
+            at_most: self.limited_events(),
         };
         if self.window.look(now, sight, self.limits.lag_ms_target) {
             self.is_limited = false;
@@ -188,10 +189,14 @@ impl CreditControl {
         }
     }
 
-    /// The window, or less: what an operator's limit lets through within the lag that is aimed at.
+    /// The window, or less.
     fn window_events(&self) -> u64 {
-        let limited = self.cap.in_ms(self.limits.lag_ms_target).map_or(u64::MAX, |events| events.max(EVENTS_MIN));
-        self.window.events().min(limited)
+        self.window.events().min(self.limited_events())
+    }
+
+    /// What an operator's limit lets through within the lag that is aimed at.
+    fn limited_events(&self) -> u64 {
+        self.cap.in_ms(self.limits.lag_ms_target).map_or(u64::MAX, |events| events.max(EVENTS_MIN))
     }
 
     fn batch_events(&self) -> u32 {

@@ -277,6 +277,20 @@ fn the_operators_limit_is_kept_in_every_second() {
 }
 
 #[test]
+fn the_first_cut_is_felt_also_below_the_operators_limit() {
+    let limits = ServerLimits { events_per_s_max: Some(8_000), ..ServerLimits::PRODUCTION };
+    let mut chain = Chain::new(500, 100_000_000, 100_000, limits);
+    chain.come_in();
+    chain.run(20_000);
+    let limited = chain.sync.credit_state();
+    assert_eq!(limited.window_events, 2_000, "{limited:?}");
+    chain.speed = 1_000;
+    chain.run(5_000);
+    let slow = chain.sync.credit_state();
+    assert!(slow.cuts > limited.cuts && slow.window_events <= 1_000, "{slow:?}");
+}
+
+#[test]
 fn the_operators_limit_is_kept_whoever_sends_and_however_low_it_is() {
     for (stores, per_s) in [(1, 10), (1, 1_000), (1, 4_000), (3, 100), (500, 10), (500, 200)] {
         let limits = ServerLimits { events_per_s_max: Some(per_s), ..ServerLimits::PRODUCTION };

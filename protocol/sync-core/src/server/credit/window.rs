@@ -5,7 +5,8 @@
 //! below it the window grows by one batch, or by half while messages hardly wait at all, if stores wait for their turn. That
 //! is the slow start, the additive increase and the multiplicative decrease of TCP, and as there it is the commits that let
 //! new events in: the window sets how long they wait, the ledger how many there are a second. While an operator's limit holds
-//! messages back, their lag says nothing about the ledger, and the window stays as it is.
+//! messages back, their lag says nothing about the ledger, and the window stays as it is. If the ledger gets too slow even for
+//! that limit, the first cut begins at what the limit lets be on its way, not at a window that was never used.
 
 use crate::Instant;
 
@@ -75,6 +76,8 @@ pub(super) struct Sight {
     pub(super) is_short: bool,
     /// The operator's limit held messages back since the last look.
     pub(super) is_limited: bool,
+    /// So many events may be on their way at the most, by the operator's limit: what was beyond it is nothing to cut.
+    pub(super) at_most: u64,
 }
 
 /// The window, and what it follows from.
@@ -166,8 +169,9 @@ impl Window {
             self.reason = Reason::Limited;
         } else if is_far || self.lag_ms > lag_ms_target {
             if now >= self.settled_at {
-                let cut = if is_far { self.events / 2 } else { self.events / 5 };
-                let events = (self.events - cut).max(LEAST);
+                let in_use = self.events.min(sight.at_most);
+                let cut = if is_far { in_use / 2 } else { in_use / 5 };
+                let events = (in_use - cut).max(LEAST).min(self.events);
                 self.cuts += u64::from(events < self.events);
                 self.events = events;
                 self.settled_at = now.after_ms(self.lag_ms.clamp(SETTLE_MS, SETTLE_MS_MAX));
