@@ -24,9 +24,6 @@ impl From<LedgerError> for Fault {
 pub(in crate::ledger) fn as_error(fault: Fault) -> LedgerError {
     match fault {
         Fault::Database(error) => error,
-        Fault::Content(detail) => {
-            tracing::error!(detail, "what was held before does not fit the ledger");
-            LedgerError::Damaged { what: "event: it does not fit the tables" }
-        }
+        Fault::Content(detail) => LedgerError::Unfit(detail),
     }
 }

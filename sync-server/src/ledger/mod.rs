@@ -234,6 +234,9 @@ pub enum LedgerError {
         /// The library's version.
         found: &'static str,
     },
+    /// What was taken in before does not fit now.
+    #[error("event does not fit the ledger: {0}")]
+    Unfit(String),
     /// A value in the database cannot be what it is supposed to be.
     #[error("ledger holds a damaged {what}")]
     Damaged {
