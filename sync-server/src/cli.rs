@@ -211,6 +211,9 @@ pub struct CheckConfigArgs {
     /// Print all settings with their defaults instead.
     #[arg(long)]
     pub defaults: bool,
+    /// Only warn of what names no setting, as for a file that a newer version has written.
+    #[arg(long)]
+    pub allow_unknown: bool,
 }
 
 /// `store ...`
@@ -295,7 +298,8 @@ pub enum MonthsCommand {
     /// List the months with their size on disk.
     #[command(after_help = ending("breakwater-server months list", ""))]
     List(Output),
-    /// Drop all months before one: their sales, lines, daily use of stock, and messages. It cannot be undone. Roll-ups stay.
+    /// Drop all months before one: their sales, lines, daily use of stock, and messages. It cannot be undone. Roll-ups stay, and so
+    /// does the present month.
     #[command(after_help = ending("breakwater-server months drop --before 2024-01", ""))]
     Drop(DropArgs),
 }

@@ -84,13 +84,19 @@ fn attempt(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         _ => {}
     }
-    let config = settings(&cli.settings, &cli.flags())?;
+    let (config, is_known) = settings(&cli.settings, &cli.flags())?;
     match &cli.command {
         Command::PriceBook(PriceBookCommand::Add(args)) => return add_book(&config, args),
         Command::PriceBook(PriceBookCommand::List(output)) => list_books(&config, *output)?,
         Command::Price(_) | Command::PriceBook(PriceBookCommand::Check(_) | PriceBookCommand::Schema) => {}
         Command::Run(args) => serve(config, args.output)?,
-        Command::CheckConfig(_) => print("the configuration is good")?,
+        Command::CheckConfig(args) if is_known || args.allow_unknown => print("the configuration is good")?,
+        Command::CheckConfig(_) => {
+            print(
+                "something is mistyped, or is of a newer version: a server that runs leaves it out (--allow-unknown)",
+            )?;
+            return Ok(ExitCode::from(CONFIG_WRONG));
+        }
         Command::Store(command) => store(&config, command)?,
         Command::Parked(command) => return parked::execute(&config, command),
         Command::Months(command) => months(&config, command)?,
@@ -180,7 +186,8 @@ fn list_books(config: &Config, output: Output) -> anyhow::Result<()> {
     table.print()
 }
 
-fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {
+/// The configuration, and whether all that was said names a setting.
+fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<(Config, bool)> {
     let file = match &settings.config {
         None => None,
         Some(path) => {
@@ -195,7 +202,8 @@ fn settings(settings: &Settings, flags: &Flags) -> anyhow::Result<Config> {
     for warning in &layered.warnings {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
-    Ok(Config::check(layered)?)
+    let is_known = layered.warnings.is_empty();
+    Ok((Config::check(layered)?, is_known))
 }
 
 fn serve(config: Config, output: Output) -> anyhow::Result<()> {
@@ -340,7 +348,7 @@ fn months(config: &Config, command: &MonthsCommand) -> anyhow::Result<()> {
         MonthsCommand::Drop(args) => {
             // The roll-ups stay, so what is dropped has to be in them.
             rollups::catch_up(&*config.ledger.roll_ups()?)?;
-            let dropped = ledger.drop_months_before(&args.before)?;
+            let dropped = ledger.drop_months_before(&args.before, utc_ms())?;
             if args.output.json {
                 let tables: Vec<_> = dropped.iter().map(|one| &one.table).collect();
                 return print(&json!({ "dropped": tables }).to_string());
@@ -353,13 +361,16 @@ fn months(config: &Config, command: &MonthsCommand) -> anyhow::Result<()> {
 /// How often the outcome of a comparison is looked for.
 const LOOK_FOR_OUTCOME: Duration = Duration::from_millis(200);
 
+/// Differences of one date that are looked at, the newest first.
+const RECONCILIATIONS_MAX: u32 = 20;
+
 fn reconcile(config: &Config, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
     let books = registry(config)?;
     if let Some(first) = books.roll_up_state()?.facts_from.filter(|first| args.date < *first) {
         anyhow::bail!("sales of dates before {first} are not kept, so there is nothing to compare with");
     }
     anyhow::ensure!(books.wish(&args.store, args.date, utc_ms())?, "there is no store {}", args.store);
-    let key = (args.store.clone(), args.date);
+    let (key, asked_at_ms) = ((args.store.clone(), args.date), utc_ms());
     let until = Instant::now() + Duration::from_secs(args.wait);
     let mut is_done = false;
     while !is_done && Instant::now() < until {
@@ -369,22 +380,31 @@ fn reconcile(config: &Config, args: &ReconcileArgs) -> anyhow::Result<ExitCode> 
     let filter = ReconciliationFilter {
         store: Some(args.store.clone()),
         business_date: Some(args.date),
-        open_only: true,
-        limit: 1,
+        limit: RECONCILIATIONS_MAX,
         ..ReconciliationFilter::default()
     };
-    let lasting = books.reconciliations(&filter)?.into_iter().next();
+    let found = books.reconciliations(&filter)?;
+    // What was repaired meanwhile differed when it was asked for.
+    let repaired = found.iter().find(|row| row.repaired_at_ms.is_some_and(|at_ms| at_ms >= asked_at_ms));
+    let lasting = found.iter().find(|row| row.repaired_at_ms.is_none());
     let (store, date) = (args.store.as_str(), args.date.to_string());
     if args.output.json {
-        let (differs, outcome) = (lasting.is_some(), lasting.as_ref().map(|row| row.outcome.as_str()));
+        let outcome = lasting.or(repaired).map(|row| row.outcome.as_str());
         let said = json!({
-            "store_id": store, "date": date, "compared": is_done, "differs": differs, "outcome": outcome
+            "store_id": store, "date": date, "compared": is_done, "differs": lasting.is_some(), "outcome": outcome,
+            "restored_events": repaired.map_or(0, |row| row.restored_events),
+            "received_events": repaired.map_or(0, |row| row.received_events),
         });
         print(&said.to_string())?;
     } else if !is_done {
         print(&format!("{store} on {date} will be compared when the store is connected"))?;
-    } else if let Some(row) = &lasting {
+    } else if let Some(row) = lasting {
         print(&format!("{store} on {date} differs ({}): {}", row.outcome, row.what))?;
+    } else if let Some(row) = repaired {
+        let (what, restored, received) = (&row.what, row.restored_events, row.received_events);
+        print(&format!(
+            "{store} on {date} differed and was put right: {what} ({restored} events restored, {received} received again)"
+        ))?;
     } else {
         print(&format!("{store} on {date} is in the ledger as the store holds it"))?;
     }
@@ -468,7 +488,7 @@ fn verify(config: &Config, output: Output) -> anyhow::Result<ExitCode> {
         )?;
     } else {
         for one in &report.differences {
-            print(&format!("{}: the ledger holds {}, the events give {}", one.what, one.held, one.computed))?;
+            print(&format!("{}: the ledger says {}, adding up again gives {}", one.what, one.held, one.computed))?;
         }
         let (events, sales, compared) = (report.events, report.sales, report.counters);
         let result =

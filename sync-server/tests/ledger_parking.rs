@@ -287,6 +287,41 @@ fn what_says_which_event_it_is_stays() {
     check(1, |content| content["event"]["lines"][0]["name"] = json!("a".repeat(60_000)), unreadable);
 }
 
+/// A slip in it would count for good.
+#[test]
+fn what_a_person_writes_must_agree_with_itself() {
+    each_home(|ledger| {
+        let mut a = History::open("a", 1, None);
+        a.sell(&unprintable(1));
+        apply_batch(ledger, a.all());
+        let mut content = json!({ "event": said(ledger, 1) });
+        content["event"]["receipt_no"] = json!(1);
+        let slips = [
+            ("/totls", json!({ "gross_minor": 1 }), "it says totls,"),
+            ("/lines/0/nmae", json!("Tea"), "it says lines.0.nmae,"),
+            ("/totals/gross_minor", json!(999_999), "totals.gross_minor is 999999"),
+            ("/totals/tax_minor", json!(1), "totals.tax_minor is 1"),
+            ("/totals/net_minor", json!(0), "totals.net_minor is 0"),
+            ("/lines/0/gross_minor", json!(600), "come to 600"),
+            ("/lines/0/gross_minor", json!(-500), "gross of line 1 is below zero"),
+            ("/lines/0/quantity", json!(-5), "quantity of line 1 is below zero"),
+            ("/lines", json!([]), "no lines"),
+            ("/tenders", json!([]), "what was paid"),
+        ];
+        for (path, value, words) in slips {
+            let mut slipped = content.clone();
+            let (above, name) = path.rsplit_once('/').expect("a path");
+            slipped["event"].pointer_mut(above).expect("it is there")[name] = value;
+            let done = fix(ledger, 1, slipped);
+            assert!(matches!(&done, Err(ParkedRefused::Unreadable(said)) if said.contains(words)), "{path}: {done:?}");
+        }
+        assert_eq!((gross(ledger), open(ledger).len(), history(ledger, 1).len()), (0, 1, 0));
+        content["event"]["basket_id"] = json!(null);
+        assert_eq!(fix(ledger, 1, content), Ok(()));
+        books_balance(ledger);
+    });
+}
+
 #[test]
 fn what_cannot_be_read_is_fixed_by_who_says_it_all() {
     each_home(|ledger| {

@@ -45,6 +45,16 @@ fn insist(ledger: &mut PostgresLedger, group: &[Job]) {
 }
 
 #[test]
+fn a_host_that_takes_connections_and_says_nothing_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = silent.local_addr().expect("bound").port();
+    let url = format!("postgres://user:secret@127.0.0.1:{port}/ledger?connect_timeout=1&sslmode=disable");
+    let error = PostgresLedger::open(&url.parse().expect("valid")).expect_err("nobody answers");
+    let LedgerError::Away(text) = &error else { panic!("{error:?}") };
+    assert!(text.starts_with("ledger at 127.0.0.1") && text.ends_with("does not answer within 2 s"), "{text}");
+}
+
+#[test]
 fn a_restarted_database_is_found_again() {
     let server = durable_server();
     let url = server.database();
@@ -240,7 +250,11 @@ fn months_are_made_in_time_and_dropped() {
     assert_eq!((count("sales_other"), count("batches_2026_05")), ("1".into(), "1".into()));
     books_balance(&ledger);
     while ledger.roll_up(1, NOW).expect("the database is well").more {}
-    let dropped = ledger.drop_months_before("2026-05").expect("nobody holds them");
+    // A slip of a digit must not take what is being sold.
+    let error = ledger.drop_months_before("2026-06", NOW).expect_err("May is not over");
+    assert!(matches!(error, LedgerError::NotOver { .. }), "{error:?}");
+    assert_eq!(count("sales"), "4");
+    let dropped = ledger.drop_months_before("2026-05", NOW).expect("nobody holds them");
     assert!(dropped.iter().any(|one| one.table == "sales_2026_03"), "{dropped:?}");
     assert_eq!((count("sales"), count("fact_ids"), count("batches")), ("3".into(), "3".into(), "1".into()));
     let months: Vec<_> = ledger.months().expect("readable").into_iter().map(|one| one.month).collect();

@@ -355,7 +355,7 @@ fn months_are_dropped_when_they_are_summed_up_and_the_sums_stay() {
     b.sell(&SaleSpec { id: 77, date: "2026-05-28", ..SaleSpec::default() });
     apply_batch(&mut ledger, a.all());
     apply_batch(&mut ledger, b.all());
-    let error = ledger.drop_months_before("2026-05").expect_err("it is not in the roll-ups");
+    let error = ledger.drop_months_before("2026-05", NOW).expect_err("it is not in the roll-ups");
     assert!(matches!(error, LedgerError::NotRolledUp { .. }), "{error}");
     roll_up(&ledger);
     // Rows of a month that nobody foresaw move into it with the next group.

@@ -14,12 +14,18 @@ pub(super) fn connected() {
 pub(super) fn lost(loss: Loss, cause: &str) {
     match loss {
         Loss::Network => tracing::info!(cause, "no connection to the centre"),
-        Loss::LoginRefused => tracing::error!(cause, "the centre refuses this store"),
+        // If it lasts, a notice says so.
+        Loss::LoginRefused => tracing::warn!(cause, "the centre refuses this store, which tries again soon"),
     }
 }
 
 pub(super) fn refused(refusal: Refusal) {
-    tracing::info!(?refusal, "the centre refused a message");
+    match refusal {
+        Refusal::Overloaded => {
+            tracing::info!("the centre has no room for a message, or nobody hears the broker; it is sent again")
+        }
+        _ => tracing::info!(?refusal, "the centre refused a message"),
+    }
 }
 
 pub(super) fn batch_sent(sent: &Sent) {

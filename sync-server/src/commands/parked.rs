@@ -36,7 +36,7 @@ pub(super) fn execute(config: &Config, command: &ParkedCommand) -> anyhow::Resul
         ParkedCommand::List(args) => list(config, args)?,
         ParkedCommand::Show(args) => show(config, args.parked_no, args.output)?,
         ParkedCommand::Apply(output) => apply(config, *output)?,
-        ParkedCommand::Replay(args) => replay(config, args)?,
+        ParkedCommand::Replay(args) => return replay(config, args),
         ParkedCommand::Fix(args) => {
             let content = content(&args.content)?;
             let path = format!("/api/v1/parked/{}/fix", args.parked_no);
@@ -171,7 +171,7 @@ fn say_replayed(done: ParkedProgress, output: Output) -> anyhow::Result<()> {
     print(&format!("{} events applied, {still_parked} stay parked", done.applied))
 }
 
-fn replay(config: &Config, args: &ParkedReplayArgs) -> anyhow::Result<()> {
+fn replay(config: &Config, args: &ParkedReplayArgs) -> anyhow::Result<ExitCode> {
     let note = Note::new(&args.note.by, &args.note.why)?;
     known_store(&*books(config)?, args.pick.store.as_ref())?;
     let filter = ParkedFilter { numbers: args.numbers.clone(), ..filter_of(&args.pick, None, 0, 0) }.to_try();
@@ -202,7 +202,13 @@ fn replay(config: &Config, args: &ParkedReplayArgs) -> anyhow::Result<()> {
             }
         }
     };
-    say_replayed(done, args.output)
+    say_replayed(done, args.output)?;
+    let unknown = (args.numbers.len() as u64).saturating_sub(done.looked_at);
+    if unknown > 0 {
+        complain(&anyhow::anyhow!("{unknown} of the numbers are not those of events that are parked"));
+        return Ok(ExitCode::from(BOOKS_DIFFER));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reads the corrected content.

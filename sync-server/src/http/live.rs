@@ -16,7 +16,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The fleet, every second.
 #[utoipa::path(get, path = "/api/v1/live", tag = "stores",
     responses((status = 200, content_type = "text/event-stream", body = Live,
-        description = "an event `fleet` every second, whose data is this object")))]
+        description = "an event `fleet` every second, whose data is this object; `trouble` in its place, with words, while the \
+            ledger cannot be read")))]
 pub(super) async fn live(State(api): State<Api>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {

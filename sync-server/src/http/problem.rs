@@ -71,6 +71,9 @@ impl ApiError {
 
 impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
+        if let LedgerError::Away(_) = error {
+            return Self::unavailable("the ledger's database cannot be reached");
+        }
         if error.is_busy() {
             return Self::unavailable("the ledger is busy");
         }

@@ -225,6 +225,14 @@ pub enum LedgerError {
         /// The first month that is to be kept, as `YYYY-MM`.
         month: String,
     },
+    /// A month that is not over was to be dropped.
+    #[error("only months that are over are dropped, and {month} lies behind the present month {present}")]
+    NotOver {
+        /// The first month that was to be kept, as `YYYY-MM`.
+        month: String,
+        /// The present month.
+        present: String,
+    },
     /// A database of something else.
     #[error("{0} is not a ledger of Breakwater")]
     NotALedger(String),

@@ -378,7 +378,20 @@ fn refusals_of_the_link() {
 
     sync.handle_sent(sent(3, 4), AT);
     sync.handle_refused(Refusal::NotAuthorized, AT);
-    assert_eq!(effects(&mut sync), [Effect::Disconnect, Effect::Notify(Notice::Refused)]);
+    assert_eq!(effects(&mut sync), [Effect::Disconnect]);
+}
+
+#[test]
+fn a_person_hears_of_a_login_that_is_refused_again() {
+    let mut sync = StoreSync::new(&[report(EPOCH, 1, 0)], StoreLimits::PRODUCTION, 1, AT);
+    let mut now = AT;
+    for notices in [0, 1, 1] {
+        sync.handle_timeout(now);
+        sync.handle_connection_lost(Loss::LoginRefused, now);
+        let told = effects(&mut sync).into_iter().filter(|effect| *effect == Effect::Notify(Notice::Refused)).count();
+        assert_eq!(told, notices);
+        (now, _) = sync.poll_timeout().expect("it tries again");
+    }
 }
 
 #[test]

@@ -9,8 +9,10 @@
 
 use pos_model::SaleId;
 use protocol::latest::{EncodeError, Event, EventBody, decode_event, decode_identity, encode_event};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::amounts;
 use super::parked_rows::{self, Act};
 use super::record::{DOES_NOT_FIT, Received};
 use super::tables::Tables;
@@ -104,6 +106,14 @@ impl Fix {
         {
             return Err(ParkedRefused::FactId { held: held_id.to_string() });
         }
+        let understood = serde_json::to_value(&body).map_err(|error| ParkedRefused::Unreadable(error.to_string()))?;
+        if let Some(name) = unknown_name(&correction.event, &understood) {
+            return Err(ParkedRefused::Unreadable(format!(
+                "it says {name}, which an event of this kind does not have"
+            )));
+        }
+        let before = read.as_ref().map(|event| &event.body);
+        amounts::check(&body, before).map_err(|odd| ParkedRefused::Unreadable(odd.to_string()))?;
         let event = Event { id, at, body };
         let bytes = encode_event(&event).map_err(|error| match error {
             EncodeError::Encode(source) => ParkedRefused::Unreadable(source.to_string()),
@@ -247,6 +257,34 @@ fn fact_id(body: &EventBody) -> Option<Uuid> {
         | EventBody::DayClosed(_)
         | EventBody::SoldOutChanged(_)
         | EventBody::AuditMarked(_) => None,
+    }
+}
+
+/// The first name in `given` that was not understood, with the way to it. What is empty may be left out.
+fn unknown_name(given: &Value, understood: &Value) -> Option<String> {
+    let is_empty = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(true) => false,
+    };
+    match (given, understood) {
+        (Value::Object(given), Value::Object(understood)) => given.iter().find_map(|(name, value)| {
+            let below = |rest: String| format!("{name}.{rest}");
+            match understood.get(name) {
+                Some(understood) => unknown_name(value, understood).map(below),
+                None if is_empty(value) => None,
+                None => Some(name.clone()),
+            }
+        }),
+        (Value::Array(given), Value::Array(understood)) => {
+            given.iter().zip(understood).enumerate().find_map(|(index, (given, understood))| {
+                unknown_name(given, understood).map(|rest| format!("{index}.{rest}"))
+            })
+        }
+        _ => None,
     }
 }
 

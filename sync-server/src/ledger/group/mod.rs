@@ -6,6 +6,7 @@
 //! guilty message; then in the same way its events, so that only the guilty event is parked. What one of them costs the
 //! others grows with the logarithm of the group. A failure of the database itself ends either way at once.
 
+mod amounts;
 mod batch;
 mod counter;
 mod effects;

@@ -87,17 +87,17 @@ impl PostgresLedger {
     }
 
     /// Drops the sales and messages of all months before this one, given as `YYYY-MM`; sums, roll-ups, shifts and the other
-    /// small tables stay. Says what was dropped. Waits shortly for whoever reads them, and fails if that takes longer, or if
-    /// something of those months is not in the roll-ups yet.
-    pub fn drop_months_before(&self, month: &str) -> Result<Vec<DroppedMonth>, LedgerError> {
-        self.link.with(|session| months::drop_before(session, month))
+    /// small tables stay. Says what was dropped. Waits shortly for whoever reads them, and fails if that takes longer, if
+    /// something of those months is not in the roll-ups yet, or if one of them is not over at `now_ms`.
+    pub fn drop_months_before(&self, month: &str, now_ms: i64) -> Result<Vec<DroppedMonth>, LedgerError> {
+        self.link.with(|session| months::drop_before(session, month, now_ms))
     }
 
     /// Drops the months that lie more than so many behind that of `now_ms`. Says the first one that is kept, and what was
     /// dropped.
     pub fn keep_months(&self, keep: u32, now_ms: i64) -> Result<(String, Vec<DroppedMonth>), LedgerError> {
         let before = months::first_kept(keep, now_ms);
-        let dropped = self.drop_months_before(&before)?;
+        let dropped = self.drop_months_before(&before, now_ms)?;
         Ok((before, dropped))
     }
 

@@ -202,9 +202,13 @@ const NOT_ROLLED_UP: &str = "SELECT EXISTS (SELECT 1 FROM rollup_marks WHERE bus
 const NOTE_DROPPED: &str = "UPDATE rollup_state SET facts_from = greatest(facts_from, CAST(?1 AS text)::date),
     version = version + 1";
 
-/// Drops all partitions of months before one.
-pub(super) fn drop_before(session: &Session, month: &str) -> Result<Vec<DroppedMonth>, LedgerError> {
+/// Drops all partitions of months before one, which are over.
+pub(super) fn drop_before(session: &Session, month: &str, now_ms: i64) -> Result<Vec<DroppedMonth>, LedgerError> {
     let doing = "drop a month";
+    let present = first_kept(0, now_ms);
+    if *month > *present {
+        return Err(LedgerError::NotOver { month: month.to_owned(), present });
+    }
     let before = month.replace('-', "_");
     let access = super::database::Access(session);
     let first_day = format!("{month}-01");

@@ -138,7 +138,7 @@ impl Session {
             config.tcp_user_timeout(Duration::from_secs(30));
         }
         let tls = Tls::new(settings);
-        let client = runtime.block_on(async {
+        let connect = async {
             let (client, connection) = config.connect(tls).await?;
             tokio::spawn(async move {
                 // Whoever waits for an answer is told of the error.
@@ -149,11 +149,19 @@ impl Session {
             client.batch_execute(purpose.settings()).await?;
             client.batch_execute(DURABLE).await?;
             Ok(client)
-        });
+        };
+        // The timeout of the configuration is one for each host, and only until something takes the connection.
+        let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+        let patience = config.get_connect_timeout().map_or(CONNECT_PATIENCE, |patience| *patience);
+        let patience = patience.saturating_mul(hosts.saturating_add(1));
+        let Ok(client) = runtime.block_on(async { tokio::time::timeout(patience, connect).await }) else {
+            let silence = format!("{} does not answer within {} s", settings.describe(), patience.as_secs());
+            return Err(LedgerError::Away(silence));
+        };
         let client = client.map_err(|source: tokio_postgres::Error| match source.as_db_error() {
             // Such as a wrong password, which no waiting helps against.
             Some(_) => LedgerError::Postgres { doing: "connect to the database", source: Box::new(source) },
-            None => away(&source),
+            None => LedgerError::Away(format!("{}: {}", settings.describe(), crate::telemetry::chain(&source))),
         })?;
         Ok(Self {
             runtime: Some(runtime),
