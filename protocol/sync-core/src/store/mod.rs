@@ -544,8 +544,8 @@ impl StoreSync {
             Loss::Network if was_connected => self.reconnect_spread_ms,
             Loss::Network => 0,
         };
-        // A broker may take a while until it knows a store that has just enrolled, so once is nothing for a person.
-        if loss == Loss::LoginRefused && self.refusals > 1 {
+        // A broker may take a while until it knows a store that has just enrolled, so one login is nothing for a person.
+        if loss == Loss::LoginRefused && (was_connected || self.refusals > 1) {
             self.effects.push_back(Effect::Notify(Notice::Refused));
         }
         let wait_ms = self.backoff.next_ms(floor_ms, &self.limits, &mut self.random);

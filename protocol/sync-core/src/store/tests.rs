@@ -378,7 +378,7 @@ fn refusals_of_the_link() {
 
     sync.handle_sent(sent(3, 4), AT);
     sync.handle_refused(Refusal::NotAuthorized, AT);
-    assert_eq!(effects(&mut sync), [Effect::Disconnect]);
+    assert_eq!(effects(&mut sync), [Effect::Disconnect, Effect::Notify(Notice::Refused)]);
 }
 
 #[test]
