@@ -4,6 +4,7 @@ mod parked;
 mod rollups;
 mod store_add;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -369,23 +370,30 @@ fn reconcile(config: &Config, args: &ReconcileArgs) -> anyhow::Result<ExitCode> 
     if let Some(first) = books.roll_up_state()?.facts_from.filter(|first| args.date < *first) {
         anyhow::bail!("sales of dates before {first} are not kept, so there is nothing to compare with");
     }
-    anyhow::ensure!(books.wish(&args.store, args.date, utc_ms())?, "there is no store {}", args.store);
-    let (key, asked_at_ms) = ((args.store.clone(), args.date), utc_ms());
-    let until = Instant::now() + Duration::from_secs(args.wait);
-    let mut is_done = false;
-    while !is_done && Instant::now() < until {
-        std::thread::sleep(LOOK_FOR_OUTCOME);
-        is_done = !books.wishes()?.contains(&key);
-    }
     let filter = ReconciliationFilter {
         store: Some(args.store.clone()),
         business_date: Some(args.date),
         limit: RECONCILIATIONS_MAX,
         ..ReconciliationFilter::default()
     };
+    // By number and not by time: the service may have another clock.
+    let was_repaired: BTreeSet<i64> = books
+        .reconciliations(&filter)?
+        .iter()
+        .filter(|row| row.repaired_at_ms.is_some())
+        .map(|row| row.reconciliation_no)
+        .collect();
+    anyhow::ensure!(books.wish(&args.store, args.date, utc_ms())?, "there is no store {}", args.store);
+    let key = (args.store.clone(), args.date);
+    let until = Instant::now() + Duration::from_secs(args.wait);
+    let mut is_done = false;
+    while !is_done && Instant::now() < until {
+        std::thread::sleep(LOOK_FOR_OUTCOME);
+        is_done = !books.wishes()?.contains(&key);
+    }
     let found = books.reconciliations(&filter)?;
-    // What was repaired meanwhile differed when it was asked for.
-    let repaired = found.iter().find(|row| row.repaired_at_ms.is_some_and(|at_ms| at_ms >= asked_at_ms));
+    let mut repaired = found.iter().filter(|row| row.repaired_at_ms.is_some());
+    let repaired = repaired.next().filter(|row| !was_repaired.contains(&row.reconciliation_no));
     let lasting = found.iter().find(|row| row.repaired_at_ms.is_none());
     let (store, date) = (args.store.as_str(), args.date.to_string());
     if args.output.json {

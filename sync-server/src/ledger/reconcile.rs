@@ -157,7 +157,7 @@ pub trait Reconciliations {
     /// Notes that a person wants a date to be compared. Says whether the store is known.
     fn wish(&self, store: &StoreId, business_date: BusinessDate, now_ms: i64) -> Result<bool, LedgerError>;
 
-    /// Wishes that are not fulfilled, the oldest first, a bounded number.
+    /// Wishes that are not fulfilled, the newest first, a bounded number.
     fn wishes(&self) -> Result<Vec<(StoreId, BusinessDate)>, LedgerError>;
 
     /// Takes a wish away, because it is fulfilled.

@@ -324,12 +324,14 @@ fn stores_move_between_listeners_behind_a_balancer() {
             stores.push(Store { api: pair.sites[0].at(&agent), id: id.to_owned(), agent });
         }
         let [first, second] = pair.centres();
-        // Connections of a store that linger at both servers take nothing from the one that it sells by.
+        // Connections of a store that linger at both servers take nothing from the one that it sells by. A server knows a
+        // store that enrolled at the other one when it has looked into the database.
         let lingering = identity(&stores[0].agent)?;
-        let mut lingering = [
-            Client::log_in_as(addresses[0], &lingering, "lingering").await?,
-            Client::log_in_as(addresses[1], &lingering, "lingering").await?,
-        ];
+        let log_in = async |address| {
+            let try_it = async || Client::log_in_as(address, &lingering, "lingering").await;
+            until("the store may log in", PATIENCE, try_it).await
+        };
+        let mut lingering = [log_in(addresses[0]).await?, log_in(addresses[1]).await?];
         let names: Vec<String> = stores.iter().map(|store| store.id.clone()).collect();
         let selling = Selling::begin(stores, seed());
         for _ in 0..4 {

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tests::process::Server;
 
+use super::counter::command;
 use super::site::{PATIENCE, Site, http_client, on_processes, said, seed, until};
 
 /// How often dates are looked at here; a service does so once a day.
@@ -77,15 +78,51 @@ fn thirty_rows_deleted_by_hand_come_back_by_themselves() {
         // A person asks, and the sums that nothing else would notice are put right.
         let date = totals.keys().next().context("a date")?.clone();
         ledger.execute_batch("UPDATE stock_used SET used_micro = used_micro + 5")?;
-        let command = |name: &str| {
-            let mut command = std::process::Command::new(tests::process::program("breakwater-server")?);
-            command.arg(name).arg("--data-dir").arg(site.server.data_dir());
-            anyhow::Ok(command)
-        };
-        let asked = command("reconcile")?.args(["--store", "HARBOUR", "--date", &date]).output()?;
+        let asked = site.server.command(&["reconcile", "--store", "HARBOUR", "--date", &date])?.output()?;
         ensure!(asked.status.success(), "reconcile: {}", said(&asked));
-        let verified = command("verify")?.output()?;
+        let verified = site.server.command(&["verify"])?.output()?;
         ensure!(verified.status.success(), "verify: {}", said(&verified));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_person_who_asks_is_told_what_was_put_right() {
+    on_processes("reconcile-asked", async |folder| {
+        let site = Site::start(folder)?;
+        let agent = site.store(folder, "HARBOUR")?;
+        let (store, centre) = (site.at(&agent), site.centre());
+        let seed = seed();
+        for n in 0..20 {
+            store.sell_through(&command(seed, "T1", n)).await?;
+        }
+        store.is_drained().await?;
+        let date = centre.totals("HARBOUR").await?.keys().next().context("a date")?.clone();
+        let reconcile = |format: &[&str]| -> anyhow::Result<String> {
+            let mut command = site.server.command(&["reconcile", "--store", "HARBOUR", "--date", &date])?;
+            let asked = command.args(format).output().context("reconcile")?;
+            ensure!(asked.status.success(), "reconcile: {}", said(&asked));
+            Ok(String::from_utf8(asked.stdout)?)
+        };
+        let agrees = format!("HARBOUR on {date} is in the ledger as the store holds it\n");
+        ensure!(reconcile(&[])? == agrees);
+
+        let ledger = Connection::open(site.server.data_dir().join("ledger.db"))?;
+        ledger.busy_timeout(PATIENCE)?;
+        let delete = "DELETE FROM sale_lines WHERE line_no / 1024 IN (SELECT event_no FROM sales); DELETE FROM sales";
+        ledger.execute_batch(&format!("BEGIN IMMEDIATE; {delete}; COMMIT"))?;
+        let told = reconcile(&[])?;
+        ensure!(told.starts_with(&format!("HARBOUR on {date} differed and was put right: ")), "{told}");
+        ensure!(told.contains("(20 events restored, 0 received again)"), "{told}");
+        ensure!(rows(&ledger, "sales")? == 20);
+
+        // What was put right before is not told again.
+        ensure!(reconcile(&[])? == agrees);
+        ledger.execute_batch(&format!("BEGIN IMMEDIATE; {delete}; DELETE FROM batches; COMMIT"))?;
+        let told: Value = serde_json::from_str(&reconcile(&["--json"])?)?;
+        ensure!(told["compared"] == true && told["differs"] == false && told["outcome"] == "repaired", "{told}");
+        ensure!(told["received_events"].as_u64() >= Some(20), "{told}");
+        ensure!(rows(&ledger, "sales")? == 20);
         Ok(())
     });
 }
